@@ -1,0 +1,86 @@
+// Generated from k8s.io/kubernetes v1.36.3 api/openapi-spec/swagger.json by control/schema/generate. Do not edit.
+import type { LabelSelector, ListMeta, ObjectMeta } from './meta-v1.gen.ts';
+
+export interface AggregationRule {
+  clusterRoleSelectors?: LabelSelector[] | undefined;
+}
+
+export interface ClusterRole {
+  aggregationRule?: AggregationRule | undefined;
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  kind: 'ClusterRole';
+  metadata: ObjectMeta;
+  rules?: PolicyRule[] | undefined;
+}
+
+export interface ClusterRoleBinding {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  kind: 'ClusterRoleBinding';
+  metadata: ObjectMeta;
+  roleRef: RoleRef;
+  subjects?: Subject[] | undefined;
+}
+
+export interface ClusterRoleBindingList {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  items: ClusterRoleBinding[];
+  kind: 'ClusterRoleBindingList';
+  metadata: ListMeta;
+}
+
+export interface ClusterRoleList {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  items: ClusterRole[];
+  kind: 'ClusterRoleList';
+  metadata: ListMeta;
+}
+
+export interface PolicyRule {
+  apiGroups?: string[] | undefined;
+  nonResourceURLs?: string[] | undefined;
+  resourceNames?: string[] | undefined;
+  resources?: string[] | undefined;
+  verbs: string[];
+}
+
+export interface Role {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  kind: 'Role';
+  metadata: ObjectMeta;
+  rules?: PolicyRule[] | undefined;
+}
+
+export interface RoleBinding {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  kind: 'RoleBinding';
+  metadata: ObjectMeta;
+  roleRef: RoleRef;
+  subjects?: Subject[] | undefined;
+}
+
+export interface RoleBindingList {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  items: RoleBinding[];
+  kind: 'RoleBindingList';
+  metadata: ListMeta;
+}
+
+export interface RoleList {
+  apiVersion: 'rbac.authorization.k8s.io/v1';
+  items: Role[];
+  kind: 'RoleList';
+  metadata: ListMeta;
+}
+
+export interface RoleRef {
+  apiGroup?: string | undefined;
+  kind: string;
+  name: string;
+}
+
+export interface Subject {
+  apiGroup?: string | undefined;
+  kind: string;
+  name: string;
+  namespace?: string | undefined;
+}
