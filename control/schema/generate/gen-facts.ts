@@ -1,0 +1,12 @@
+/**
+ * `make gen-facts`: reads upstream's published Go modules and writes facts/*.gen.json. Needs Go to
+ * find the module cache; the facts are committed, so that `make gen` and builds do not.
+ */
+import { join } from 'node:path';
+import { extractResources } from './extract-resources.ts';
+import { findModule, writeFacts } from './upstream.ts';
+
+const facts = join(import.meta.dirname, '../facts');
+const kubernetes = findModule('k8s.io/kubernetes');
+
+writeFacts(join(facts, 'resources.gen.json'), [kubernetes], { ...extractResources(kubernetes) });

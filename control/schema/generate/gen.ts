@@ -1,0 +1,42 @@
+/**
+ * `make gen`: derives every generated source file from the committed facts, without Go.
+ * `--check` writes nothing and fails when a file is out of date (part of `make check`).
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { emitResourceTable, emitTokens, type ResourceFacts } from './emit-resources.ts';
+
+const schemaFolder = join(import.meta.dirname, '..');
+const root = join(schemaFolder, '../..');
+
+function readFacts(name: string): unknown {
+  return JSON.parse(readFileSync(join(schemaFolder, 'facts', name), 'utf8'));
+}
+
+/** Path from the repository's root, and text, of every generated file. */
+function generate(): Map<string, string> {
+  const resources = readFacts('resources.gen.json') as ResourceFacts; // Written by gen-facts.
+  return new Map([
+    ['base/kube/api/resources.gen.ts', emitTokens(resources)],
+    ['control/schema/resources.gen.ts', emitResourceTable(resources)],
+  ]);
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // Not generated yet: counts as out of date.
+  }
+}
+
+const check = process.argv.includes('--check');
+let staleCount = 0;
+for (const [path, text] of generate()) {
+  const file = join(root, path);
+  if (readIfThere(file) === text) continue;
+  staleCount += 1;
+  console.log(`${check ? 'out of date' : 'written'}: ${relative(process.cwd(), file)}`);
+  if (!check) writeFileSync(file, text);
+}
+if (check && staleCount > 0) process.exitCode = 1;

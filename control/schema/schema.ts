@@ -1,0 +1,140 @@
+/**
+ * The public face of control/schema: what upstream v1.36's types and resources are, and generic
+ * code over those tables: codecs, strict decoding, patches, marker defaults, discovery, OpenAPI.
+ * Pure: no clock, no I/O. Objects are plain JSON-shape objects (quantities and times are strings,
+ * bytes base64). Inputs are never changed; results may share sub-objects with inputs.
+ */
+import type { ApiObject, GroupVersionKind } from './gvk.ts';
+
+export {
+  type ApiObject,
+  formatApiVersion,
+  type GroupVersionKind,
+  parseApiVersion,
+  SchemaError,
+  type SchemaErrorCode,
+} from './gvk.ts';
+export { type ResourceFacts, resources, type SubresourceFacts } from './resources.ts';
+
+export interface Decoded {
+  readonly gvk: GroupVersionKind;
+  /** Canonical: known fields only, in upstream's order, values in canonical form. */
+  readonly object: ApiObject;
+  /** Strict-decoding texts, `unknown field "spec.foo"`, `duplicate field "spec.x"`; at most 100. */
+  readonly problems: readonly string[];
+}
+
+export interface DecodeOptions {
+  /** Used where the body lacks kind or apiVersion (upstream: the URL's kind). */
+  readonly defaults?: GroupVersionKind | undefined;
+  /** Collect `problems` (fieldValidation Warn or Strict). Default false: faster. */
+  readonly strict?: boolean | undefined;
+}
+
+function pending(name: string): never {
+  throw new Error(`${name} is being built`);
+}
+
+/** JSON text to object. Throws SchemaError MALFORMED, NOT_REGISTERED or TYPE_MISMATCH. */
+export function decodeJson(_body: string | Uint8Array, _options?: DecodeOptions): Decoded {
+  return pending('decodeJson');
+}
+
+/** As decodeJson, from YAML (one document). */
+export function decodeYaml(_body: string | Uint8Array, _options?: DecodeOptions): Decoded {
+  return pending('decodeYaml');
+}
+
+/** From protobuf with its `k8s\0` envelope. */
+export function decodeProtobuf(_body: Uint8Array, _options?: DecodeOptions): Decoded {
+  return pending('decodeProtobuf');
+}
+
+/**
+ * An already parsed value (result of a patch, of an admission plugin) to its canonical form, as if
+ * it had been read as JSON: drops unknown fields, canonicalises quantities, checks types.
+ */
+export function normalise(_gvk: GroupVersionKind, _value: unknown, _strict?: boolean): Decoded {
+  return pending('normalise');
+}
+
+/** JSON text as upstream writes it (field order, omitted fields), without a final newline. */
+export function encodeJson(_gvk: GroupVersionKind, _object: ApiObject): string {
+  return pending('encodeJson');
+}
+
+/** YAML text as upstream writes it: keys sorted. */
+export function encodeYaml(_gvk: GroupVersionKind, _object: ApiObject): string {
+  return pending('encodeYaml');
+}
+
+/** Protobuf bytes with envelope. Throws NO_PROTOBUF for kinds that have none (Table). */
+export function encodeProtobuf(_gvk: GroupVersionKind, _object: ApiObject): Uint8Array {
+  return pending('encodeProtobuf');
+}
+
+/** The message inside an envelope made by encodeProtobuf: what lists and watch events carry. */
+export function protobufBody(_enveloped: Uint8Array): Uint8Array {
+  return pending('protobufBody');
+}
+
+/** A list from texts that encodeJson made, each encoded once: kind and apiVersion are cut off. */
+export function joinListJson(
+  _listGvk: GroupVersionKind,
+  _metadata: Readonly<Record<string, unknown>>,
+  _items: readonly string[],
+): string {
+  return pending('joinListJson');
+}
+
+/** A list, enveloped, from what encodeProtobuf made, each encoded once. */
+export function joinListProtobuf(
+  _listGvk: GroupVersionKind,
+  _metadata: Readonly<Record<string, unknown>>,
+  _items: readonly Uint8Array[],
+): Uint8Array {
+  return pending('joinListProtobuf');
+}
+
+/** A watch frame: 4 bytes length (big-endian), WatchEvent{type, object: the enveloped bytes}. */
+export function frameWatchEvent(_type: string, _enveloped: Uint8Array): Uint8Array {
+  return pending('frameWatchEvent');
+}
+
+/** Kubernetes' strategic merge patch. Throws SchemaError BAD_PATCH with upstream's text. */
+export function strategicMergePatch(
+  _gvk: GroupVersionKind,
+  _original: ApiObject,
+  _patch: unknown,
+): ApiObject {
+  return pending('strategicMergePatch');
+}
+
+/** RFC 7386. */
+export function jsonMergePatch(_original: unknown, _patch: unknown): unknown {
+  return pending('jsonMergePatch');
+}
+
+/** The object with the `+default` markers of its type filled in (a copy where it changes). */
+export function applyMarkerDefaults(_gvk: GroupVersionKind, _object: ApiObject): ApiObject {
+  return pending('applyMarkerDefaults');
+}
+
+/** Documents of legacy discovery, as upstream answers them; undefined = no such group (version). */
+export interface Discovery {
+  /** /api, without serverAddressByClientCIDRs. */
+  readonly legacyVersions: ApiObject;
+  /** /apis */
+  readonly groups: ApiObject;
+  /** /apis/GROUP */
+  group(group: string): ApiObject | undefined;
+  /** /api/v1 ('' as group) and /apis/GROUP/VERSION */
+  groupVersion(group: string, version: string): ApiObject | undefined;
+}
+
+/** Discovery limited to what the server serves (all stable group versions when absent). */
+export function discovery(
+  _serves?: (group: string, version: string, resource: string) => boolean,
+): Discovery {
+  return pending('discovery');
+}
