@@ -19,8 +19,15 @@ export const PROCESSES: Readonly<Record<string, string>> = {
   supervisor: 'daemon/supervisor/main.ts',
 };
 
-/** Packages with native code; image/root copies them as they are. */
-export const NATIVE_PACKAGES = ['koffi', 'node-pty'] as const;
+/** Packages with native code, which stay outside of bundles. */
+const EXTERNAL = ['koffi', 'node-pty'];
+
+/** Folders in node_modules that the bundles load from: copied into the image as they are. */
+export const NATIVE_PACKAGES = [
+  'koffi',
+  `@koromix/koffi-${process.platform}-${process.arch}`,
+  'node-pty',
+] as const;
 
 const REFERENCE = /new URL\(\s*'(\.[^']+)',\s*import\.meta\.url,?\s*\)/g;
 
@@ -51,7 +58,7 @@ export async function bundle(names: readonly string[], outDir: string): Promise<
       target: 'node26',
       minifySyntax: true,
       legalComments: 'none',
-      external: [...NATIVE_PACKAGES],
+      external: EXTERNAL,
       banner: {
         js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
       },

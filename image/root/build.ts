@@ -20,7 +20,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { assert } from '#base/assert.ts';
 import { readElfNeeds } from './elf.ts';
-import { CA_CERTIFICATES, DIRECTORIES, FILES, PROGRAMS, SYMLINKS } from './manifest.ts';
+import { CA_CERTIFICATES, DATA, DIRECTORIES, FILES, PROGRAMS, SYMLINKS } from './manifest.ts';
 
 export interface RootSources {
   /** Unpacked `root` packages. */
@@ -51,6 +51,9 @@ export function buildRoot(sources: RootSources, rootDir: string): void {
   put(rootDir, 'usr/bin/node', (file) => copyFileSync(sources.node, file));
   chmodSync(join(rootDir, 'usr/bin/node'), 0o755);
   libraries.addFor(sources.node);
+  for (const { from, to } of DATA) {
+    put(rootDir, to, (file) => copyFileSync(join(sources.packages, from), file));
+  }
   for (const { path, target } of SYMLINKS) put(rootDir, path, (file) => symlinkSync(target, file));
 
   const certificates = join(sources.packages, CA_CERTIFICATES.fromDirectory);

@@ -21,6 +21,11 @@ export const PROGRAMS: readonly Program[] = [
   { from: 'usr/sbin/resize2fs', to: 'usr/sbin/resize2fs', why: 'grows with the disk' },
 ];
 
+/** Data files out of packages. */
+export const DATA: readonly Program[] = [
+  { from: 'etc/mke2fs.conf', to: 'etc/mke2fs.conf', why: 'feature sets of ext4' },
+];
+
 /** Users that packages' install scripts would have made, and ours (design: process tree). */
 export const USERS = [
   { name: 'root', uid: 0, home: '/root' },
