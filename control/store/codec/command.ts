@@ -1,0 +1,186 @@
+/**
+ * Encoding of commands, as they stand in log entries and in requests:
+ *
+ *   command = u8 version, u8 kind, body
+ *   txn     = n, compare{n}, u32 byte length of success, ops success, ops failure
+ *   compare = u8 target, u8 result, key, number or bytes
+ *   ops     = n, op{n};  op = u8 kind, body
+ *   range   = key, u8 has end, [end], revision, limit, u8 flags
+ *
+ * The encoder checks requests (StoreError INVALID_REQUEST, DUPLICATE_KEY, TOO_LARGE), because it
+ * runs where the caller is; the state machine, which must never refuse a log entry half-way, asserts.
+ */
+import { StoreError } from '../port.ts';
+import type { Compare, KeyRange, Operation, RangeRequest, TxnRequest } from '../port.ts';
+import { KEY_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX } from '../limits.ts';
+import type { ByteReader, ByteWriter } from './bytes.ts';
+import type { ByteRange } from '../mvcc/mvcc.ts';
+
+export const COMMAND_VERSION = 1;
+
+export const COMMAND = {
+  txn: 1,
+  compact: 2,
+  leaseGrant: 3,
+  leaseRevoke: 4,
+  leaseCheckpoint: 5,
+  configure: 6,
+} as const;
+
+export const OP = { range: 1, put: 2, deleteRange: 3 } as const;
+
+export const TARGETS = ['mod', 'create', 'version', 'lease', 'value'] as const;
+export const RESULTS = ['=', '!=', '<', '>'] as const;
+
+export const RANGE_KEYS_ONLY = 1;
+export const RANGE_COUNT_ONLY = 2;
+
+export function beginCommand(out: ByteWriter, kind: number): void {
+  out.u8(COMMAND_VERSION);
+  out.u8(kind);
+}
+
+/** Checks and writes a transaction. Nothing of it stays in `out` when it throws. */
+export function encodeTxn(out: ByteWriter, request: TxnRequest): void {
+  const start = out.length;
+  try {
+    writeTxn(out, request);
+    const bytes = out.length - start;
+    if (bytes > TXN_BYTES_MAX) {
+      throw new StoreError('TOO_LARGE', `transaction of ${bytes} bytes exceeds ${TXN_BYTES_MAX}`);
+    }
+  } catch (error) {
+    out.truncate(start);
+    throw invalid(error);
+  }
+}
+
+function writeTxn(out: ByteWriter, request: TxnRequest): void {
+  checkBranch(request.success);
+  checkBranch(request.failure);
+  beginCommand(out, COMMAND.txn);
+  out.varint(request.compare.length);
+  for (const compare of request.compare) writeCompare(out, compare);
+  const lengthAt = out.length;
+  out.u32(0);
+  writeOps(out, request.success);
+  out.patchU32(lengthAt, out.length - lengthAt - 4);
+  writeOps(out, request.failure);
+}
+
+export function encodeRange(out: ByteWriter, request: RangeRequest): void {
+  const start = out.length;
+  try {
+    writeRange(out, request);
+  } catch (error) {
+    out.truncate(start);
+    throw invalid(error);
+  }
+}
+
+/** True when neither branch can write. */
+export function isReadOnly(request: TxnRequest): boolean {
+  const reads = (operation: Operation) => operation.kind === 'range';
+  return request.success.every(reads) && request.failure.every(reads);
+}
+
+export function writeKeyRange(out: ByteWriter, range: KeyRange): void {
+  writeKey(out, range.key);
+  if (range.rangeEnd === undefined || range.rangeEnd === '') {
+    out.u8(0);
+  } else {
+    out.u8(1);
+    out.latin1(range.rangeEnd);
+  }
+}
+
+/** The end `\0` (no upper bound) becomes the empty end. */
+export function readKeyRange(input: ByteReader): ByteRange {
+  const start = input.bytesView();
+  if (input.u8() === 0) return { start, end: undefined };
+  const end = input.bytesView();
+  return { start, end: end.length === 1 && end[0] === 0 ? end.subarray(1) : end };
+}
+
+function writeRange(out: ByteWriter, request: RangeRequest): void {
+  writeKeyRange(out, request);
+  writeCount(out, request.revision ?? 0, 'revision');
+  writeCount(out, request.limit ?? 0, 'limit');
+  const keysOnly = request.keysOnly === true ? RANGE_KEYS_ONLY : 0;
+  out.u8(keysOnly | (request.countOnly === true ? RANGE_COUNT_ONLY : 0));
+}
+
+function writeOps(out: ByteWriter, operations: readonly Operation[]): void {
+  out.varint(operations.length);
+  for (const operation of operations) {
+    out.u8(OP[operation.kind]);
+    if (operation.kind === 'range') {
+      writeRange(out, operation.request);
+    } else if (operation.kind === 'put') {
+      writeKey(out, operation.request.key);
+      out.bytes(operation.request.value);
+      writeCount(out, operation.request.leaseId ?? 0, 'lease id');
+      out.u8(operation.request.prevKv === true ? 1 : 0);
+    } else {
+      writeKeyRange(out, operation.request);
+      out.u8(operation.request.prevKv === true ? 1 : 0);
+    }
+  }
+}
+
+function writeCompare(out: ByteWriter, compare: Compare): void {
+  out.u8(TARGETS.indexOf(compare.target));
+  out.u8(RESULTS.indexOf(compare.result));
+  writeKey(out, compare.key);
+  if (compare.target === 'value') out.bytes(compare.value);
+  else writeCount(out, compare.value, compare.target);
+}
+
+function writeKey(out: ByteWriter, key: string): void {
+  if (key.length === 0) throw new StoreError('INVALID_REQUEST', 'key is empty');
+  if (key.length > KEY_BYTES_MAX) {
+    throw new StoreError('INVALID_REQUEST', `key of ${key.length} bytes exceeds ${KEY_BYTES_MAX}`);
+  }
+  out.latin1(key);
+}
+
+export function writeCount(out: ByteWriter, value: number, what: string): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new StoreError('INVALID_REQUEST', `${what} ${value} is not a count`);
+  }
+  out.varint(value);
+}
+
+/** A key may be put once per branch, and not both put and deleted: etcd's rule. */
+function checkBranch(operations: readonly Operation[]): void {
+  if (operations.length > TXN_OPS_MAX) {
+    const text = `branch of ${operations.length} operations exceeds ${TXN_OPS_MAX}`;
+    throw new StoreError('INVALID_REQUEST', text);
+  }
+  if (operations.length < 2) return;
+  const puts = new Set<string>();
+  for (const operation of operations) {
+    if (operation.kind !== 'put') continue;
+    const { key } = operation.request;
+    if (puts.has(key)) throw duplicateKey(key);
+    puts.add(key);
+  }
+  for (const operation of operations) {
+    if (operation.kind !== 'deleteRange') continue;
+    for (const key of puts) if (isInRange(key, operation.request)) throw duplicateKey(key);
+  }
+}
+
+function isInRange(key: string, range: KeyRange): boolean {
+  if (range.rangeEnd === undefined || range.rangeEnd === '') return key === range.key;
+  return key >= range.key && (range.rangeEnd === '\0' || key < range.rangeEnd);
+}
+
+function duplicateKey(key: string): StoreError {
+  return new StoreError('DUPLICATE_KEY', `key ${JSON.stringify(key)} is written twice`);
+}
+
+function invalid(error: unknown): unknown {
+  if (!(error instanceof RangeError)) return error;
+  return new StoreError('INVALID_REQUEST', `key is not bytes: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,131 @@
+/**
+ * Encoding of answers and events, and their decoder on the client's side:
+ *
+ *   kv      = key, value, create, mod, version, lease
+ *   range   = revision, count, u8 more, u32 n, kv{n}
+ *   txn     = revision, u8 succeeded, n, result{n};  result = u8 op kind, body
+ *   event   = u8 flags (1 delete, 2 has previous), kv, [kv]
+ *   error   = u8 code, compact revision, message
+ *
+ * Decoded values are views on the frame that carried them.
+ */
+import { must } from '#base/assert.ts';
+import { StoreError } from '../port.ts';
+import type {
+  KeyValue,
+  OperationResult,
+  RangeResponse,
+  StoreErrorCode,
+  StoreStatus,
+  TxnResponse,
+  WatchEvent,
+} from '../port.ts';
+import type { ByteReader, ByteWriter } from './bytes.ts';
+import { OP } from './command.ts';
+
+export const EVENT_DELETE = 1;
+export const EVENT_HAS_PREVIOUS = 2;
+
+/** Wire numbers of error codes; only ever appended to. */
+export const ERROR_CODES: readonly StoreErrorCode[] = [
+  'COMPACTED',
+  'FUTURE_REVISION',
+  'NO_SPACE',
+  'TOO_LARGE',
+  'DUPLICATE_KEY',
+  'LEASE_NOT_FOUND',
+  'INVALID_REQUEST',
+  'UNAVAILABLE',
+  'OUTCOME_UNKNOWN',
+  'CORRUPT',
+  'CLOSED',
+];
+
+export function writeError(out: ByteWriter, error: StoreError): void {
+  out.u8(ERROR_CODES.indexOf(error.code));
+  out.varint(error.compactRevision ?? 0);
+  out.latin1(error.message.replaceAll(/[^\0-\xff]/g, '?'));
+}
+
+export function readError(input: ByteReader): StoreError {
+  const code = must(ERROR_CODES[input.u8()], 'an error code is known');
+  const compactRevision = input.varint();
+  return new StoreError(code, input.latin1(), code === 'COMPACTED' ? { compactRevision } : {});
+}
+
+export function readKeyValue(input: ByteReader): KeyValue {
+  const key = input.latin1();
+  const value = input.bytesView();
+  const createRevision = input.varint();
+  const modRevision = input.varint();
+  const version = input.varint();
+  return { key, value, createRevision, modRevision, version, leaseId: input.varint() };
+}
+
+export function readRangeResponse(input: ByteReader): RangeResponse {
+  const revision = input.varint();
+  const count = input.varint();
+  const more = input.u8() === 1;
+  const length = input.u32();
+  const kvs: KeyValue[] = [];
+  for (let i = 0; i < length; i++) kvs.push(readKeyValue(input));
+  return { kvs, count, more, revision };
+}
+
+export function readTxnResponse(input: ByteReader): TxnResponse {
+  const revision = input.varint();
+  const succeeded = input.u8() === 1;
+  const length = input.varint();
+  const results: OperationResult[] = [];
+  for (let i = 0; i < length; i++) results.push(readResult(input));
+  return { succeeded, results, revision };
+}
+
+function readResult(input: ByteReader): OperationResult {
+  const kind = input.u8();
+  if (kind === OP.range) return { kind: 'range', response: readRangeResponse(input) };
+  if (kind === OP.put) {
+    return input.u8() === 0 ? { kind: 'put' } : { kind: 'put', prevKv: readKeyValue(input) };
+  }
+  const deleted = input.varint();
+  const length = input.varint();
+  const prevKvs: KeyValue[] = [];
+  for (let i = 0; i < length; i++) prevKvs.push(readKeyValue(input));
+  return { kind: 'deleteRange', deleted, prevKvs };
+}
+
+export function readEvent(input: ByteReader): WatchEvent {
+  const flags = input.u8();
+  const type = (flags & EVENT_DELETE) === 0 ? 'put' : 'delete';
+  const kv = readKeyValue(input);
+  if ((flags & EVENT_HAS_PREVIOUS) === 0) return { type, kv };
+  return { type, kv, prevKv: readKeyValue(input) };
+}
+
+export function writeStatus(out: ByteWriter, status: StoreStatus): void {
+  out.varint(status.revision);
+  out.varint(status.compactRevision);
+  out.varint(status.raftTerm);
+  out.varint(status.raftIndex);
+  out.varint(status.keyCount);
+  out.varint(status.liveBytes);
+  out.varint(status.walBytes);
+}
+
+export function readStatus(input: ByteReader): StoreStatus {
+  const revision = input.varint();
+  const compactRevision = input.varint();
+  const raftTerm = input.varint();
+  const raftIndex = input.varint();
+  const keyCount = input.varint();
+  const liveBytes = input.varint();
+  return {
+    revision,
+    compactRevision,
+    raftTerm,
+    raftIndex,
+    keyCount,
+    liveBytes,
+    walBytes: input.varint(),
+  };
+}

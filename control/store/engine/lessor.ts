@@ -1,0 +1,96 @@
+/**
+ * Counts leases down on the leader's monotonic clock. A lease that is new to this leader starts with
+ * what the log says is left, so it may live longer across leaders, never shorter. Deadlines are
+ * memory only; every minute the remaining times go into the log, so that crash loops do not keep
+ * leases for ever (reference/store.md section 8, rule 7).
+ * Invariant: a lease whose revocation was proposed is never renewed by this leader.
+ */
+import type { Leases } from './leases.ts';
+
+const CHECKPOINT_INTERVAL_MS = 60_000;
+/** Revocations proposed in one tick; the rest waits for the next. */
+const REVOKES_PER_TICK_MAX = 1000;
+/** A revocation that did not come through (term change) is proposed again after this. */
+const REVOKE_RETRY_MS = 10_000;
+
+export interface LessorTick {
+  readonly revoke: readonly number[];
+  /** Leases with the time that is left, to be written to the log; empty when not due. */
+  readonly checkpoint: readonly { readonly id: number; readonly remainingMs: number }[];
+}
+
+export class Lessor {
+  readonly #leases: Leases;
+  /** A new leader adds this: the old one may have renewed up to an election ago. */
+  readonly #electionMs: number;
+  readonly #deadlines = new Map<number, number>();
+  readonly #revoking = new Map<number, number>();
+  #term = -1;
+  #checkpointAtMs = 0;
+
+  constructor(leases: Leases, electionMs: number) {
+    this.#leases = leases;
+    this.#electionMs = electionMs;
+  }
+
+  /** Starts over for a term that this member leads. */
+  lead(term: number, nowMs: number): void {
+    if (term === this.#term) return;
+    this.#term = term;
+    this.#deadlines.clear();
+    this.#revoking.clear();
+    this.#checkpointAtMs = nowMs + CHECKPOINT_INTERVAL_MS;
+    for (const lease of this.#leases.all()) {
+      this.#deadlines.set(lease.id, nowMs + lease.remainingMs + this.#electionMs);
+    }
+  }
+
+  /** Seconds left after renewing, or undefined when the lease is gone or going. */
+  renew(id: number, nowMs: number): number | undefined {
+    const lease = this.#leases.get(id);
+    if (lease === undefined || this.#revoking.has(id)) return undefined;
+    this.#deadlines.set(id, nowMs + lease.ttlSeconds * 1000);
+    return lease.ttlSeconds;
+  }
+
+  /** A revocation of `id` was proposed. */
+  revoking(id: number, nowMs: number): void {
+    this.#revoking.set(id, nowMs);
+  }
+
+  tick(nowMs: number): LessorTick {
+    for (const id of this.#deadlines.keys()) {
+      if (this.#leases.get(id) !== undefined) continue;
+      this.#deadlines.delete(id);
+      this.#revoking.delete(id);
+    }
+    const revoke: number[] = [];
+    for (const lease of this.#leases.all()) {
+      const deadline = this.#deadlines.get(lease.id);
+      if (deadline === undefined) {
+        this.#deadlines.set(lease.id, nowMs + lease.remainingMs);
+      } else if (deadline <= nowMs && revoke.length < REVOKES_PER_TICK_MAX) {
+        const proposedAtMs = this.#revoking.get(lease.id);
+        if (proposedAtMs === undefined || nowMs - proposedAtMs > REVOKE_RETRY_MS) {
+          revoke.push(lease.id);
+        }
+      }
+    }
+    return { revoke, checkpoint: this.#dueCheckpoint(nowMs) };
+  }
+
+  #dueCheckpoint(nowMs: number): { id: number; remainingMs: number }[] {
+    if (nowMs < this.#checkpointAtMs) return [];
+    this.#checkpointAtMs = nowMs + CHECKPOINT_INTERVAL_MS;
+    const rows: { id: number; remainingMs: number }[] = [];
+    for (const [id, deadlineMs] of this.#deadlines) {
+      const lease = this.#leases.get(id);
+      const remainingMs = Math.max(0, Math.round(deadlineMs - nowMs));
+      // Unchanged leases stay out of the log.
+      if (lease !== undefined && Math.abs(lease.remainingMs - remainingMs) > 1000) {
+        rows.push({ id, remainingMs });
+      }
+    }
+    return rows;
+  }
+}

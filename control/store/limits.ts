@@ -1,0 +1,40 @@
+/** Every bound of the store, with its reason. */
+
+/** Largest encoded transaction; etcd's default request limit. */
+export const TXN_BYTES_MAX = 1.5 * 1024 * 1024;
+
+/** Operations in one branch of a transaction; etcd's default. */
+export const TXN_OPS_MAX = 128;
+
+/** One slab of keys or values. A block never spans slabs, so this also bounds a value. */
+export const SLAB_BYTES = 4 * 1024 * 1024;
+
+/** Longest key. etcd has no limit of its own; object names are far shorter. */
+export const KEY_BYTES_MAX = 4096;
+
+/** Undelivered bytes that one client may hold before its watches become cursors. */
+export const WATCH_INFLIGHT_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Batches that wait in one Watch for their reader; beyond it the watch re-reads history later. */
+export const WATCH_QUEUE_BATCHES_MAX = 4096;
+
+/** Events encoded for lagging watches in one turn, so that writes are not held up behind them. */
+export const WATCH_CATCH_UP_EVENTS_PER_TURN = 512;
+
+/** Watches of one client. */
+export const WATCHES_MAX = 100_000;
+
+/** Requests of one client that have no answer yet; beyond it UNAVAILABLE. */
+export const REQUESTS_IN_FLIGHT_MAX = 65_536;
+
+/** Longest lease: etcd's 9e9 seconds would not survive conversion to milliseconds as an integer. */
+export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
+
+/** Keys looked at in one slice of physical compaction: well under a millisecond. */
+export const COMPACTION_KEYS_PER_SLICE = 500;
+
+/** Bytes of slab scanned in one slice of relocation. */
+export const RELOCATION_BYTES_PER_SLICE = 256 * 1024;
+
+/** Default quota on live bytes. */
+export const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;

@@ -1,0 +1,337 @@
+/**
+ * The multi-version key space: every kept version of every key, by revision. Pure and synchronous;
+ * the state machine (engine/state-machine.ts) drives it with decoded commands and writes replies
+ * from what it returns.
+ *
+ * A write transaction runs between `begin` and `end`; its writes share one revision, and reads in
+ * between see them. A fresh store is at revision 1. Compaction is logical at once (`compact`) and
+ * physical in slices (`compactSlice`): of what lies at or below the compact revision, each key keeps
+ * its newest record, unless that is a tombstone below the compact revision (etcd #19179: one exactly
+ * at it stays, watchers that start there need it).
+ */
+import { assert } from '#base/assert.ts';
+import { COMPACTION_KEYS_PER_SLICE, RELOCATION_BYTES_PER_SLICE } from '../limits.ts';
+import { History } from './history.ts';
+import { type KeyPosition, Keys } from './keys.ts';
+import { NONE, Records } from './records.ts';
+import { NO_ADDRESS, Slabs } from './slab.ts';
+
+/** A key range in bytes. `end` undefined = the point `start`; empty = to the last key. */
+export interface ByteRange {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array | undefined;
+}
+
+export interface RangeLimits {
+  readonly revision: number;
+  /** 0 = no limit. */
+  readonly limit: number;
+}
+
+export class Mvcc {
+  readonly keys = new Keys();
+  readonly records = new Records();
+  readonly history = new History();
+  readonly #values: Slabs;
+  #revision = 1;
+  #compactRevision = 0;
+  #liveKeys = 0;
+  #liveBytes = 0;
+  /** Revision of the running transaction's writes, 0 when it wrote nothing so far. */
+  #writeRevision = 0;
+  #writeCount = 0;
+  #compacting = false;
+  /** Next history position that physical compaction looks at. */
+  #trimPosition = 0;
+  #relocating = false;
+
+  constructor() {
+    const records = this.records;
+    this.#values = new Slabs({
+      addressOf: (record) => records.address[record] ?? NO_ADDRESS,
+      moved: (record, address) => {
+        records.address[record] = address;
+      },
+    });
+    this.keys.liveOf = (id) => this.#isLive(id);
+  }
+
+  /** Revision of the last write, the running transaction's own included. */
+  get revision(): number {
+    return this.#writeRevision === 0 ? this.#revision : this.#writeRevision;
+  }
+
+  get compactRevision(): number {
+    return this.#compactRevision;
+  }
+
+  get keyCount(): number {
+    return this.#liveKeys;
+  }
+
+  /** Bytes of the newest version of live keys: keys and values. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  get reservedBytes(): number {
+    return this.#values.reservedBytes + this.keys.reservedBytes;
+  }
+
+  /** Ends the transaction; its revision becomes the store's if it wrote. */
+  end(): void {
+    if (this.#writeRevision !== 0) this.#revision = this.#writeRevision;
+    this.#writeRevision = 0;
+    this.#writeCount = 0;
+  }
+
+  /** The living record of `key` now, or NONE. */
+  current(key: Uint8Array): number {
+    const id = this.keys.find(key);
+    return id === NONE ? NONE : this.#living(this.keys.head[id] as number); // Of a known key.
+  }
+
+  /** Writes a version of `key` and returns its record. */
+  put(key: Uint8Array, value: Uint8Array, lease: number): number {
+    let id = this.keys.find(key);
+    if (id === NONE) id = this.keys.add(key);
+    const old = this.keys.head[id] as number; // Of a known key.
+    const lived = this.#isLive(id);
+    const record = this.#append(id);
+    const records = this.records;
+    records.create[record] = lived ? (records.create[old] as number) : this.#writeRevision;
+    records.version[record] = lived ? (records.version[old] as number) + 1 : 1;
+    records.lease[record] = lease;
+    records.size[record] = value.length;
+    records.address[record] = this.#values.add(record, value, 0, value.length);
+    if (lived) {
+      this.#liveBytes += value.length - (records.size[old] as number);
+    } else {
+      this.#liveBytes += value.length + key.length;
+      this.#liveKeys++;
+      this.keys.addLive(id, 1);
+    }
+    return record;
+  }
+
+  /** Deletes a living key by its id and returns the record that it had. */
+  delete(id: number): number {
+    const old = this.#living(this.keys.head[id] as number); // Of a known key.
+    assert(old !== NONE, 'only a living key is deleted');
+    const record = this.#append(id);
+    this.records.create[record] = 0;
+    this.records.version[record] = 0;
+    this.records.lease[record] = 0;
+    this.records.size[record] = 0;
+    this.records.address[record] = NO_ADDRESS;
+    this.#liveBytes -= (this.records.size[old] as number) + this.keys.size(id);
+    this.#liveKeys--;
+    this.keys.addLive(id, -1);
+    return old;
+  }
+
+  /**
+   * Calls `visit` with the living record of each key of the range at a revision that is kept, in key
+   * order, up to the limit; returns the number of keys in the range whatever the limit.
+   */
+  scan(range: ByteRange, limits: RangeLimits, visit: (record: number) => void): number {
+    if (range.end === undefined) {
+      const id = this.keys.find(range.start);
+      const record = id === NONE ? NONE : this.#at(id, limits.revision);
+      if (record !== NONE) visit(record);
+      return record === NONE ? 0 : 1;
+    }
+    const position = this.keys.seek(range.start);
+    const end = range.end.length === 0 ? this.keys.end() : this.keys.seek(range.end);
+    const latest = limits.revision >= this.revision;
+    const most = limits.limit === 0 ? Number.MAX_SAFE_INTEGER : limits.limit;
+    let count = 0;
+    while (isBefore(position, end)) {
+      if (latest && count >= most) {
+        return count + this.keys.countLive(position, end, (id) => this.#isLive(id));
+      }
+      const record = this.#at(this.keys.next(position), limits.revision);
+      if (record === NONE) continue;
+      if (count < most) visit(record);
+      count++;
+    }
+    return count;
+  }
+
+  /** Number of keys in the range at a kept revision. */
+  count(range: ByteRange, revision: number): number {
+    if (range.end !== undefined && revision >= this.revision) {
+      const end = range.end.length === 0 ? this.keys.end() : this.keys.seek(range.end);
+      return this.keys.countLive(this.keys.seek(range.start), end, (id) => this.#isLive(id));
+    }
+    return this.scan(range, { revision, limit: 0 }, () => {});
+  }
+
+  /** The record that `record` replaced, if it lived and is still readable; else NONE. */
+  previous(record: number): number {
+    if ((this.records.mod[record] as number) <= this.#compactRevision) return NONE;
+    return this.#living(this.records.prev[record] as number);
+  }
+
+  key(record: number): Uint8Array {
+    return this.keys.bytes(this.records.keyId[record] as number); // Of a kept record.
+  }
+
+  /** The value of a record, as a view that is valid until the next write or slice of compaction. */
+  value(record: number): Uint8Array {
+    const address = this.records.address[record] as number; // Of a kept record.
+    if (address === NO_ADDRESS) return NO_BYTES;
+    const at = this.#values.offset(address);
+    return this.#values.bytesOf(address).subarray(at, at + (this.records.size[record] as number));
+  }
+
+  /** Makes history below `revision` unreadable. The caller has checked its bounds. */
+  compact(revision: number): void {
+    assert(revision > this.#compactRevision, 'compaction moves forward');
+    assert(revision <= this.revision, 'compaction stays behind the present');
+    this.#compactRevision = revision;
+    this.#compacting = true;
+    this.#trimPosition = this.history.first;
+  }
+
+  /** Frees what compaction made unreadable, a bounded slice at a time; true = more to do. */
+  compactSlice(): boolean {
+    if (this.#compacting) this.#trimSlice();
+    else if (this.#relocating) {
+      const values = this.#values.relocateSlice(RELOCATION_BYTES_PER_SLICE);
+      const keys = this.keys.relocateSlice(RELOCATION_BYTES_PER_SLICE);
+      this.#relocating = values || keys;
+    }
+    return this.#compacting || this.#relocating;
+  }
+
+  /** Adds a record of a checkpoint; records of one key come from old to new. */
+  restoreRecord(row: RestoredRecord): number {
+    let id = this.keys.find(row.key);
+    if (id === NONE) id = this.keys.add(row.key);
+    const lived = this.#isLive(id);
+    const old = this.keys.head[id] as number; // Of a known key.
+    assert(old === NONE || (this.records.mod[old] as number) < row.mod, 'restored in order');
+    if (lived) this.#liveBytes -= (this.records.size[old] as number) + row.key.length;
+    const record = this.records.allocate();
+    const records = this.records;
+    records.keyId[record] = id;
+    records.mod[record] = row.mod;
+    records.sub[record] = row.sub;
+    records.create[record] = row.create;
+    records.version[record] = row.version;
+    records.lease[record] = row.lease;
+    records.prev[record] = old;
+    records.size[record] = row.value.length;
+    records.address[record] = this.#values.add(record, row.value, 0, row.value.length);
+    this.keys.head[id] = record;
+    const lives = row.version !== 0;
+    if (lives) this.#liveBytes += row.value.length + row.key.length;
+    if (lives !== lived) {
+      this.keys.addLive(id, lives ? 1 : -1);
+      this.#liveKeys += lives ? 1 : -1;
+    }
+    return record;
+  }
+
+  /** Finishes a restore: sets the revisions and the history, whose records come in any order. */
+  restoreEnd(revision: number, compactRevision: number, records: number[]): void {
+    const { mod, sub } = this.records;
+    this.#revision = revision;
+    this.#compactRevision = compactRevision;
+    const kept = records.filter((record) => (mod[record] as number) >= compactRevision);
+    const by = (column: Float64Array | Uint32Array, a: number, b: number) =>
+      (column[a] as number) - (column[b] as number); // Restored rows are in bounds.
+    kept.sort((a, b) => by(mod, a, b) || by(sub, a, b));
+    for (const record of kept) this.history.push(record);
+  }
+
+  #append(id: number): number {
+    if (this.#writeRevision === 0) this.#writeRevision = this.#revision + 1;
+    const old = this.keys.head[id] as number; // Of a known key.
+    assert(this.records.mod[old] !== this.#writeRevision, 'a key changes once per revision');
+    const record = this.records.allocate();
+    this.records.keyId[record] = id;
+    this.records.mod[record] = this.#writeRevision;
+    this.records.sub[record] = this.#writeCount++;
+    this.records.prev[record] = old;
+    this.keys.head[id] = record;
+    this.history.push(record);
+    return record;
+  }
+
+  #isLive(id: number): boolean {
+    return this.records.version[this.keys.head[id] as number] !== 0; // NONE has version 0.
+  }
+
+  #living(record: number): number {
+    return record !== NONE && this.records.version[record] !== 0 ? record : NONE;
+  }
+
+  #at(id: number, revision: number): number {
+    let record = this.keys.head[id] as number; // Of a known key.
+    while (record !== NONE && (this.records.mod[record] as number) > revision) {
+      record = this.records.prev[record] as number; // Chains are in bounds.
+    }
+    return this.#living(record);
+  }
+
+  #trimSlice(): void {
+    const { mod, version } = this.records;
+    const stop = Math.min(this.history.end, this.#trimPosition + COMPACTION_KEYS_PER_SLICE);
+    let position = this.#trimPosition;
+    for (; position < stop; position++) {
+      const record = this.history.at(position);
+      const revision = mod[record] as number; // Of a kept record.
+      if (revision > this.#compactRevision) break;
+      this.#freeOlder(record);
+      // Entries at the compact revision stay for watches that start there; a few at most.
+      if (revision === this.#compactRevision) continue;
+      this.history.shift();
+      const id = this.records.keyId[record] as number; // Of a kept record.
+      // A newer version of the key frees this tombstone later, when it is compacted itself.
+      if (version[record] === 0 && this.keys.head[id] === record) {
+        this.#release(record);
+        this.keys.head[id] = NONE;
+        this.keys.drop(id);
+      }
+    }
+    this.#trimPosition = position;
+    if (position < stop || position === this.history.end) {
+      this.#compacting = false;
+      this.#relocating = true;
+    }
+  }
+
+  #freeOlder(record: number): void {
+    let older = this.records.prev[record] as number; // Chains are in bounds.
+    this.records.prev[record] = NONE;
+    while (older !== NONE) {
+      const next = this.records.prev[older] as number; // Same.
+      this.#release(older);
+      older = next;
+    }
+  }
+
+  #release(record: number): void {
+    this.#values.free(this.records.address[record] as number, this.records.size[record] as number);
+    this.records.address[record] = NO_ADDRESS;
+    this.records.release(record);
+  }
+}
+
+export interface RestoredRecord {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly mod: number;
+  readonly sub: number;
+  readonly create: number;
+  readonly version: number;
+  readonly lease: number;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function isBefore(position: KeyPosition, end: KeyPosition): boolean {
+  return position.chunk < end.chunk || (position.chunk === end.chunk && position.slot < end.slot);
+}

@@ -1,0 +1,64 @@
+/**
+ * Columns of the revision records: one row per kept version of a key, in typed arrays. Row 0 is
+ * "none". A tombstone has version 0. Rows of one key form a chain from new to old through `prev`:
+ * mod[prev[r]] < mod[r]. Free rows are chained through `prev` as well.
+ */
+
+export const NONE = 0;
+
+export class Records {
+  keyId = new Uint32Array(64);
+  mod = new Float64Array(64);
+  /** Order of the record within its revision. */
+  sub = new Uint32Array(64);
+  create = new Float64Array(64);
+  version = new Uint32Array(64);
+  lease = new Float64Array(64);
+  prev = new Uint32Array(64);
+  /** Where the value lies in the value slabs, and its length. */
+  address = new Uint32Array(64);
+  size = new Uint32Array(64);
+  #used = 1;
+  #free = NONE;
+
+  allocate(): number {
+    const id = this.#free;
+    if (id !== NONE) {
+      this.#free = this.prev[id] as number; // Free rows are in bounds.
+      return id;
+    }
+    if (this.#used === this.mod.length) this.#grow();
+    return this.#used++;
+  }
+
+  release(id: number): void {
+    this.keyId[id] = NONE;
+    this.prev[id] = this.#free;
+    this.#free = id;
+  }
+
+  #grow(): void {
+    const capacity = this.mod.length * 2;
+    this.keyId = growU32(this.keyId, capacity);
+    this.mod = growF64(this.mod, capacity);
+    this.sub = growU32(this.sub, capacity);
+    this.create = growF64(this.create, capacity);
+    this.version = growU32(this.version, capacity);
+    this.lease = growF64(this.lease, capacity);
+    this.prev = growU32(this.prev, capacity);
+    this.address = growU32(this.address, capacity);
+    this.size = growU32(this.size, capacity);
+  }
+}
+
+export function growU32(from: Uint32Array, capacity: number): Uint32Array<ArrayBuffer> {
+  const grown = new Uint32Array(capacity);
+  grown.set(from);
+  return grown;
+}
+
+export function growF64(from: Float64Array, capacity: number): Float64Array<ArrayBuffer> {
+  const grown = new Float64Array(capacity);
+  grown.set(from);
+  return grown;
+}

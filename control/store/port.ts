@@ -1,0 +1,187 @@
+/**
+ * The Store port: what the API server asks of its one source of truth. Semantics are etcd's v3 KV,
+ * Watch and Lease (reference/store.md), so that an external etcd can stand behind the same port and
+ * one contract suite compares both.
+ *
+ * Keys are byte strings held as JS strings of code units 0 to 255 (latin1): their code-unit order is
+ * byte order. Values are bytes that nobody changes after handing them over. Revisions are integers
+ * up to 2^53, strictly increasing by one per write transaction, starting at 1.
+ */
+
+export type Revision = number;
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** Revision of the transaction that created this key (after its last deletion). */
+  readonly createRevision: Revision;
+  /** Revision of the last transaction that changed this key. */
+  readonly modRevision: Revision;
+  /** Number of changes since creation, 1 for a new key. */
+  readonly version: number;
+  /** Lease that the key is attached to, or 0. */
+  readonly leaseId: number;
+}
+
+/** Keys from `key` up to but excluding `rangeEnd`; absent = exactly `key`; `\0` = all from `key`. */
+export interface KeyRange {
+  readonly key: string;
+  readonly rangeEnd?: string | undefined;
+}
+
+export interface RangeRequest extends KeyRange {
+  /** Read the state as of this revision; absent or 0 = the latest. */
+  readonly revision?: Revision | undefined;
+  /** At most this many key-values; absent or 0 = all. */
+  readonly limit?: number | undefined;
+  readonly keysOnly?: boolean | undefined;
+  readonly countOnly?: boolean | undefined;
+  /** True: answer from this member's applied state without asking the leader. */
+  readonly serializable?: boolean | undefined;
+}
+
+export interface RangeResponse {
+  /** In key order. */
+  readonly kvs: readonly KeyValue[];
+  /** Number of keys in the range at that revision, whatever the limit. */
+  readonly count: number;
+  readonly more: boolean;
+  /** The store's current revision when the request was served. */
+  readonly revision: Revision;
+}
+
+export interface PutRequest {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly leaseId?: number | undefined;
+  readonly prevKv?: boolean | undefined;
+}
+
+export interface DeleteRangeRequest extends KeyRange {
+  readonly prevKv?: boolean | undefined;
+}
+
+export type Compare = { readonly key: string; readonly result: '=' | '!=' | '<' | '>' } & (
+  | { readonly target: 'mod' | 'create' | 'version' | 'lease'; readonly value: number }
+  | { readonly target: 'value'; readonly value: Uint8Array }
+);
+
+export type Operation =
+  | { readonly kind: 'range'; readonly request: RangeRequest }
+  | { readonly kind: 'put'; readonly request: PutRequest }
+  | { readonly kind: 'deleteRange'; readonly request: DeleteRangeRequest };
+
+export type OperationResult =
+  | { readonly kind: 'range'; readonly response: RangeResponse }
+  | { readonly kind: 'put'; readonly prevKv?: KeyValue | undefined }
+  | {
+      readonly kind: 'deleteRange';
+      readonly deleted: number;
+      readonly prevKvs: readonly KeyValue[];
+    };
+
+/** All of `success` when every comparison holds, else all of `failure`; atomically, one revision. */
+export interface TxnRequest {
+  readonly compare: readonly Compare[];
+  readonly success: readonly Operation[];
+  readonly failure: readonly Operation[];
+}
+
+export interface TxnResponse {
+  readonly succeeded: boolean;
+  readonly results: readonly OperationResult[];
+  /** The revision of this transaction when it wrote, else the store's current revision. */
+  readonly revision: Revision;
+}
+
+export interface WatchRequest extends KeyRange {
+  /** First revision to deliver; absent or 0 = from the next write on. */
+  readonly startRevision?: Revision | undefined;
+  readonly prevKv?: boolean | undefined;
+}
+
+export interface WatchEvent {
+  readonly type: 'put' | 'delete';
+  /** For a delete: key and modRevision only, with an empty value. */
+  readonly kv: KeyValue;
+  readonly prevKv?: KeyValue | undefined;
+}
+
+/** Whole revisions only: the events of one transaction never come in two batches. */
+export type WatchBatch =
+  | { readonly kind: 'events'; readonly revision: Revision; readonly events: readonly WatchEvent[] }
+  /** Everything up to `revision` was delivered. */
+  | { readonly kind: 'progress'; readonly revision: Revision };
+
+/**
+ * Ends with StoreError COMPACTED when `startRevision` is below the compact revision (the error's
+ * `compactRevision`), also when the watcher fell behind a compaction. Reading slowly costs the
+ * store no memory: a watch that lags is a cursor into kept history. Events may be shared between
+ * watches of one client; nobody changes them. Disposing ends the iteration.
+ */
+export interface Watch extends AsyncIterable<WatchBatch>, Disposable {
+  /** Asks for a progress batch; it comes after all events up to its revision. */
+  requestProgress(): void;
+}
+
+export interface Store {
+  range(request: RangeRequest, signal: AbortSignal): Promise<RangeResponse>;
+  txn(request: TxnRequest, signal: AbortSignal): Promise<TxnResponse>;
+  watch(request: WatchRequest): Watch;
+  /**
+   * History below `revision` becomes unreadable; the state at `revision` itself stays. Throws
+   * COMPACTED when `revision` is not above the compact revision, FUTURE_REVISION when it is above
+   * the current one.
+   */
+  compact(revision: Revision, signal: AbortSignal): Promise<void>;
+  leaseGrant(
+    ttlSeconds: number,
+    signal: AbortSignal,
+  ): Promise<{ leaseId: number; ttlSeconds: number }>;
+  leaseRevoke(leaseId: number, signal: AbortSignal): Promise<void>;
+  /** Resolves to the remaining TTL, or throws LEASE_NOT_FOUND. */
+  leaseKeepAlive(leaseId: number, signal: AbortSignal): Promise<number>;
+  status(signal: AbortSignal): Promise<StoreStatus>;
+  close(): Promise<void>;
+}
+
+export interface StoreStatus {
+  readonly revision: Revision;
+  readonly compactRevision: Revision;
+  readonly raftTerm: number;
+  readonly raftIndex: number;
+  readonly keyCount: number;
+  /** Bytes of live keys and values. */
+  readonly liveBytes: number;
+  readonly walBytes: number;
+}
+
+export type StoreErrorCode =
+  | 'COMPACTED'
+  | 'FUTURE_REVISION'
+  | 'NO_SPACE'
+  | 'TOO_LARGE'
+  | 'DUPLICATE_KEY'
+  | 'LEASE_NOT_FOUND'
+  | 'INVALID_REQUEST'
+  | 'UNAVAILABLE'
+  | 'OUTCOME_UNKNOWN'
+  | 'CORRUPT'
+  | 'CLOSED';
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: StoreErrorCode;
+  /** With COMPACTED: the compact revision, which is the lowest that can still be read. */
+  readonly compactRevision: Revision | undefined;
+
+  constructor(
+    code: StoreErrorCode,
+    message: string,
+    options: { cause?: unknown; compactRevision?: Revision } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.compactRevision = options.compactRevision;
+  }
+}
