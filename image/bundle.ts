@@ -15,6 +15,7 @@ import { imagePaths } from './paths.ts';
 export const PROCESSES: Readonly<Record<string, string>> = {
   agent: 'daemon/agent/main.ts',
   control: 'control/main.ts',
+  'dev-init': 'test/dev/init.ts',
   gateway: 'daemon/gateway/main.ts',
   supervisor: 'daemon/supervisor/main.ts',
 };

@@ -23,6 +23,7 @@ const DECLARATIONS = {
   lsetxattr: 'int lsetxattr(const char *, const char *, const void *, size_t, int)',
   llistxattr: 'long llistxattr(const char *, void *, size_t)',
   syncfs: 'int syncfs(int)',
+  waitid: 'int waitid(int, unsigned int, void *, int, void *)',
   prctl: 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
   eventfd: 'int eventfd(unsigned int, int)',
   poll: 'int poll(void *, unsigned long, int)',
@@ -223,6 +224,48 @@ export function syncfs(fd: number): void {
 
 export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_CHILD_SUBREAPER = 36;
+
+/** A child that has ended, with its exit code, or the signal that killed it. */
+export interface Exited {
+  readonly pid: number;
+  readonly exitCode: number | undefined;
+  readonly signal: number | undefined;
+}
+
+/**
+ * The first ended child that nobody has waited for, left as it is; undefined when there is none.
+ * libuv waits for the children that Node spawned: a reaper of orphans must leave those to it.
+ */
+export function peekExited(): Exited | undefined {
+  return wait(P_ALL, 0, WEXITED | WNOHANG | WNOWAIT);
+}
+
+/** Waits for the ended child `pid`, so that the kernel forgets it. */
+export function reap(pid: number): Exited | undefined {
+  return wait(P_PID, pid, WEXITED | WNOHANG);
+}
+
+const P_ALL = 0;
+const P_PID = 1;
+const WNOHANG = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+const CLD_EXITED = 1;
+
+function wait(idType: number, id: number, options: number): Exited | undefined {
+  const info = Buffer.alloc(128); // siginfo_t: si_code at 8, si_pid at 16, si_status at 24.
+  try {
+    call('waitid', String(id), idType, id, info, options, null);
+  } catch (error) {
+    if (error instanceof LinuxError && error.code === 'ECHILD') return undefined;
+    throw error;
+  }
+  const pid = info.readInt32LE(16);
+  if (pid === 0) return undefined;
+  const exited = info.readInt32LE(8) === CLD_EXITED;
+  const status = info.readInt32LE(24);
+  return { pid, exitCode: exited ? status : undefined, signal: exited ? undefined : status };
+}
 
 export function prctl(option: number, ...args: readonly number[]): number {
   const [a = 0, b = 0, c = 0, d = 0] = args;

@@ -13,6 +13,7 @@ import {
   readFileSync,
   readdirSync,
   realpathSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -138,22 +139,30 @@ function put(rootDir: string, path: string, write: (file: string) => void): void
 
 /** JavaScript, package.json and this platform's addon of a native package; no sources, no docs. */
 function copyNativePackage(from: string, to: string): void {
+  assert(existsSync(from), `native package ${from} is missing: run npm ci`);
   const skipped = new Set([
     'deps',
     'doc',
+    'prebuilds',
     'scripts',
-    'src',
     'third_party',
     'typings',
     'vendor',
-    'prebuilds',
   ]);
-  assert(existsSync(from), `native package ${from} is missing: run npm ci`);
   cpSync(from, to, {
     recursive: true,
     filter: (path) => {
-      const first = path.slice(from.length + 1).split('/')[0] ?? '';
-      return !skipped.has(first) && !/\.(md|map|d\.ts|test\.js|gyp|txt|o|d|mk|a)$/i.test(path);
+      const inside = path.slice(from.length + 1).split('/');
+      if (skipped.has(inside[0] ?? '')) return false;
+      return lstatSync(path).isDirectory() || /(?<!\.test)\.(js|cjs|mjs|json|node)$/.test(path);
     },
   });
+  removeEmptyDirectories(to);
+}
+
+function removeEmptyDirectories(dir: string): void {
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeEmptyDirectories(join(dir, entry.name));
+  }
+  if (readdirSync(dir).length === 0) rmdirSync(dir);
 }
