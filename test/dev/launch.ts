@@ -5,7 +5,15 @@
  * State lies in out/dev; the next `up` goes on with it. Needs root.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { get } from 'node:https';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +27,8 @@ import {
   writePkiFiles,
 } from '#base/pki/node-certificates.ts';
 import { createCa, createSigningKey, type KeyPair } from '#base/pki/pki.ts';
+import { type Chunk, Images } from '#base/protocol/bareboat.gen.ts';
+import { connectUnix } from '#base/protocol/protocol.ts';
 import { createCgroups, parseHierarchies, removeCgroups } from './cgroups.ts';
 import type { EnterConfig } from './enter.ts';
 import { type DevIdentity, devIdentity } from './identity.ts';
@@ -26,6 +36,8 @@ import { type DevIdentity, devIdentity } from './identity.ts';
 const CHECKOUT = dirname(dirname(import.meta.dirname));
 const YEAR_MS = 365 * 24 * 3600 * 1000;
 const READY_TIMEOUT_MS = 60_000;
+const IMPORT_TIMEOUT_MS = 300_000;
+const AGENT_SOCKET = '/run/bareboat/agent/agent.sock';
 const CONTROL_UID = 902;
 const NETWORK = {
   serviceCidr: '10.96.0.0/16',
@@ -75,7 +87,7 @@ export async function up(identity: DevIdentity, images: readonly string[]): Prom
   const kubeconfig = join(dir, 'kubeconfig');
   writeFileSync(kubeconfig, formatKubeconfig(credentials), { mode: 0o600 });
   await waitReady(identity, init, credentials);
-  for (const image of images) await importImage(identity, image);
+  for (const image of images) await importImage(init, image);
   console.log(`node ${nodeName} is Ready at https://${nodeIp}:6443`);
   console.log(`export KUBECONFIG=${kubeconfig}`);
 }
@@ -146,7 +158,7 @@ async function writeConfig(identity: DevIdentity): Promise<Credentials> {
     clusterDns: NETWORK.clusterDns,
     cgroupRoot: '/',
     kubeletPort: 10250,
-    socketPath: '/run/bareboat/agent/agent.sock',
+    socketPath: AGENT_SOCKET,
   };
   writeFileSync(join(config, 'control.json'), JSON.stringify(control, undefined, 2));
   writeFileSync(join(config, 'agent.json'), JSON.stringify(agent, undefined, 2));
@@ -209,29 +221,35 @@ async function waitReady(identity: DevIdentity, init: number, admin: Credentials
   );
 }
 
-function fetchJson(url: string, user: KeyPair, ca: string): Promise<string> {
+function fetchJson(url: string, admin: Credentials): Promise<string> {
+  const { certificate, key } = admin.credentials;
+  const options = { ca: admin.caCertificate, cert: certificate, key, timeout: 2000 };
   return new Promise((resolve, reject) => {
-    const request = get(
-      url,
-      { ca, cert: user.certificate, key: user.key, timeout: 2000 },
-      (response) => {
-        response.setEncoding('utf8');
-        let text = '';
-        response.on('data', (chunk: string) => {
-          text += chunk;
-        });
-        response.on('end', () => resolve(text));
-        response.on('error', reject);
-      },
-    );
+    const request = get(url, options, (response) => {
+      response.setEncoding('utf8');
+      let text = '';
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text));
+      response.on('error', reject);
+    });
     request.on('timeout', () => request.destroy(new Error('no answer within 2 s')));
     request.on('error', reject);
   });
 }
 
 /** Streams an image archive to the agent, through its socket inside the node's mount namespace. */
-async function importImage(_identity: DevIdentity, image: string): Promise<void> {
-  throw new Error(`cannot import ${image}: the agent's socket is not served yet`);
+async function importImage(init: number, image: string): Promise<void> {
+  const signal = AbortSignal.timeout(IMPORT_TIMEOUT_MS);
+  await using client = await connectUnix(`/proc/${init}/root${AGENT_SOCKET}`, signal);
+  for await (const { names } of client.stream(Images.Import, archiveChunks(image), signal)) {
+    console.log(`imported ${names.join(' ')}`);
+  }
+}
+
+async function* archiveChunks(path: string): AsyncGenerator<Chunk> {
+  for await (const data of createReadStream(path, { highWaterMark: 256 * 1024 })) yield { data };
 }
 
 /** The process that `unshare --fork` forked: process 1 of the node. */

@@ -1,0 +1,140 @@
+// Generated from base/protocol/bareboat.proto by base/protocol/generate.ts. Do not edit.
+import type { Method } from './protocol.ts';
+
+export const Machine = {
+  GetVersion: {"service":"Machine","name":"GetVersion","role":"reader","request":"Empty","response":"Version","requestStream":false,"responseStream":false} as Method<Empty, Version>,
+  GetStatus: {"service":"Machine","name":"GetStatus","role":"reader","request":"Empty","response":"MachineStatus","requestStream":false,"responseStream":false} as Method<Empty, MachineStatus>,
+  WatchEvents: {"service":"Machine","name":"WatchEvents","role":"reader","request":"WatchEventsRequest","response":"Event","requestStream":false,"responseStream":true} as Method<WatchEventsRequest, Event>,
+  GetConfig: {"service":"Machine","name":"GetConfig","role":"admin","request":"Empty","response":"Config","requestStream":false,"responseStream":false} as Method<Empty, Config>,
+  ApplyConfig: {"service":"Machine","name":"ApplyConfig","role":"admin","request":"ApplyConfigRequest","response":"ApplyConfigResponse","requestStream":false,"responseStream":false} as Method<ApplyConfigRequest, ApplyConfigResponse>,
+  Bootstrap: {"service":"Machine","name":"Bootstrap","role":"admin","request":"BootstrapRequest","response":"Empty","requestStream":false,"responseStream":false} as Method<BootstrapRequest, Empty>,
+  GetKubeconfig: {"service":"Machine","name":"GetKubeconfig","role":"admin","request":"KubeconfigRequest","response":"Kubeconfig","requestStream":false,"responseStream":false} as Method<KubeconfigRequest, Kubeconfig>,
+  ListServices: {"service":"Machine","name":"ListServices","role":"reader","request":"Empty","response":"ServiceList","requestStream":false,"responseStream":false} as Method<Empty, ServiceList>,
+  ReadLog: {"service":"Machine","name":"ReadLog","role":"reader","request":"LogRequest","response":"LogChunk","requestStream":false,"responseStream":true} as Method<LogRequest, LogChunk>,
+  ReadKernelLog: {"service":"Machine","name":"ReadKernelLog","role":"reader","request":"LogRequest","response":"LogChunk","requestStream":false,"responseStream":true} as Method<LogRequest, LogChunk>,
+  Reboot: {"service":"Machine","name":"Reboot","role":"operator","request":"Empty","response":"Empty","requestStream":false,"responseStream":false} as Method<Empty, Empty>,
+  Shutdown: {"service":"Machine","name":"Shutdown","role":"operator","request":"Empty","response":"Empty","requestStream":false,"responseStream":false} as Method<Empty, Empty>,
+};
+
+export const Images = {
+  List: {"service":"Images","name":"List","role":"reader","request":"Empty","response":"ImageList","requestStream":false,"responseStream":false} as Method<Empty, ImageList>,
+  Import: {"service":"Images","name":"Import","role":"operator","request":"Chunk","response":"ImportResponse","requestStream":true,"responseStream":false} as Method<Chunk, ImportResponse>,
+};
+
+export interface Empty {
+}
+
+export interface Chunk {
+  data: Uint8Array;
+}
+
+export interface Version {
+  version: string;
+  kubernetes: string;
+  node: string;
+  kernel: string;
+  image: string;
+}
+
+export interface MachineStatus {
+  nodeName: string;
+  stage: string;
+  blockedBy: string[];
+  uptimeSeconds: number;
+  bootId: string;
+  bootReason: string;
+  addresses: string[];
+  memoryTotalBytes: number;
+  memoryAvailableBytes: number;
+  disks: Disk[];
+  controlPlane: boolean;
+  timeSynchronized: boolean;
+}
+
+export interface Disk {
+  name: string;
+  mountPoint: string;
+  sizeBytes: number;
+  freeBytes: number;
+}
+
+export interface WatchEventsRequest {
+  tail: number;
+  follow: boolean;
+}
+
+export interface Event {
+  atMs: number;
+  source: string;
+  message: string;
+  level: string;
+}
+
+export interface Config {
+  yaml: string;
+}
+
+export interface ApplyConfigRequest {
+  yaml: string;
+  mode: string;
+}
+
+export interface ApplyConfigResponse {
+  effect: string;
+  warnings: string[];
+  diff: string;
+}
+
+export interface BootstrapRequest {
+}
+
+export interface KubeconfigRequest {
+  server: string;
+  lifetimeSeconds: number;
+}
+
+export interface Kubeconfig {
+  yaml: string;
+}
+
+export interface ServiceList {
+  services: ServiceStatus[];
+}
+
+export interface ServiceStatus {
+  name: string;
+  state: string;
+  pid: number;
+  restarts: number;
+  runningSeconds: number;
+  lastExit: string;
+  waitingFor: string[];
+  memoryBytes: number;
+}
+
+export interface LogRequest {
+  service: string;
+  follow: boolean;
+  tail: number;
+}
+
+export interface LogChunk {
+  data: Uint8Array;
+}
+
+export interface ImageList {
+  images: Image[];
+}
+
+export interface Image {
+  id: string;
+  tags: string[];
+  digests: string[];
+  sizeBytes: number;
+}
+
+export interface ImportResponse {
+  names: string[];
+}
+
+export const schema = {"nested":{"bareboat":{"nested":{"v1":{"nested":{"Machine":{"methods":{"GetVersion":{"requestType":"Empty","responseType":"Version"},"GetStatus":{"requestType":"Empty","responseType":"MachineStatus"},"WatchEvents":{"requestType":"WatchEventsRequest","responseType":"Event","responseStream":true},"GetConfig":{"requestType":"Empty","responseType":"Config"},"ApplyConfig":{"requestType":"ApplyConfigRequest","responseType":"ApplyConfigResponse"},"Bootstrap":{"requestType":"BootstrapRequest","responseType":"Empty"},"GetKubeconfig":{"requestType":"KubeconfigRequest","responseType":"Kubeconfig"},"ListServices":{"requestType":"Empty","responseType":"ServiceList"},"ReadLog":{"requestType":"LogRequest","responseType":"LogChunk","responseStream":true},"ReadKernelLog":{"requestType":"LogRequest","responseType":"LogChunk","responseStream":true},"Reboot":{"requestType":"Empty","responseType":"Empty"},"Shutdown":{"requestType":"Empty","responseType":"Empty"}}},"Images":{"methods":{"List":{"requestType":"Empty","responseType":"ImageList"},"Import":{"requestType":"Chunk","requestStream":true,"responseType":"ImportResponse"}}},"Empty":{"fields":{}},"Chunk":{"fields":{"data":{"type":"bytes","id":1}}},"Version":{"fields":{"version":{"type":"string","id":1},"kubernetes":{"type":"string","id":2},"node":{"type":"string","id":3},"kernel":{"type":"string","id":4},"image":{"type":"string","id":5}}},"MachineStatus":{"fields":{"nodeName":{"type":"string","id":1,"protoName":"node_name"},"stage":{"type":"string","id":2},"blockedBy":{"rule":"repeated","type":"string","id":3,"protoName":"blocked_by"},"uptimeSeconds":{"type":"double","id":4,"protoName":"uptime_seconds"},"bootId":{"type":"string","id":5,"protoName":"boot_id"},"bootReason":{"type":"string","id":6,"protoName":"boot_reason"},"addresses":{"rule":"repeated","type":"string","id":7},"memoryTotalBytes":{"type":"uint64","id":8,"protoName":"memory_total_bytes"},"memoryAvailableBytes":{"type":"uint64","id":9,"protoName":"memory_available_bytes"},"disks":{"rule":"repeated","type":"Disk","id":10},"controlPlane":{"type":"bool","id":11,"protoName":"control_plane"},"timeSynchronized":{"type":"bool","id":12,"protoName":"time_synchronized"}}},"Disk":{"fields":{"name":{"type":"string","id":1},"mountPoint":{"type":"string","id":2,"protoName":"mount_point"},"sizeBytes":{"type":"uint64","id":3,"protoName":"size_bytes"},"freeBytes":{"type":"uint64","id":4,"protoName":"free_bytes"}}},"WatchEventsRequest":{"fields":{"tail":{"type":"uint32","id":1},"follow":{"type":"bool","id":2}}},"Event":{"fields":{"atMs":{"type":"uint64","id":1,"protoName":"at_ms"},"source":{"type":"string","id":2},"message":{"type":"string","id":3},"level":{"type":"string","id":4}}},"Config":{"fields":{"yaml":{"type":"string","id":1}}},"ApplyConfigRequest":{"fields":{"yaml":{"type":"string","id":1},"mode":{"type":"string","id":2}}},"ApplyConfigResponse":{"fields":{"effect":{"type":"string","id":1},"warnings":{"rule":"repeated","type":"string","id":2},"diff":{"type":"string","id":3}}},"BootstrapRequest":{"fields":{}},"KubeconfigRequest":{"fields":{"server":{"type":"string","id":1},"lifetimeSeconds":{"type":"uint64","id":2,"protoName":"lifetime_seconds"}}},"Kubeconfig":{"fields":{"yaml":{"type":"string","id":1}}},"ServiceList":{"fields":{"services":{"rule":"repeated","type":"ServiceStatus","id":1}}},"ServiceStatus":{"fields":{"name":{"type":"string","id":1},"state":{"type":"string","id":2},"pid":{"type":"uint32","id":3},"restarts":{"type":"uint32","id":4},"runningSeconds":{"type":"double","id":5,"protoName":"running_seconds"},"lastExit":{"type":"string","id":6,"protoName":"last_exit"},"waitingFor":{"rule":"repeated","type":"string","id":7,"protoName":"waiting_for"},"memoryBytes":{"type":"uint64","id":8,"protoName":"memory_bytes"}}},"LogRequest":{"fields":{"service":{"type":"string","id":1},"follow":{"type":"bool","id":2},"tail":{"type":"uint32","id":3}}},"LogChunk":{"fields":{"data":{"type":"bytes","id":1}}},"ImageList":{"fields":{"images":{"rule":"repeated","type":"Image","id":1}}},"Image":{"fields":{"id":{"type":"string","id":1},"tags":{"rule":"repeated","type":"string","id":2},"digests":{"rule":"repeated","type":"string","id":3},"sizeBytes":{"type":"uint64","id":4,"protoName":"size_bytes"}}},"ImportResponse":{"fields":{"names":{"rule":"repeated","type":"string","id":1}}}}}}}}} as const;
