@@ -4,9 +4,17 @@
  */
 import { join } from 'node:path';
 import { extractResources } from './extract-resources.ts';
+import { extractTypes } from './extract-types.ts';
 import { findModule, writeFacts } from './upstream.ts';
 
 const facts = join(import.meta.dirname, '../facts');
 const kubernetes = findModule('k8s.io/kubernetes');
+const modules = {
+  api: findModule('k8s.io/api'),
+  apimachinery: findModule('k8s.io/apimachinery'),
+  apiextensions: findModule('k8s.io/apiextensions-apiserver'),
+  aggregator: findModule('k8s.io/kube-aggregator'),
+};
 
 writeFacts(join(facts, 'resources.gen.json'), [kubernetes], { ...extractResources(kubernetes) });
+writeFacts(join(facts, 'types.gen.json'), Object.values(modules), { types: extractTypes(modules) });

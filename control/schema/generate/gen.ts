@@ -5,6 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { emitResourceTable, emitTokens, type ResourceFacts } from './emit-resources.ts';
+import { emitTypes, servedPackages } from './emit-types.ts';
+import type { TypeFact } from './extract-types.ts';
 
 const schemaFolder = join(import.meta.dirname, '..');
 const root = join(schemaFolder, '../..');
@@ -16,9 +18,12 @@ function readFacts(name: string): unknown {
 /** Path from the repository's root, and text, of every generated file. */
 function generate(): Map<string, string> {
   const resources = readFacts('resources.gen.json') as ResourceFacts; // Written by gen-facts.
+  const types = readFacts('types.gen.json') as { source: string; types: TypeFact[] }; // Likewise.
+  const packages = servedPackages(resources.groups);
   return new Map([
     ['base/kube/api/resources.gen.ts', emitTokens(resources)],
     ['control/schema/resources.gen.ts', emitResourceTable(resources)],
+    ['control/schema/types.gen.ts', emitTypes(types.source, types.types, packages)],
   ]);
 }
 

@@ -1,0 +1,136 @@
+/**
+ * Facts about types: for every struct of upstream's API packages its fields in Go's order, with
+ * JSON name, type, protobuf number, and the markers that decoding, patching and OpenAPI need.
+ */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type GoField, type GoType, parsePackage } from './go-source.ts';
+import type { Module } from './upstream.ts';
+
+/**
+ * JSON name ('' = inlined), type, protobuf number (0 = none), flags, extras.
+ * Types: `string bool int32 int64 float64 any []byte`, `pkg.Name`, with `*`, `[]`, `map[string]`.
+ * Flags: o omitempty, z omitzero, p +optional, r +required, n +nullable.
+ */
+export type FieldFact = readonly [
+  json: string,
+  type: string,
+  number: number,
+  flags: string,
+  extras?: FieldExtras,
+];
+
+export interface FieldExtras {
+  /** JSON text of the `+default` marker. */
+  default?: string;
+  listType?: string;
+  listMapKeys?: string[];
+  mapType?: string;
+  patchStrategy?: string;
+  patchMergeKey?: string;
+  /** `+k8s:format` and the like are not kept; these shape OpenAPI. */
+  format?: string;
+}
+
+export interface TypeFact {
+  /** `core/v1.Pod` */
+  readonly type: string;
+  /** Absent for named scalars, lists and maps. */
+  readonly fields?: readonly FieldFact[];
+  readonly underlying?: string;
+  /** Values of a type marked `+enum`, sorted. */
+  readonly enum?: readonly string[];
+  /** `+structType=atomic`, `+union`, ... that OpenAPI shows. */
+  readonly mapType?: string;
+}
+
+function last(markers: readonly string[], name: string): string | undefined {
+  return markers.findLast((m) => m.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+function extrasOf(field: GoField): FieldExtras {
+  const extras: FieldExtras = {};
+  const { markers, tags } = field;
+  const byDefault = last(markers, 'default');
+  if (byDefault !== undefined) extras.default = byDefault;
+  const listType = last(markers, 'listType') ?? last(markers, 'k8s:listType');
+  if (listType !== undefined) extras.listType = listType;
+  const keys = markers.filter((m) => /^(k8s:)?listMapKey=/.test(m)).map((m) => m.split('=')[1] ?? '');
+  if (keys.length > 0) extras.listMapKeys = [...new Set(keys)];
+  const mapType = last(markers, 'mapType') ?? last(markers, 'structType');
+  if (mapType !== undefined) extras.mapType = mapType;
+  if (tags['patchStrategy'] !== undefined) extras.patchStrategy = tags['patchStrategy'];
+  if (tags['patchMergeKey'] !== undefined) extras.patchMergeKey = tags['patchMergeKey'];
+  return extras;
+}
+
+function fieldFact(field: GoField): FieldFact | undefined {
+  const tag = field.tags['json'];
+  if (tag === undefined || tag === '-') return undefined;
+  const [name = '', ...options] = tag.split(',');
+  const number = Number(/^\w+,(\d+)/.exec(field.tags['protobuf'] ?? '')?.[1] ?? 0);
+  const has = (...names: string[]): boolean => names.some((n) => field.markers.includes(n));
+  const flags = [
+    options.includes('omitempty') ? 'o' : '',
+    options.includes('omitzero') ? 'z' : '',
+    has('optional', 'k8s:optional') ? 'p' : '',
+    has('required', 'k8s:required') ? 'r' : '',
+    has('nullable') ? 'n' : '',
+  ].join('');
+  const extras = extrasOf(field);
+  const row = [name, field.type, number, flags] as const;
+  return Object.keys(extras).length === 0 ? row : [...row, extras];
+}
+
+function typeFact(here: string, type: GoType, values: readonly string[]): TypeFact | undefined {
+  const name = `${here}.${type.name}`;
+  if (type.fields === undefined) {
+    const isEnum = type.markers.includes('enum') && values.length > 0;
+    const underlying = type.underlying ?? 'any';
+    return { type: name, underlying, ...(isEnum ? { enum: [...new Set(values)].sort() } : {}) };
+  }
+  const fields = type.fields.map(fieldFact).filter((f) => f !== undefined);
+  if (fields.length === 0 && type.fields.length > 0) return undefined; // Not an API type.
+  const mapType = last(type.markers, 'structType') ?? last(type.markers, 'mapType');
+  return { type: name, fields, ...(mapType === undefined ? {} : { mapType }) };
+}
+
+function extractPackage(folder: string, here: string): TypeFact[] {
+  const parsed = parsePackage(folder, here);
+  const values = Map.groupBy(parsed.constants, ([type]) => type);
+  return parsed.types
+    .map((t) => typeFact(here, t, (values.get(`${here}.${t.name}`) ?? []).map(([, v]) => v)))
+    .filter((t) => t !== undefined)
+    .sort((a, b) => (a.type < b.type ? -1 : 1));
+}
+
+function apiPackages(api: Module): string[] {
+  return readdirSync(api.folder)
+    .filter((group) => group !== 'testdata' && statSync(join(api.folder, group)).isDirectory())
+    .flatMap((group) =>
+      readdirSync(join(api.folder, group))
+        .filter((version) => /^v\d/.test(version))
+        .map((version) => `${group}/${version}`),
+    )
+    .sort();
+}
+
+/** All types of all API packages at this release, whether served by default or not. */
+export function extractTypes(modules: {
+  api: Module;
+  apimachinery: Module;
+  apiextensions: Module;
+  aggregator: Module;
+}): TypeFact[] {
+  const pkg = (module: Module, path: string): string => join(module.folder, 'pkg', path);
+  return [
+    ...extractPackage(pkg(modules.apimachinery, 'types'), 'types'),
+    ...extractPackage(pkg(modules.apimachinery, 'runtime'), 'runtime').filter((t) =>
+      ['runtime.TypeMeta', 'runtime.RawExtension', 'runtime.Unknown'].includes(t.type),
+    ),
+    ...extractPackage(pkg(modules.apimachinery, 'apis/meta/v1'), 'meta/v1'),
+    ...apiPackages(modules.api).flatMap((p) => extractPackage(join(modules.api.folder, p), p)),
+    ...extractPackage(pkg(modules.apiextensions, 'apis/apiextensions/v1'), 'apiextensions/v1'),
+    ...extractPackage(pkg(modules.aggregator, 'apis/apiregistration/v1'), 'apiregistration/v1'),
+  ];
+}
