@@ -5,6 +5,7 @@
  * bytes base64). Inputs are never changed; results may share sub-objects with inputs.
  */
 import type { ApiObject, GroupVersionKind } from './gvk.ts';
+import type { Decoded, DecodeOptions } from './json-codec.ts';
 
 export {
   type ApiObject,
@@ -14,30 +15,18 @@ export {
   SchemaError,
   type SchemaErrorCode,
 } from './gvk.ts';
+export {
+  type Decoded,
+  decodeJson,
+  type DecodeOptions,
+  encodeJson,
+  joinListJson,
+  normalise,
+} from './json-codec.ts';
 export { type ResourceFacts, resources, type SubresourceFacts } from './resources.ts';
-
-export interface Decoded {
-  readonly gvk: GroupVersionKind;
-  /** Canonical: known fields only, in upstream's order, values in canonical form. */
-  readonly object: ApiObject;
-  /** Strict-decoding texts, `unknown field "spec.foo"`, `duplicate field "spec.x"`; at most 100. */
-  readonly problems: readonly string[];
-}
-
-export interface DecodeOptions {
-  /** Used where the body lacks kind or apiVersion (upstream: the URL's kind). */
-  readonly defaults?: GroupVersionKind | undefined;
-  /** Collect `problems` (fieldValidation Warn or Strict). Default false: faster. */
-  readonly strict?: boolean | undefined;
-}
 
 function pending(name: string): never {
   throw new Error(`${name} is being built`);
-}
-
-/** JSON text to object. Throws SchemaError MALFORMED, NOT_REGISTERED or TYPE_MISMATCH. */
-export function decodeJson(_body: string | Uint8Array, _options?: DecodeOptions): Decoded {
-  return pending('decodeJson');
 }
 
 /** As decodeJson, from YAML (one document). */
@@ -48,19 +37,6 @@ export function decodeYaml(_body: string | Uint8Array, _options?: DecodeOptions)
 /** From protobuf with its `k8s\0` envelope. */
 export function decodeProtobuf(_body: Uint8Array, _options?: DecodeOptions): Decoded {
   return pending('decodeProtobuf');
-}
-
-/**
- * An already parsed value (result of a patch, of an admission plugin) to its canonical form, as if
- * it had been read as JSON: drops unknown fields, canonicalises quantities, checks types.
- */
-export function normalise(_gvk: GroupVersionKind, _value: unknown, _strict?: boolean): Decoded {
-  return pending('normalise');
-}
-
-/** JSON text as upstream writes it (field order, omitted fields), without a final newline. */
-export function encodeJson(_gvk: GroupVersionKind, _object: ApiObject): string {
-  return pending('encodeJson');
 }
 
 /** YAML text as upstream writes it: keys sorted. */
@@ -76,15 +52,6 @@ export function encodeProtobuf(_gvk: GroupVersionKind, _object: ApiObject): Uint
 /** The message inside an envelope made by encodeProtobuf: what lists and watch events carry. */
 export function protobufBody(_enveloped: Uint8Array): Uint8Array {
   return pending('protobufBody');
-}
-
-/** A list from texts that encodeJson made, each encoded once: kind and apiVersion are cut off. */
-export function joinListJson(
-  _listGvk: GroupVersionKind,
-  _metadata: Readonly<Record<string, unknown>>,
-  _items: readonly string[],
-): string {
-  return pending('joinListJson');
 }
 
 /** A list, enveloped, from what encodeProtobuf made, each encoded once. */

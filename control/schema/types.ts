@@ -80,6 +80,8 @@ export interface FieldInfo {
   readonly extras: FieldExtras;
   /** Position among the flattened fields. */
   readonly index: number;
+  /** Go names of the embedded structs on the way to the field, outermost first. */
+  readonly embeds: readonly string[];
 }
 
 /** What protobuf writes, in field number order: a field, or an embedded struct's own plan. */
@@ -120,11 +122,14 @@ const SCALARS = new Set(['string', 'bool', 'int32', 'int64', 'float64', 'any']);
 
 /** `core/v1.Pod` -> `v1.Pod`, inside lists, maps and pointers too: as Go's reflection prints. */
 function goName(type: string): string {
-  return type.replace(/[\w.-]+\//g, '').replace(/\bany\b/, 'interface {}').replace('byte', 'uint8');
+  return type
+    .replace(/[\w.-]+\//g, '')
+    .replace(/\bany\b/, 'interface {}')
+    .replace('byte', 'uint8');
 }
 
 // Memo of pure functions of the generated table: bounded by its size.
-const structs = new Map<string, StructType>();
+const structs = new Map<string, BuiltStruct>();
 const refs = new Map<string, TypeRef>();
 
 function rowOf(name: string): TypeRow {
@@ -157,7 +162,8 @@ export function typeRef(type: string): TypeRef {
   const go = goName(type);
   let ref: TypeRef;
   if (type === '[]byte') ref = { kind: 'bytes', go };
-  else if (SCALARS.has(type)) ref = { kind: type as ScalarKind, go }; // Just checked.
+  else if (SCALARS.has(type))
+    ref = { kind: type as ScalarKind, go }; // Just checked.
   else if (type.startsWith('[]')) {
     ref = { kind: 'list', item: typeRef(type.slice(2)), go, isMessage: false };
   } else if (type.startsWith('map[')) {
@@ -169,8 +175,18 @@ export function typeRef(type: string): TypeRef {
   return ref;
 }
 
+interface FieldFacts {
+  readonly json: string;
+  /** With pointer. */
+  readonly type: string;
+  readonly flags: string;
+  readonly extras: FieldExtras;
+  readonly embeds: readonly string[];
+}
+
 /** Resolves `ref` lazily: structs may contain themselves (JSONSchemaProps). */
 class Field implements FieldInfo {
+  readonly facts: FieldFacts;
   readonly json: string;
   readonly type: string;
   readonly go: string;
@@ -180,10 +196,13 @@ class Field implements FieldInfo {
   readonly isMarkedOptional: boolean;
   readonly isMarkedRequired: boolean;
   readonly extras: FieldExtras;
+  readonly embeds: readonly string[];
   readonly index: number;
   #ref: TypeRef | undefined;
 
-  constructor(json: string, type: string, flags: string, extras: FieldExtras, index: number) {
+  constructor(facts: FieldFacts, index: number) {
+    const { json, type, flags } = facts;
+    this.facts = facts;
     this.json = json;
     this.isPointer = type.startsWith('*');
     this.type = this.isPointer ? type.slice(1) : type;
@@ -192,7 +211,8 @@ class Field implements FieldInfo {
     this.omitsZero = flags.includes('z');
     this.isMarkedOptional = flags.includes('p');
     this.isMarkedRequired = flags.includes('r');
-    this.extras = extras;
+    this.extras = facts.extras;
+    this.embeds = facts.embeds;
     this.index = index;
   }
 
@@ -202,26 +222,27 @@ class Field implements FieldInfo {
   }
 }
 
-function buildStruct(name: string, row: TypeRow): StructType {
-  const fields: FieldInfo[] = [];
+interface BuiltStruct extends StructType {
+  readonly fields: readonly Field[];
+}
+
+function buildStruct(name: string, row: TypeRow): BuiltStruct {
+  const fields: Field[] = [];
   const protoEntries: ProtoEntry[] = [];
   let hasTypeMeta = false;
   for (const [json, type, number, flags, extras = {}] of must(row.fields, `${name}: no struct`)) {
     if (json === '') {
-      const embedded = structType(type.replace('*', ''));
-      if (embedded.name === 'meta/v1.TypeMeta' || embedded.name === 'runtime.TypeMeta') {
-        hasTypeMeta = true;
-      }
-      for (const f of embedded.fields) {
-        const flag = (f.omitsEmpty ? 'o' : '') + (f.isMarkedOptional ? 'p' : '');
-        const inner = f.isPointer ? `*${f.type}` : f.type;
-        const flags = flag + (f.isMarkedRequired ? 'r' : '') + (f.omitsZero ? 'z' : '');
-        fields.push(new Field(f.json, inner, flags, f.extras, fields.length));
+      const embedded = builtStruct(type.replace('*', ''));
+      const goEmbed = embedded.name.slice(embedded.name.lastIndexOf('.') + 1);
+      if (goEmbed === 'TypeMeta') hasTypeMeta = true;
+      for (const { facts } of embedded.fields) {
+        const embeds = [goEmbed, ...facts.embeds];
+        fields.push(new Field({ ...facts, embeds }, fields.length));
       }
       if (number > 0) protoEntries.push({ number, embedded });
       continue;
     }
-    const field = new Field(json, type, flags, extras, fields.length);
+    const field = new Field({ json, type, flags, extras, embeds: [] }, fields.length);
     fields.push(field);
     if (number > 0) protoEntries.push({ number, field });
   }
@@ -234,13 +255,17 @@ function buildStruct(name: string, row: TypeRow): StructType {
 
 /** The struct of that name, `core/v1.Pod`; a programmer error when there is none. */
 export function structType(name: string): StructType {
+  return builtStruct(name);
+}
+
+function builtStruct(name: string): BuiltStruct {
   const known = structs.get(name);
   if (known !== undefined) return known;
   const row = rowOf(name);
   const built =
     row.underlying === undefined
       ? buildStruct(name, row)
-      : structType(row.underlying.replace(/^=/, ''));
+      : builtStruct(row.underlying.replace(/^=/, ''));
   structs.set(name, built);
   return built;
 }
@@ -252,8 +277,10 @@ export function enumValues(named: string): readonly string[] | undefined {
 
 /** Kinds that every group version takes, and those that have no group. */
 const META_KINDS = new Set(
-  ('WatchEvent ListOptions GetOptions DeleteOptions CreateOptions UpdateOptions PatchOptions ' +
-    'Status APIVersions APIGroupList APIGroup APIResourceList List').split(' '),
+  (
+    'WatchEvent ListOptions GetOptions DeleteOptions CreateOptions UpdateOptions PatchOptions ' +
+    'Status APIVersions APIGroupList APIGroup APIResourceList List'
+  ).split(' '),
 );
 
 /** Upstream's package of a group: `rbac` for rbac.authorization.k8s.io. */

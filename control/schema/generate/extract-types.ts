@@ -55,7 +55,9 @@ function extrasOf(field: GoField): FieldExtras {
   if (byDefault !== undefined) extras.default = byDefault;
   const listType = last(markers, 'listType') ?? last(markers, 'k8s:listType');
   if (listType !== undefined) extras.listType = listType;
-  const keys = markers.filter((m) => /^(k8s:)?listMapKey=/.test(m)).map((m) => m.split('=')[1] ?? '');
+  const keys = markers
+    .filter((m) => /^(k8s:)?listMapKey=/.test(m))
+    .map((m) => m.split('=')[1] ?? '');
   if (keys.length > 0) extras.listMapKeys = [...new Set(keys)];
   const mapType = last(markers, 'mapType') ?? last(markers, 'structType');
   if (mapType !== undefined) extras.mapType = mapType;
@@ -99,7 +101,13 @@ function extractPackage(folder: string, here: string): TypeFact[] {
   const parsed = parsePackage(folder, here);
   const values = Map.groupBy(parsed.constants, ([type]) => type);
   return parsed.types
-    .map((t) => typeFact(here, t, (values.get(`${here}.${t.name}`) ?? []).map(([, v]) => v)))
+    .map((t) =>
+      typeFact(
+        here,
+        t,
+        (values.get(`${here}.${t.name}`) ?? []).map(([, v]) => v),
+      ),
+    )
     .filter((t) => t !== undefined)
     .sort((a, b) => (a.type < b.type ? -1 : 1));
 }

@@ -97,7 +97,12 @@ function parseFile(text: string, here: string): GoPackage {
       } else if (field !== null) {
         const [, name = '', type = '', tags = ''] = field;
         const resolved = resolveType(type, imports, here);
-        struct.fields.push({ name, type: resolved, tags: parseTags(tags), markers: markersOf(comments) });
+        struct.fields.push({
+          name,
+          type: resolved,
+          tags: parseTags(tags),
+          markers: markersOf(comments),
+        });
       }
     } else if (/^type \w+ struct *\{\}$/.test(line)) {
       types.push({ name: line.split(' ')[1] ?? '', markers: markersOf(comments), fields: [] });
@@ -108,7 +113,11 @@ function parseFile(text: string, here: string): GoPackage {
       const named = /^type (\w+) (=?)\s*([\w.*[\]]+)(?:\s*\/\/.*)?$/.exec(line);
       if (named !== null) {
         const underlying = `${named[2]}${resolveType(named[3] ?? '', imports, here)}`;
-        types.push({ name: named[1] ?? '', markers: markersOf([...earlier, ...comments]), underlying });
+        types.push({
+          name: named[1] ?? '',
+          markers: markersOf([...earlier, ...comments]),
+          underlying,
+        });
       }
       const constant = /^(?:const |\t)\w+\s+(\w+)\s*=\s*"([^"]*)"/.exec(line);
       if (constant !== null) constants.push([`${here}.${constant[1]}`, constant[2] ?? '']);
