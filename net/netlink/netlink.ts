@@ -14,6 +14,12 @@ export {
   type Route,
   type RouteSettings,
 } from './address-codec.ts';
+export {
+  type Flow,
+  type FlowTuple,
+  deleteConntrack,
+  listConntrack,
+} from './conntrack.ts';
 export { NetlinkError } from './error.ts';
 export { type NetlinkNotice, RTNLGRP, subscribeRoute } from './events.ts';
 export {

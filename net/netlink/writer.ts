@@ -174,6 +174,15 @@ export class NetlinkWriter {
     return this;
   }
 
+  /** A binary string: one char per byte. */
+  attributeBinary(type: number, value: string): this {
+    this.#head(type, value.length);
+    this.#reserve(value.length + 4);
+    for (let i = 0; i < value.length; i++) this.#bytes[this.#length++] = value.charCodeAt(i);
+    this.#align();
+    return this;
+  }
+
   /** An attribute that holds attributes; NLA_F_NESTED is set. */
   nest(type: number, fill: () => void): this {
     return this.container(type | NLA_F_NESTED, fill);
