@@ -1,0 +1,80 @@
+# Targets are thin: what they do stands in TypeScript beside what it concerns.
+SHELL := /bin/sh
+ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
+export PATH := $(CURDIR)/node_modules/node-linux-$(ARCH)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+NODE := node --no-warnings
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: dev
+dev: ## start a development node (no OS, no VM); IMAGES='a.tar b.tar' imports archives; needs root
+	@./setup dev
+	@$(NODE) image/make-root.ts
+	@$(NODE) test/dev/launch.ts up $(foreach image,$(IMAGES),--image $(image))
+
+.PHONY: dev-stop
+dev-stop: ## end the development node; nothing of it stays
+	@$(NODE) test/dev/launch.ts down
+
+.PHONY: test
+test: ## run every test, from checks and units up to virtual machines
+	@./setup test
+	@$(NODE) test/run.ts
+
+.PHONY: unit
+unit: ## run the unit tests
+	@./setup dev
+	@$(NODE) test/run.ts unit
+
+.PHONY: contract
+contract: ## run the contract tests
+	@./setup dev
+	@$(NODE) test/run.ts contract
+
+.PHONY: host
+host: ## run the tests that use this kernel: namespaces, nftables, runc; needs root
+	@./setup test
+	@$(NODE) test/run.ts host
+
+.PHONY: check
+check: ## types, lint, layers, format, generated files
+	@./setup dev
+	@$(NODE) test/run.ts check
+
+.PHONY: format
+format: ## format the sources
+	@biome format --write .
+
+.PHONY: kubectl
+kubectl: ## put kubectl v1.36 into out/bin
+	@./setup dev
+	@$(NODE) image/kubectl.ts
+
+.PHONY: gen
+gen: ## derive the generated sources from the committed facts
+	@$(NODE) base/protocol/generate.ts
+	@$(NODE) control/schema/generate/gen.ts
+
+.PHONY: gen-facts
+gen-facts: ## extract upstream's facts from its Go modules (needs Go)
+	@$(NODE) control/schema/generate/gen-facts.ts
+
+.PHONY: verify-gen
+verify-gen: gen-facts gen ## do both again and compare with what is committed
+	git diff --exit-code -- '*.gen.ts' '*.gen.json'
+
+.PHONY: lock
+lock: ## resolve the image's Debian packages anew
+	@./setup dev
+	@$(NODE) image/make-lock.ts
+
+.PHONY: npm-lock
+npm-lock: ## update package-lock.json from package.json
+	npm install --package-lock-only --ignore-scripts
+	@$(NODE) test/tidy/package-lock.ts
+
+.PHONY: conformance
+conformance: ## run upstream's e2e suite against a development node: FOCUS=regex (needs Go)
+	@$(NODE) test/conformance/run.ts --focus '$(FOCUS)'

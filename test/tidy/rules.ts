@@ -1,0 +1,47 @@
+/** The rules that test/tidy checks, as data. */
+
+/** What each top folder may import, beside itself (design: imports point down). */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  net: ['base'],
+  daemon: ['base', 'net'],
+  control: ['base'],
+  cli: ['base'],
+  image: ['base'],
+  test: ['base', 'net', 'daemon', 'control', 'cli', 'image'],
+};
+
+export const FILE_LINES_MAX = 700;
+
+/** Files that are longer, with their present length: may only shrink. */
+export const LONG_FILES: Readonly<Record<string, number>> = {};
+
+/** Code that decides: no clock, no chance, no I/O of its own. Prefixes of paths. */
+export const PURE: readonly string[] = [
+  'base/assert.ts',
+  'base/kube/quantity.ts',
+  'base/kube/selectors.ts',
+  'control/api/resources/',
+  'control/raft/',
+];
+
+export const PURE_BANNED: readonly RegExp[] = [
+  /\bDate\.now\b/,
+  /\bMath\.random\b/,
+  /\bperformance\./,
+  /\bAbortSignal\.timeout\b/,
+  /\bWeakRef\b/,
+  /\bsetTimeout\b/,
+  /\bsetInterval\b/,
+  /from 'node:/,
+  /\basync\b/,
+];
+
+/** Lock files hold names, versions and hashes; the registries are the user's own. */
+export const REGISTRY_HOSTS: readonly string[] = [
+  'registry.npmjs.org',
+  'deb.debian.org',
+  'security.debian.org',
+  'proxy.golang.org',
+  'registry.yarnpkg.com',
+];
