@@ -41,7 +41,7 @@ const RUNGS: readonly Rung[] = [
     files: [
       '{base,net,daemon,control,cli,image}/**/*.test.ts',
       'test/tidy/*.test.ts',
-      'test/dev/*.test.ts',
+      'test/{dev,conformance}/*.test.ts',
     ],
     jobs: 2,
   },

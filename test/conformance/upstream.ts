@@ -1,0 +1,114 @@
+/**
+ * Builds upstream's conformance suite and its test images from the public Go modules: e2e.test and
+ * agnhost of the Kubernetes release that this project follows. Needs Go; what is built is kept in the
+ * user's cache, so that only the first run pays (about four minutes on two cores).
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { type ArchiveEntry, writeArchive } from '#image/archive.ts';
+import { busyboxEntries } from '#image/busybox.ts';
+
+export const KUBERNETES_VERSION = '1.36.3';
+
+const CACHE = join(
+  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
+  `bareboat-upstream/v${KUBERNETES_VERSION}`,
+);
+const PROGRAMS = {
+  'e2e.test': ['test', '-c', 'k8s.io/kubernetes/test/e2e'],
+  agnhost: ['build', 'k8s.io/kubernetes/test/images/agnhost'],
+} as const;
+const PATH_ENV = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Path of an upstream program, built at the first call. Throws when Go is missing or fails. */
+export function ensureProgram(name: keyof typeof PROGRAMS): string {
+  const target = join(CACHE, 'bin', name);
+  if (existsSync(target)) return target;
+  console.log(`building upstream's ${name} (once)`);
+  const module = goModule();
+  const [verb, ...rest] = PROGRAMS[name];
+  const flags = rest.slice(0, -1);
+  const version = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version']
+    .map((p) => `-X ${p}.gitVersion=v${KUBERNETES_VERSION} -X ${p}.gitMajor=1 -X ${p}.gitMinor=36`)
+    .join(' ');
+  execFileSync(
+    'go',
+    [verb, ...flags, '-trimpath', '-ldflags', `-s -w ${version}`, '-o', target, rest.at(-1) ?? ''],
+    { cwd: module, stdio: 'inherit', env: goEnv() },
+  );
+  return target;
+}
+
+/** A module that requires Kubernetes and points its unversioned parts at their releases. */
+function goModule(): string {
+  const dir = join(CACHE, 'kubernetes');
+  if (existsSync(join(dir, 'go.mod'))) return dir;
+  mkdirSync(dir, { recursive: true });
+  const download = execFileSync(
+    'go',
+    ['mod', 'download', '-json', `k8s.io/kubernetes@v${KUBERNETES_VERSION}`],
+    { cwd: dir, encoding: 'utf8' },
+  );
+  const source: string = JSON.parse(download).Dir;
+  const parts = [
+    ...readFileSync(join(source, 'go.mod'), 'utf8').matchAll(/^\s+(k8s\.io\/\S+) v0\.0\.0\b/gm),
+  ];
+  const minor = KUBERNETES_VERSION.slice(2);
+  const lines = [
+    'module conformance',
+    'go 1.26.0',
+    `require k8s.io/kubernetes v${KUBERNETES_VERSION}`,
+    ...new Set(parts.map(([, name]) => `replace ${name} => ${name} v0.${minor}`)),
+  ];
+  writeFileSync(join(dir, 'go.mod'), `${lines.join('\n')}\n`);
+  return dir;
+}
+
+function goEnv(): NodeJS.ProcessEnv {
+  return { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod -buildvcs=false' };
+}
+
+/** Writes the archives of the images that the tests use into `dir`; returns their paths. */
+export async function buildImages(dir: string): Promise<string[]> {
+  const registry = 'registry.k8s.io/e2e-test-images';
+  const agnhost: ArchiveEntry[] = [
+    ...busyboxEntries(),
+    { path: 'agnhost', kind: 'copy', from: ensureProgram('agnhost'), mode: 0o755 },
+  ];
+  const images = [
+    {
+      file: 'busybox.tar',
+      names: [
+        `${registry}/busybox:1.37.0-1`,
+        `${registry}/busybox:1.36.1-1`,
+        'docker.io/library/busybox:latest',
+      ],
+      entries: busyboxEntries(),
+      config: { Cmd: ['sh'], Env: [PATH_ENV] },
+    },
+    {
+      file: 'agnhost.tar',
+      names: [`${registry}/agnhost:2.63.0`, `${registry}/agnhost:2.55`],
+      entries: agnhost,
+      config: { Entrypoint: ['/agnhost'], Cmd: ['pause'], Env: [PATH_ENV] },
+    },
+    {
+      // agnhost's `pause` does what the pause image does: nothing, until a signal.
+      file: 'pause.tar',
+      names: ['registry.k8s.io/pause:3.10.2', 'registry.k8s.io/pause:3.10.1'],
+      entries: agnhost.slice(-1),
+      config: { Entrypoint: ['/agnhost', 'pause'], Env: [PATH_ENV] },
+    },
+  ];
+  const paths: string[] = [];
+  for (const { file, ...request } of images) {
+    const path = join(dir, file);
+    await writeArchive(request, path);
+    paths.push(path);
+  }
+  return paths;
+}
+
+if (import.meta.main) console.log((await buildImages(process.argv[2] ?? 'out/images')).join('\n'));
