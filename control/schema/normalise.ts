@@ -257,57 +257,71 @@ function dropsEmpty(field: FieldInfo): boolean {
   }
 }
 
-interface Slot {
+export interface Slot {
   readonly json: string;
+  readonly field: FieldInfo;
   readonly normalise: Normaliser;
   readonly dropsEmpty: boolean;
   readonly isWrittenWhenAbsent: boolean;
   readonly makeAbsent: () => unknown;
 }
 
+function buildSlots(type: StructType): readonly Slot[] {
+  return type.fields.map((field) => {
+    const absent = absentValue(field);
+    return {
+      json: field.json,
+      field,
+      normalise: normaliser(field.ref),
+      dropsEmpty: dropsEmpty(field),
+      isWrittenWhenAbsent: absent.isWritten,
+      makeAbsent: absent.make,
+    };
+  });
+}
+
+/** The object of canonical values given by field index, as Go's encoder would write it. */
+export function writeSlots(slots: readonly Slot[], given: readonly unknown[]): Fields {
+  const out: Fields = {};
+  for (let i = 0; i < slots.length; i++) {
+    const v = given[i];
+    const slot = slots[i] as Slot; // `i` is within bounds.
+    if (v === undefined || v === null) {
+      if (slot.isWrittenWhenAbsent) out[slot.json] = slot.makeAbsent();
+      else if (v === null && !slot.dropsEmpty) out[slot.json] = null;
+    } else if (!(slot.dropsEmpty && isEmpty(v))) {
+      out[slot.json] = v;
+    }
+  }
+  return out;
+}
+
 function buildStruct(type: StructType): Normaliser {
-  let slots: readonly Slot[] | undefined;
-  const build = (): readonly Slot[] =>
-    type.fields.map((field) => {
-      const absent = absentValue(field);
-      return {
-        json: field.json,
-        normalise: normaliser(field.ref),
-        dropsEmpty: dropsEmpty(field),
-        isWrittenWhenAbsent: absent.isWritten,
-        makeAbsent: absent.make,
-      };
-    });
   const { byName } = type;
+  let slots: readonly Slot[] | undefined;
   return (value, state) => {
     if (!isObject(value)) throw new Mismatch(`no ${type.go}`);
-    slots ??= build();
+    slots ??= structSlots(type);
     // oxlint-disable-next-line unicorn/no-new-array -- a length; Array.from is many times slower
     const given: unknown[] = new Array(slots.length);
     for (const key in value) {
       const field = byName.get(key);
-      if (field === undefined) state.hasUnknown = true;
-      else given[field.index] = value[key];
-    }
-    const out: Fields = {};
-    for (let i = 0; i < slots.length; i++) {
-      const v = given[i];
-      const slot = slots[i] as Slot; // `i` is within bounds.
-      if (v === undefined || v === null) {
-        if (slot.isWrittenWhenAbsent) out[slot.json] = slot.makeAbsent();
+      if (field === undefined) {
+        state.hasUnknown = true;
         continue;
       }
-      const canonical = slot.normalise(v, state);
-      if (slot.dropsEmpty && isEmpty(canonical)) continue;
-      out[slot.json] = canonical;
+      const v = value[key];
+      if (v === undefined || v === null) continue;
+      given[field.index] = (slots[field.index] as Slot).normalise(v, state); // One slot a field.
     }
-    return out;
+    return writeSlots(slots, given);
   };
 }
 
 // Memo of pure functions of the type table: bounded by its size.
 const normalisers = new Map<TypeRef, Normaliser>();
 const structNormalisers = new Map<StructType, Normaliser>();
+const slotsByStruct = new Map<StructType, readonly Slot[]>();
 
 function normaliser(ref: TypeRef): Normaliser {
   let known = normalisers.get(ref);
@@ -323,6 +337,16 @@ function structNormaliser(type: StructType): Normaliser {
   if (known === undefined) {
     known = buildStruct(type);
     structNormalisers.set(type, known);
+  }
+  return known;
+}
+
+/** What becomes of each field of a struct, by field index. */
+export function structSlots(type: StructType): readonly Slot[] {
+  let known = slotsByStruct.get(type);
+  if (known === undefined) {
+    known = buildSlots(type);
+    slotsByStruct.set(type, known);
   }
   return known;
 }
