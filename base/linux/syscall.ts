@@ -17,6 +17,7 @@ const DECLARATIONS = {
   pivot_root: 'int pivot_root(const char *, const char *)',
   sethostname: 'int sethostname(const char *, size_t)',
   openat: 'int openat(int, const char *, int, unsigned int)',
+  syscall: 'long syscall(long, int, const char *, const void *, size_t)',
   mkdirat: 'int mkdirat(int, const char *, unsigned int)',
   mknod: 'int mknod(const char *, unsigned int, uint64_t)',
   lgetxattr: 'long lgetxattr(const char *, const char *, void *, size_t)',
@@ -162,6 +163,7 @@ export function setHostname(name: string): void {
 // --- files -------------------------------------------------------------------------------------
 
 export const AT_FDCWD = -100;
+const O_CLOEXEC = 0o2000000;
 
 export function openat(
   dirFd: number,
@@ -169,6 +171,17 @@ export function openat(
   options: { flags: number; mode?: number },
 ): number {
   return call('openat', path, dirFd, path, options.flags, options.mode ?? 0);
+}
+
+const SYS_OPENAT2 = 437; // The same on every architecture.
+const RESOLVE_IN_ROOT = 0x10n;
+
+/** Opens `path` as if `dirFd` were the root directory: links and `..` never lead out of it. */
+export function openInRoot(dirFd: number, path: string, flags: number): number {
+  const how = new Uint8Array(
+    BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, RESOLVE_IN_ROOT).buffer,
+  );
+  return call('syscall', `openat2 ${path}`, SYS_OPENAT2, dirFd, path, how, how.length);
 }
 
 export function mkdirat(dirFd: number, path: string, mode: number): void {

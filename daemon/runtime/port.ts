@@ -36,6 +36,8 @@ export interface ContainerRuntime {
     signal: AbortSignal,
   ): Promise<StreamSession>;
   attach(containerId: string, request: StreamRequest, signal: AbortSignal): Promise<StreamSession>;
+  /** After the log file was renamed: makes the container go on in a new file of the old name. */
+  reopenLog(containerId: string): void;
   /** CPU and memory in use, for /stats and metrics. */
   stats(containerId: string): ContainerStats | undefined;
 }

@@ -1,0 +1,273 @@
+/**
+ * The image service of the node. On disk, below `root`:
+ *
+ *   index.json            which images there are, by which names; replaced in one rename
+ *   blobs/sha256/<hex>    configs and manifests; a blob is on disk before the index names it
+ *   layers/               unpacked layers (layer-store.ts)
+ *   ingest/               spooled archives and partial downloads
+ *
+ * Invariant: what the index names is complete, whenever the process or the machine stops. Layers stay
+ * as long as an image or a container (`layersInUse`) needs them.
+ */
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import { writeDurable } from '../disk.ts';
+import { PARTIAL_AGE_MS_MAX } from '../limits.ts';
+import {
+  type Image,
+  type ImageConfig,
+  type ImageService,
+  type RegistryAuth,
+  RuntimeError,
+} from '../port.ts';
+import { Serial } from '../serial.ts';
+import { loadArchive } from './archive.ts';
+import {
+  findImage,
+  type ImageIndex,
+  imageOf,
+  type ImageRecord,
+  parseIndex,
+  withImage,
+  withoutImage,
+} from './image-index.ts';
+import { chainIds, LayerStore } from './layer-store.ts';
+import { parseConfig, parseJson } from './manifest.ts';
+import type { PulledImage, Puller } from './pull.ts';
+import { formatReference, parseReference, repositoryName } from './reference.ts';
+import { Spool } from './spool.ts';
+
+export interface ImageStoreOptions {
+  readonly root: string;
+  readonly platform: { readonly os: string; readonly architecture: string };
+  readonly puller: Puller;
+  readonly log: Log;
+}
+
+export class ImageStore implements ImageService {
+  readonly layers: LayerStore;
+  readonly #options: ImageStoreOptions;
+  readonly #serial = new Serial();
+  readonly #configs = new Map<string, ImageConfig>();
+  #index: ImageIndex = [];
+  #layersInUse: () => Iterable<string> = () => [];
+
+  private constructor(options: ImageStoreOptions) {
+    this.#options = options;
+    this.layers = new LayerStore(join(options.root, 'layers'), options.log);
+  }
+
+  static async open(options: ImageStoreOptions): Promise<ImageStore> {
+    const store = new ImageStore(options);
+    await store.#recover();
+    return store;
+  }
+
+  /** Who besides images needs layers: the containers' chains. Set once, before the first removal. */
+  setLayersInUse(layersInUse: () => Iterable<string>): void {
+    this.#layersInUse = layersInUse;
+  }
+
+  find(reference: string): Image | undefined {
+    const record = findImage(this.#index, reference);
+    return record === undefined ? undefined : this.#image(record);
+  }
+
+  list(): readonly Image[] {
+    return this.#index.map((record) => this.#image(record));
+  }
+
+  /** Chain ids of an image's layers, bottom first. */
+  chains(imageId: string): readonly string[] | undefined {
+    return this.#index.find((image) => image.id === imageId)?.layers;
+  }
+
+  async pull(
+    reference: string,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal,
+  ): Promise<Image> {
+    const parsed = parseReference(reference);
+    const known = (digest: string): boolean => this.#blobExists(digest);
+    const pulled: PulledImage = await this.#options.puller.pull(
+      {
+        reference: parsed,
+        auth,
+        ingestDir: join(this.#options.root, 'ingest'),
+        readKnown: (digest) => (known(digest) ? readFileSync(this.#blobPath(digest)) : undefined),
+        hasLayers: (diffIds) => chainIds(diffIds).map((chain) => this.layers.has(chain)),
+      },
+      signal,
+    );
+    const record = await this.#serial.run('commit', async () => {
+      await this.layers.ensure(pulled.layers, signal);
+      await this.#writeBlob(pulled.manifestDigest, pulled.manifestBytes);
+      return await this.#commit({
+        configDigest: pulled.configDigest,
+        configBytes: pulled.configBytes,
+        tags: parsed.digest === undefined ? [formatReference(parsed)] : [],
+        digests: pulled.digests.map((digest) => `${repositoryName(parsed)}@${digest}`),
+        diffIds: pulled.layers.map((layer) => layer.diffId),
+        sizeBytes: pulled.sizeBytes,
+      });
+    });
+    for (const layer of pulled.layers) {
+      if (layer.blobPath !== '') await rm(layer.blobPath, { force: true });
+    }
+    return this.#image(record);
+  }
+
+  async importArchive(
+    archive: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    await using spool = new Spool(join(this.#options.root, 'ingest'));
+    const { platform } = this.#options;
+    const images = await loadArchive(archive, spool, { platform, signal });
+    return await this.#serial.run('commit', async () => {
+      const names: string[] = [];
+      for (const image of images) {
+        await this.layers.ensure(image.layers, signal);
+        await this.#commit({
+          configDigest: image.configDigest,
+          configBytes: image.configBytes,
+          tags: image.tags,
+          digests: [],
+          diffIds: image.layers.map((layer) => layer.diffId),
+          sizeBytes: image.sizeBytes,
+        });
+        names.push(...(image.tags.length > 0 ? image.tags : [image.configDigest]));
+      }
+      return names;
+    });
+  }
+
+  async remove(reference: string, signal: AbortSignal): Promise<void> {
+    await this.#serial.run('commit', async () => {
+      signal.throwIfAborted();
+      const record = findImage(this.#index, reference);
+      if (record === undefined) return;
+      await this.#writeIndex(withoutImage(this.#index, record.id));
+      this.#configs.delete(record.id);
+      await this.#sweep();
+    });
+  }
+
+  /** Removes layers and blobs that nothing names any more; after a container is gone, say. */
+  async collect(): Promise<void> {
+    await this.#serial.run('commit', () => this.#sweep());
+  }
+
+  usage(): { bytes: number; inodes: number } {
+    return this.layers.usage();
+  }
+
+  #image(record: ImageRecord): Image {
+    const config = this.#configs.get(record.id);
+    if (config === undefined) throw new RuntimeError('IMAGE_INVALID', `no config of ${record.id}`);
+    return imageOf(record, config);
+  }
+
+  async #commit(image: {
+    configDigest: string;
+    configBytes: Buffer;
+    tags: readonly string[];
+    digests: readonly string[];
+    diffIds: readonly string[];
+    sizeBytes: number;
+  }): Promise<ImageRecord> {
+    await this.#writeBlob(image.configDigest, image.configBytes);
+    this.#configs.set(image.configDigest, parseConfig(image.configBytes).config);
+    const next = withImage(this.#index, {
+      id: image.configDigest,
+      tags: image.tags,
+      digests: image.digests,
+      sizeBytes: image.sizeBytes,
+      layers: chainIds(image.diffIds),
+    });
+    await this.#writeIndex(next);
+    this.#options.log.info('image stored', { id: image.configDigest, tags: image.tags.join(',') });
+    const record = next.at(-1);
+    if (record === undefined) throw new RuntimeError('IMAGE_INVALID', 'index lost an image');
+    return record;
+  }
+
+  async #writeIndex(index: ImageIndex): Promise<void> {
+    const path = join(this.#options.root, 'index.json');
+    await writeDurable(path, JSON.stringify({ version: 1, images: index }));
+    this.#index = index;
+  }
+
+  async #sweep(): Promise<void> {
+    const used = new Set([...this.#layersInUse(), ...this.#index.flatMap((image) => image.layers)]);
+    await this.layers.sweep(used);
+    const named = new Set(
+      this.#index.flatMap((image) => [
+        image.id,
+        ...image.digests.map((name) => name.slice(name.indexOf('@') + 1)),
+      ]),
+    );
+    const dir = join(this.#options.root, 'blobs/sha256');
+    for (const name of readdirSync(dir)) {
+      if (!named.has(`sha256:${name}`)) await rm(join(dir, name), { force: true });
+    }
+  }
+
+  #blobPath(digest: string): string {
+    return join(this.#options.root, 'blobs/sha256', digest.slice('sha256:'.length));
+  }
+
+  #blobExists(digest: string): boolean {
+    return statSync(this.#blobPath(digest), { throwIfNoEntry: false }) !== undefined;
+  }
+
+  async #writeBlob(digest: string, bytes: Uint8Array): Promise<void> {
+    if (!this.#blobExists(digest)) await writeDurable(this.#blobPath(digest), bytes);
+  }
+
+  async #recover(): Promise<void> {
+    const { root, log } = this.#options;
+    for (const dir of ['blobs/sha256', 'layers', 'ingest']) {
+      mkdirSync(join(root, dir), { recursive: true, mode: 0o700 });
+    }
+    await this.#cleanIngest();
+    await this.layers.open();
+    for (const record of this.#readIndex()) {
+      try {
+        const { config } = parseConfig(readFileSync(this.#blobPath(record.id)));
+        const missing = record.layers.find((chain) => !this.layers.has(chain));
+        if (missing !== undefined) throw new RuntimeError('IMAGE_INVALID', `no layer ${missing}`);
+        this.#configs.set(record.id, config);
+        this.#index = [...this.#index, record];
+      } catch (error) {
+        log.error('image dropped: its files are damaged', { id: record.id, error });
+      }
+    }
+  }
+
+  #readIndex(): ImageIndex {
+    try {
+      const bytes = readFileSync(join(this.#options.root, 'index.json'));
+      return parseIndex(parseJson(bytes, 'image index'));
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return []; // First start.
+      if (!(error instanceof RuntimeError)) throw error;
+      this.#options.log.error('image index is damaged: starting without images', { error });
+      return [];
+    }
+  }
+
+  async #cleanIngest(): Promise<void> {
+    const dir = join(this.#options.root, 'ingest');
+    for (const name of readdirSync(dir)) {
+      const path = join(dir, name);
+      const ageMs = Date.now() - statSync(path).mtimeMs;
+      // Partial downloads are worth going on with; everything else belonged to a dead process.
+      if (/\.(part|blob)$/.test(name) && ageMs < PARTIAL_AGE_MS_MAX) continue;
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * Sandboxes: a pod's namespaces, network, shared memory and cgroup, without any pause container.
+ *
+ *   <data>/sandboxes/<id>/record.json   written when the sandbox is whole
+ *   <run>/s/<id>/ns/{net,ipc,uts,pid}   bind mounts that keep the namespaces
+ *   <run>/s/<id>/{shm,hostname}         mounted into containers
+ *
+ * Invariant: a sandbox is listed only between its record's writing and its removal. Network first
+ * detached, then namespaces released, so that no address is given twice.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname as hostHostname } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import { isErrno } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import { mount } from '#base/linux/syscall.ts';
+import type { PodNetwork } from '#net/pod/port.ts';
+import type { Cgroups } from './cgroup.ts';
+import { bootId, processStart } from './host.ts';
+import {
+  createNamespaces,
+  mountsBelow,
+  type PinnedNamespace,
+  removeNamespaces,
+  unmountMaybe,
+} from './namespaces.ts';
+import { type NamespacePaths, NEW_NAMESPACE } from './oci/spec.ts';
+import { startHolder, writeHolderProgram } from './pid-holder.ts';
+import { RuntimeError, type Sandbox, type SandboxSpec } from './port.ts';
+import { type ProcessName, RecordStore, type SandboxRecord, sandboxOf } from './records.ts';
+
+export interface SandboxOptions {
+  readonly dataDir: string;
+  readonly runDir: string;
+  /** Absolute, from the cgroup mount; `cgroupParent`s are below. */
+  readonly cgroupRoot: string;
+  readonly cgroups: Cgroups;
+  readonly network: PodNetwork;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Sandboxes {
+  readonly #options: SandboxOptions;
+  readonly #records: RecordStore<SandboxRecord>;
+  readonly #onChange: (sandboxId: string) => void;
+  readonly #holderProgram: string;
+
+  constructor(options: SandboxOptions, onChange: (sandboxId: string) => void) {
+    this.#options = options;
+    this.#onChange = onChange;
+    this.#records = new RecordStore(join(options.dataDir, 'sandboxes'));
+    mkdirSync(join(options.runDir, 's'), { recursive: true, mode: 0o700 });
+    this.#holderProgram = join(options.runDir, 'pid-holder');
+    rmSync(this.#holderProgram, { force: true }); // Running ones keep their own file.
+    writeHolderProgram(this.#holderProgram);
+  }
+
+  /** Finds what an earlier process left; what is not whole any more becomes notReady or is undone. */
+  async adopt(signal: AbortSignal): Promise<void> {
+    const orphans = this.#records.load();
+    const leftovers = readdirSync(join(this.#options.runDir, 's'));
+    for (const id of [...orphans, ...leftovers]) {
+      if (this.#records.get(id) === undefined) await this.#undo(id, signal);
+    }
+    for (const record of this.#records.all()) {
+      if (record.state === 'ready' && !this.#isWhole(record)) {
+        this.#options.log.warn('sandbox lost its namespaces', { id: record.id });
+        this.#release(record.id, record.holder);
+        this.#records.put({ ...record, state: 'notReady' });
+      }
+    }
+    const ready = this.#records.all().filter((record) => record.state === 'ready');
+    await this.#options.network.retain(new Set(ready.map((record) => record.id)), signal);
+  }
+
+  list(): readonly Sandbox[] {
+    return this.#records.all().map(sandboxOf);
+  }
+
+  get(id: string): SandboxRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  async run(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
+    signal.throwIfAborted();
+    const { runDir, cgroups, clock, network } = this.#options;
+    const id = randomBytes(32).toString('hex');
+    const dir = join(runDir, 's', id);
+    const onPodNetwork = spec.namespaces.network === 'pod';
+    let holder: SandboxRecord['holder'];
+    try {
+      mkdirSync(this.#records.dir(id), { mode: 0o700 }); // From here on, adopt() would undo it.
+      cgroups.create(this.cgroupPath(spec.cgroupParent), spec.cgroup);
+      createNamespaces({
+        kinds: pinnedKinds(spec),
+        dir: join(dir, 'ns'),
+        hostname: spec.hostname,
+        sysctls: spec.sysctls,
+      });
+      if (spec.namespaces.ipc === 'pod') mountShm(join(dir, 'shm'));
+      if (spec.namespaces.pid === 'pod') {
+        holder = startHolder(this.#holderProgram, join(dir, 'ns/pid'));
+        writeFileSync(join(dir, 'holder.json'), JSON.stringify(holder));
+        cgroups.addMonitor(this.cgroupPath(spec.cgroupParent), holder.pid);
+      }
+      writeFileSync(join(dir, 'hostname'), `${this.#hostname(spec)}\n`, { mode: 0o644 });
+      chmodSync(join(dir, 'hostname'), 0o644);
+      const netnsPath = onPodNetwork ? join(dir, 'ns/net') : '';
+      const addresses = onPodNetwork
+        ? await network.attach(
+            {
+              sandboxId: id,
+              netnsPath,
+              hostPorts: spec.portMappings.filter((p) => p.hostPort > 0),
+            },
+            signal,
+          )
+        : { ips: [] };
+      this.#records.put({
+        id,
+        spec,
+        state: 'ready',
+        createdAtMs: clock.nowMs(),
+        bootId: bootId(),
+        ips: addresses.ips,
+        netnsPath,
+        holder,
+      });
+    } catch (error) {
+      await this.#undo(id, new AbortController().signal); // Also when the caller gave up.
+      if (error instanceof RuntimeError) throw error;
+      throw new RuntimeError('CREATE_FAILED', `cannot make sandbox of pod ${spec.podName}`, {
+        cause: error,
+      });
+    }
+    this.#onChange(id);
+    return sandboxOf(this.#records.get(id) as SandboxRecord); // Put above.
+  }
+
+  /** Its containers are stopped already. */
+  async stop(id: string, signal: AbortSignal): Promise<void> {
+    const record = this.#records.get(id);
+    if (record === undefined || record.state === 'notReady') return;
+    await this.#options.network.detach(id, signal);
+    this.#release(id, record.holder);
+    this.#records.put({ ...record, state: 'notReady' });
+    this.#onChange(id);
+  }
+
+  /** Stopped, its containers removed. */
+  async remove(id: string): Promise<void> {
+    const record = this.#records.get(id);
+    if (record === undefined) return;
+    rmSync(join(this.#options.runDir, 's', id), { recursive: true, force: true });
+    rmSync(this.#records.dir(id), { recursive: true, force: true });
+    this.#records.forget(id);
+    const shared = this.#records
+      .all()
+      .some((other) => other.spec.cgroupParent === record.spec.cgroupParent);
+    // Another attempt of the pod may live in the group; monitors may take a moment to leave it.
+    if (!shared) this.#options.cgroups.remove(this.cgroupPath(record.spec.cgroupParent));
+    this.#onChange(id);
+  }
+
+  cgroupPath(cgroupParent: string): string {
+    return join('/', this.#options.cgroupRoot, cgroupParent);
+  }
+
+  hostnameOf(record: SandboxRecord): string {
+    return this.#hostname(record.spec);
+  }
+
+  /** What containers of the sandbox mount and join. */
+  paths(record: SandboxRecord): { shm: string; hostname: string; namespaces: NamespacePaths } {
+    const dir = join(this.#options.runDir, 's', record.id);
+    const { network, ipc, pid } = record.spec.namespaces;
+    return {
+      shm: ipc === 'pod' ? join(dir, 'shm') : '/dev/shm',
+      hostname: join(dir, 'hostname'),
+      namespaces: {
+        network: network === 'pod' ? join(dir, 'ns/net') : undefined,
+        uts: network === 'pod' ? join(dir, 'ns/uts') : undefined,
+        ipc: ipc === 'pod' ? join(dir, 'ns/ipc') : undefined,
+        pid: pid === 'pod' ? join(dir, 'ns/pid') : pid === 'container' ? NEW_NAMESPACE : undefined,
+      },
+    };
+  }
+
+  #hostname(spec: SandboxSpec): string {
+    return spec.namespaces.network === 'node' ? hostHostname() : spec.hostname;
+  }
+
+  #isWhole(record: SandboxRecord): boolean {
+    if (record.bootId !== bootId()) return false;
+    const { holder, spec } = record;
+    if (holder !== undefined && processStart(holder.pid) !== holder.start) return false;
+    const dir = join(this.#options.runDir, 's', record.id);
+    const mounted = new Set(mountsBelow(dir));
+    return pinnedKinds(spec).every((kind) => mounted.has(join(dir, 'ns', kind)));
+  }
+
+  #release(id: string, holder: SandboxRecord['holder']): void {
+    const dir = join(this.#options.runDir, 's', id);
+    removeNamespaces(join(dir, 'ns'));
+    unmountMaybe(join(dir, 'shm'));
+    if (holder !== undefined && processStart(holder.pid) === holder.start) {
+      process.kill(holder.pid, 'SIGKILL');
+    }
+  }
+
+  /** Takes back whatever was made of a sandbox that has no record. */
+  async #undo(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#options.network.detach(id, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#options.log.warn('network of a dead sandbox not released', { id, error });
+    }
+    this.#release(id, readHolder(join(this.#options.runDir, 's', id)));
+    rmSync(join(this.#options.runDir, 's', id), { recursive: true, force: true });
+    rmSync(this.#records.dir(id), { recursive: true, force: true });
+  }
+}
+
+function readHolder(dir: string): ProcessName | undefined {
+  try {
+    return JSON.parse(readFileSync(join(dir, 'holder.json'), 'utf8')) as ProcessName; // Ours.
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** On the host network a pod has the host's name too, as upstream. */
+function pinnedKinds(spec: SandboxSpec): readonly PinnedNamespace[] {
+  const kinds: PinnedNamespace[] = [];
+  if (spec.namespaces.network === 'pod') kinds.push('net', 'uts');
+  if (spec.namespaces.ipc === 'pod') kinds.push('ipc');
+  return kinds;
+}
+
+function mountShm(path: string): void {
+  mkdirSync(path, { recursive: true });
+  mount({ source: 'shm', target: path, type: 'tmpfs', flags: 0xe, data: 'mode=1777,size=64m' });
+}

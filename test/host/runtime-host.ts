@@ -1,0 +1,134 @@
+/** A runtime of its own for a host test: scratch directories, a network that gives no addresses. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RealClock } from '#base/clock.ts';
+import { FdLog, silentLog } from '#base/log.ts';
+import { Cgroups, parseCgroupLayout } from '#daemon/runtime/cgroup.ts';
+import type { ContainerSpec, SandboxSpec } from '#daemon/runtime/port.ts';
+import { openRuntime, type Runtime, type RuntimeConfig } from '#daemon/runtime/runtime.ts';
+import type { PodNetwork } from '#net/pod/port.ts';
+
+export const RUNC = process.env['BAREBOAT_RUNC'] ?? '/usr/bin/runc';
+export const CONMON = process.env['BAREBOAT_CONMON'] ?? '/usr/bin/conmon';
+
+/** Why these tests cannot run here; undefined when they can. */
+export function cannotRun(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  for (const path of [RUNC, CONMON, '/bin/busybox']) {
+    if (!existsSync(path)) return `needs ${path}`;
+  }
+  return undefined;
+}
+
+export const noNetwork: PodNetwork = {
+  attach: () => Promise.resolve({ ips: [] }),
+  detach: () => Promise.resolve(),
+  retain: () => Promise.resolve(),
+};
+
+export class TestHost implements AsyncDisposable {
+  readonly root = mkdtempSync(join(tmpdir(), 'bareboat-rt-'));
+  readonly config: RuntimeConfig = {
+    dataDir: join(this.root, 'data'),
+    runDir: join(this.root, 'run'),
+    cgroupRoot: `/bareboat-test-${process.pid}`,
+    runcPath: RUNC,
+    conmonPath: CONMON,
+  };
+  readonly #stop = new AbortController();
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  async open(): Promise<Runtime> {
+    const log = new FdLog({ level: 'warn' });
+    const io = { network: noNetwork, clock: new RealClock(), log };
+    return await openRuntime(this.config, io, this.signal);
+  }
+
+  /** Removes what a test left, as a fresh process would. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using runtime = await this.open();
+    for (const { id } of runtime.containers.listSandboxes()) {
+      await runtime.containers.removeSandbox(id, this.signal);
+    }
+    const layout = parseCgroupLayout(readFileSync('/proc/self/mountinfo', 'utf8'));
+    if (layout !== undefined) new Cgroups(layout, silentLog).remove(this.config.cgroupRoot);
+    await runtime[Symbol.asyncDispose]();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+export async function* bytes(data: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536);
+}
+
+export async function text(source: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Waits for a condition; throws after `ms`. */
+export async function until(what: string, condition: () => boolean, ms = 10_000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`timed out waiting until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export function sandboxSpec(logDirectory: string, given: Partial<SandboxSpec> = {}): SandboxSpec {
+  return {
+    podUid: 'uid-1',
+    podName: 'test',
+    podNamespace: 'default',
+    attempt: 0,
+    hostname: 'test-pod',
+    namespaces: { network: 'pod', pid: 'container', ipc: 'pod' },
+    sysctls: {},
+    cgroupParent: 'kubepods/poduid-1',
+    cgroup: { cpuShares: 102 },
+    logDirectory,
+    portMappings: [],
+    labels: { app: 'test' },
+    ...given,
+  };
+}
+
+export function containerSpec(sandboxId: string, given: Partial<ContainerSpec>): ContainerSpec {
+  return {
+    sandboxId,
+    name: 'main',
+    attempt: 0,
+    imageId: 'busybox',
+    image: 'busybox',
+    command: [],
+    args: [],
+    workingDir: '',
+    env: [],
+    mounts: [],
+    security: {
+      supplementalGroups: [],
+      supplementalGroupsPolicy: 'Merge',
+      privileged: false,
+      readOnlyRootfs: false,
+      noNewPrivileges: false,
+      addCapabilities: [],
+      dropCapabilities: [],
+      seccomp: 'Unconfined',
+      maskedPaths: ['/proc/kcore'],
+      readonlyPaths: ['/proc/sys'],
+    },
+    resources: {},
+    tty: false,
+    stdin: false,
+    stdinOnce: false,
+    logPath: 'main/0.log',
+    labels: {},
+    annotations: {},
+    ...given,
+  };
+}
