@@ -38,3 +38,21 @@ export const RELOCATION_BYTES_PER_SLICE = 256 * 1024;
 
 /** Default quota on live bytes. */
 export const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
+
+/** A log segment is closed when it has grown to this. */
+export const SEGMENT_BYTES = 16 * 1024 * 1024;
+
+/** Step by which a segment is filled with zeros ahead of the writes. */
+export const PREALLOCATE_BYTES = 1024 * 1024;
+
+/** A checkpoint is due after this much log, or after as much log as there is live data. */
+export const CHECKPOINT_LOG_BYTES_MIN = 16 * 1024 * 1024;
+
+/** Body of one checkpoint chunk; a record never spans chunks, so a chunk may be larger by one. */
+export const CHECKPOINT_CHUNK_BYTES = 256 * 1024;
+
+/** Keys written to a checkpoint in one slice. */
+export const CHECKPOINT_KEYS_PER_SLICE = 512;
+
+/** Applied entries that stay in memory behind the applied index. */
+export const LOG_TAIL_ENTRIES = 1024;

@@ -2,14 +2,16 @@
  * The store on the caller's own thread: for tests, tools and small set-ups. The same engine and the
  * same encodings as on a worker (worker.ts), joined by a function call.
  */
+import { crc32 } from 'node:zlib';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { StoreClient } from './client.ts';
 import type { Link } from './client.ts';
-import { MemoryConsensus } from './engine/consensus.ts';
-import { Engine } from './engine/engine.ts';
-import type { Connection } from './engine/engine.ts';
-import { StateMachine } from './engine/state-machine.ts';
+import { RealDisk } from './disk/real-disk.ts';
+import type { Connection, Engine } from './engine/engine.ts';
+import { TICK_MS, openEngine } from './engine/open-engine.ts';
+import type { EngineIo, EngineSettings } from './engine/open-engine.ts';
+import { StoreError } from './port.ts';
 import type { Store } from './port.ts';
 
 export interface StoreOptions {
@@ -20,57 +22,90 @@ export interface StoreOptions {
   readonly quotaBytes?: number;
 }
 
-const LEASE_TICK_MS = 500;
-
-/** Opens the store of `dataDir`. */
+/** Opens the store of `dataDir`. StoreError CORRUPT when it cannot be trusted, UNAVAILABLE in use. */
 export function openStore(options: StoreOptions): Promise<Store> {
-  const engine = new Engine({
-    state: new StateMachine(),
-    consensus: new MemoryConsensus(),
-    electionMs: 1000,
+  const disk = new RealDisk(options.dataDir);
+  const io = {
+    disk,
+    crc32,
+    log: options.log,
     monotonicMs: () => options.clock.monotonicMs(),
-  });
-  const link = new InlineLink(engine);
-  const client = new StoreClient(link);
-  link.connect(client);
-  return Promise.resolve(client);
+    random: () => Math.random(),
+  };
+  return Promise.resolve(openStoreOn(io, { ...options, release: () => disk[Symbol.dispose]() }));
+}
+
+/** The inline store over any disk; `release` runs when it is closed. */
+export function openStoreOn(
+  io: EngineIo,
+  options: EngineSettings & { readonly release?: () => void } = {},
+): Store {
+  let engine: Engine;
+  try {
+    engine = openEngine(io, options);
+  } catch (error) {
+    options.release?.();
+    throw error;
+  }
+  const link = new InlineLink(engine, options.release ?? (() => {}));
+  return link.client;
 }
 
 class InlineLink implements Link {
+  readonly client = new StoreClient(this);
   readonly #engine: Engine;
+  readonly #release: () => void;
   readonly #ticks: NodeJS.Timeout;
-  #connection: Connection | undefined;
+  readonly #connection: Connection;
   #pumpDue = false;
+  #isClosed = false;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, release: () => void) {
     this.#engine = engine;
+    this.#release = release;
+    this.#connection = engine.connect((message) => this.client.receive(message));
     this.#ticks = setInterval(() => {
-      engine.tickLeases();
+      engine.tick();
       this.#pump();
-    }, LEASE_TICK_MS).unref();
-  }
-
-  connect(client: StoreClient): void {
-    this.#connection = this.#engine.connect((message) => client.receive(message));
+    }, TICK_MS).unref();
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {
-    this.#connection?.inbox.push(message);
+    if (this.#isClosed) return;
+    this.#connection.inbox.push(message);
     this.#pump();
   }
 
   close(): Promise<void> {
-    clearInterval(this.#ticks);
     this.#pump();
+    this.#end();
     return Promise.resolve();
   }
 
   #pump(): void {
-    if (!this.#engine.pump() || this.#pumpDue) return;
+    if (this.#isClosed) return;
+    let more: boolean;
+    try {
+      more = this.#engine.pump();
+    } catch (error) {
+      // The disk failed or an invariant broke: nothing may be answered from this state any more.
+      this.#end();
+      this.client.end(new StoreError('CLOSED', 'store failed', { cause: error }));
+      return;
+    }
+    if (!more || this.#pumpDue) return;
     this.#pumpDue = true;
     setImmediate(() => {
       this.#pumpDue = false;
       this.#pump();
     });
+  }
+
+  #end(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#ticks);
+    this.#engine.close();
+    this.#release();
   }
 }

@@ -75,8 +75,8 @@ export class Engine {
   /** Does all due work; true = call again soon, though nothing arrives. */
   pump(): boolean {
     for (const connection of this.#connections) this.#takeRequests(connection);
-    this.#consensus.pump((entry) => this.#apply(entry));
-    let more = this.state.mvcc.compactSlice();
+    let more = this.#consensus.pump((entry) => this.#apply(entry));
+    if (this.state.mvcc.compactSlice()) more = true;
     for (const connection of this.#connections) {
       if (connection.hub.pump()) more = true;
       // Large answers leave the buffer to the receiver; the next one starts small.
@@ -85,8 +85,9 @@ export class Engine {
     return more;
   }
 
-  /** Lets leases run out; called every few hundred milliseconds. */
-  tickLeases(): void {
+  /** Time passes: raft's timers, and leases that run out. */
+  tick(): void {
+    this.#consensus.tick();
     if (!this.#consensus.isLeader) return;
     const nowMs = this.#monotonicMs();
     this.#lessor.lead(this.#consensus.term, nowMs);
@@ -110,6 +111,10 @@ export class Engine {
       beginCommand(out, COMMAND.configure);
       out.varint(quotaBytes);
     });
+  }
+
+  close(): void {
+    this.#consensus.close();
   }
 
   status(): StoreStatus {

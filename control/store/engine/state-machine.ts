@@ -36,11 +36,13 @@ export class StateMachine {
   /** Set at 95 % of the quota, cleared below 90 %: growth is refused meanwhile. */
   noSpace = false;
   appliedIndex = 0;
+  appliedTerm = 0;
 
   /** Applies an entry and writes its answer to `reply`. An entry without data changes nothing. */
   apply(entry: AppliedEntry, reply: ByteWriter): void {
     assert(entry.index === this.appliedIndex + 1, `entry ${entry.index} follows the applied one`);
     this.appliedIndex = entry.index;
+    this.appliedTerm = entry.term;
     if (entry.data.length === 0) return;
     const input = new ByteReader(entry.data);
     const version = input.u8();

@@ -44,6 +44,7 @@ export class Mvcc {
   /** Next history position that physical compaction looks at. */
   #trimPosition = 0;
   #relocating = false;
+  #pins = 0;
 
   constructor() {
     const records = this.records;
@@ -194,8 +195,15 @@ export class Mvcc {
     this.#trimPosition = this.history.first;
   }
 
+  /** While the count of pins is above zero, nothing that exists is freed or moved. */
+  pin(change: 1 | -1): void {
+    this.#pins += change;
+    assert(this.#pins >= 0, 'pins are balanced');
+  }
+
   /** Frees what compaction made unreadable, a bounded slice at a time; true = more to do. */
   compactSlice(): boolean {
+    if (this.#pins > 0) return false;
     if (this.#compacting) this.#trimSlice();
     else if (this.#relocating) {
       const values = this.#values.relocateSlice(RELOCATION_BYTES_PER_SLICE);

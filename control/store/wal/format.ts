@@ -1,0 +1,156 @@
+/**
+ * Layout of the write-ahead log. All integers little-endian.
+ *
+ *   segment file `wal-<16 hex digits>.log`
+ *     0  magic "BBWS"   4 format version
+ *     8  crc32 of bytes 12..64
+ *    12  reserved
+ *    16  group id (u64)       24 member id (u64)
+ *    32  segment number (u64) 40 number of its first batch (u64)
+ *    48  crc of the batch before that    52 reserved
+ *    56  seed of this segment's batch checksums (u32)   60 reserved
+ *    64  batches, then zeros
+ *
+ *   batch, at a multiple of 8
+ *     0  magic "BBWB"
+ *     4  crc32 of bytes 8..40, seeded with the segment's seed
+ *     8  batch number (u64): one higher than the batch before
+ *    16  body length   20 record count
+ *    24  crc of the batch before: the chain
+ *    28  crc32 of the body, seeded with the chain
+ *    32  reserved
+ *    40  body, padded with zeros to 8
+ *
+ * One batch is one write and one sync, and batch n + 1 is not written before the sync of n returned.
+ * So a valid header of a later batch proves that batch n was durable: damage before it is corruption,
+ * damage with nothing valid behind it is a torn tail (reference/store.md section 8, rule 3). A header
+ * has a checksum of its own for this purpose: it can be recognised behind a hole.
+ */
+import { StoreError } from '../port.ts';
+
+export const WAL_FORMAT_VERSION = 1;
+export const SEGMENT_HEADER_BYTES = 64;
+export const BATCH_HEADER_BYTES = 40;
+const SEGMENT_MAGIC = 0x53574242;
+const BATCH_MAGIC = 0x42574242;
+
+/** CRC-32 of `bytes`, going on from `seed`. */
+export type Crc32 = (bytes: Uint8Array, seed: number) => number;
+
+export interface SegmentHeader {
+  readonly groupId: number;
+  readonly memberId: number;
+  readonly segment: number;
+  readonly firstBatch: number;
+  readonly previousCrc: number;
+  readonly seed: number;
+}
+
+export interface BatchHeader {
+  readonly batch: number;
+  readonly bodyBytes: number;
+  readonly recordCount: number;
+  readonly previousCrc: number;
+  readonly bodyCrc: number;
+}
+
+export function segmentName(segment: number): string {
+  return `wal-${segment.toString(16).padStart(16, '0')}.log`;
+}
+
+/** The number of a segment file, or undefined for other names. */
+export function parseSegmentName(name: string): number | undefined {
+  const match = /^wal-([0-9a-f]{16})\.log$/.exec(name);
+  return match?.[1] === undefined ? undefined : Number.parseInt(match[1], 16);
+}
+
+export function formatSegmentHeader(header: SegmentHeader, crc32: Crc32): Uint8Array {
+  const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, SEGMENT_MAGIC, true);
+  view.setUint32(4, WAL_FORMAT_VERSION, true);
+  setU64(view, 16, header.groupId);
+  setU64(view, 24, header.memberId);
+  setU64(view, 32, header.segment);
+  setU64(view, 40, header.firstBatch);
+  view.setUint32(48, header.previousCrc, true);
+  view.setUint32(56, header.seed, true);
+  view.setUint32(8, crc32(bytes.subarray(12), 0), true);
+  return bytes;
+}
+
+/** Throws StoreError CORRUPT when it is not a header that this version can read. */
+export function parseSegmentHeader(bytes: Uint8Array, name: string, crc32: Crc32): SegmentHeader {
+  if (bytes.length < SEGMENT_HEADER_BYTES) throw corrupt(name, 0, 'is shorter than its header');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) !== SEGMENT_MAGIC) throw corrupt(name, 0, 'has no magic number');
+  const version = view.getUint32(4, true);
+  const sum = crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES), 0);
+  if (view.getUint32(8, true) !== sum) throw corrupt(name, 8, 'has a damaged header');
+  if (version !== WAL_FORMAT_VERSION) throw corrupt(name, 4, `has unknown version ${version}`);
+  return {
+    groupId: getU64(view, 16),
+    memberId: getU64(view, 24),
+    segment: getU64(view, 32),
+    firstBatch: getU64(view, 40),
+    previousCrc: view.getUint32(48, true),
+    seed: view.getUint32(56, true),
+  };
+}
+
+/** Fills in the header at the start of `batch`, whose body stands behind it; returns its crc. */
+export function sealBatch(
+  batch: Uint8Array,
+  fields: Omit<BatchHeader, 'bodyCrc'> & { readonly seed: number },
+  crc32: Crc32,
+): number {
+  const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
+  const body = batch.subarray(BATCH_HEADER_BYTES, BATCH_HEADER_BYTES + fields.bodyBytes);
+  const bodyCrc = crc32(body, fields.previousCrc);
+  view.setUint32(0, BATCH_MAGIC, true);
+  setU64(view, 8, fields.batch);
+  view.setUint32(16, fields.bodyBytes, true);
+  view.setUint32(20, fields.recordCount, true);
+  view.setUint32(24, fields.previousCrc, true);
+  view.setUint32(28, bodyCrc, true);
+  setU64(view, 32, 0);
+  view.setUint32(4, crc32(batch.subarray(8, BATCH_HEADER_BYTES), fields.seed), true);
+  return bodyCrc;
+}
+
+/** The batch header at `at`, or undefined when there is no valid one. */
+export function parseBatchHeader(
+  bytes: Uint8Array,
+  at: number,
+  check: { readonly seed: number; readonly crc32: Crc32 },
+): BatchHeader | undefined {
+  if (at + BATCH_HEADER_BYTES > bytes.length) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, BATCH_HEADER_BYTES);
+  if (view.getUint32(0, true) !== BATCH_MAGIC) return undefined;
+  const sum = check.crc32(bytes.subarray(at + 8, at + BATCH_HEADER_BYTES), check.seed);
+  if (view.getUint32(4, true) !== sum) return undefined;
+  return {
+    batch: getU64(view, 8),
+    bodyBytes: view.getUint32(16, true),
+    recordCount: view.getUint32(20, true),
+    previousCrc: view.getUint32(24, true),
+    bodyCrc: view.getUint32(28, true),
+  };
+}
+
+export function paddedBytes(count: number): number {
+  return (count + 7) & ~7;
+}
+
+export function corrupt(name: string, at: number, what: string): StoreError {
+  return new StoreError('CORRUPT', `log segment ${name} ${what} at byte ${at}`);
+}
+
+function setU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+}
+
+function getU64(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}
