@@ -18,19 +18,16 @@ export class InformerFactory {
     this.#io = io;
   }
 
-  /** The shared informer. `transform` counts only for the first who asks. */
+  /** The unselected informer of whole objects, if somebody has asked for it. */
+  existing<T extends KubeObject>(resource: Resource<T>): Informer<T> | undefined {
+    return this.#informers.get(keyOfInformer(resource, {})) as Informer<T> | undefined; // By key.
+  }
+
   informer<T extends KubeObject>(
     resource: Resource<T>,
-    options: InformerOptions<T> = {},
+    options: InformerOptions = {},
   ): Informer<T> {
-    const { namespace = '', labelSelector = '', fieldSelector = '' } = options;
-    const key = JSON.stringify([
-      apiVersionOf(resource),
-      resource.resource,
-      namespace,
-      labelSelector,
-      fieldSelector,
-    ]);
+    const key = keyOfInformer(resource, options);
     let informer = this.#informers.get(key) as Informer<T> | undefined; // T by construction of key.
     if (informer === undefined) {
       informer = new Informer(this.#io, resource, options);
@@ -80,4 +77,13 @@ export class InformerFactory {
       else stop.addEventListener('abort', onAbort, { once: true });
     });
   }
+}
+
+function keyOfInformer<T extends KubeObject>(
+  resource: Resource<T>,
+  options: InformerOptions,
+): string {
+  const { namespace = '', labelSelector = '', fieldSelector = '', metadataOnly = false } = options;
+  const selection = [namespace, labelSelector, fieldSelector, metadataOnly];
+  return JSON.stringify([apiVersionOf(resource), resource.resource, ...selection]);
 }

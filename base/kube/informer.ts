@@ -27,12 +27,12 @@ export interface InformerIo {
   readonly log: Log;
 }
 
-export interface InformerOptions<T extends KubeObject> {
+export interface InformerOptions {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
-  /** Applied before an object is stored: for dropping what nobody reads. */
-  readonly transform?: ((object: T) => T) | undefined;
+  /** Keeps apiVersion, kind and metadata of every object and drops the rest. */
+  readonly metadataOnly?: boolean | undefined;
 }
 
 export interface Handler<T> {
@@ -52,7 +52,7 @@ export class Informer<T extends KubeObject> {
   readonly resource: Resource<T>;
   readonly store = new ObjectStore<T>();
   readonly #io: InformerIo;
-  readonly #options: InformerOptions<T>;
+  readonly #options: InformerOptions;
   readonly #handlers = new Set<Handler<T>>();
   readonly #syncWaiters = new Set<() => void>();
   #hasSynced = false;
@@ -62,7 +62,7 @@ export class Informer<T extends KubeObject> {
   /** Set to be told that this watch delivered something, which resets the back-off. */
   #progressed = false;
 
-  constructor(io: InformerIo, resource: Resource<T>, options: InformerOptions<T> = {}) {
+  constructor(io: InformerIo, resource: Resource<T>, options: InformerOptions = {}) {
     this.#io = io;
     this.resource = resource;
     this.#options = options;
@@ -234,7 +234,10 @@ export class Informer<T extends KubeObject> {
         ? this.resource.version
         : `${this.resource.group}/${this.resource.version}`;
     object.kind ??= this.resource.kind;
-    return this.#options.transform?.(object) ?? object;
+    if (this.#options.metadataOnly !== true) return object;
+    const { apiVersion, kind, metadata } = object;
+    const { managedFields: _, ...kept } = metadata;
+    return { apiVersion, kind, metadata: kept } as T; // Whoever asked for it reads no more.
   }
 
   #apply(event: Exclude<WatchEvent<T>, { type: 'ERROR' }>): void {

@@ -3,6 +3,7 @@
  * main.ts run.
  */
 import { deploymentController } from './deployment/deployment.ts';
+import { garbageCollector } from './gc/gc.ts';
 import { namespaceController } from './namespace/namespace.ts';
 import { replicaSetController, replicationController } from './replicaset/replicaset.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account.ts';
@@ -15,4 +16,5 @@ export const allControllers: readonly Controller[] = [
   replicaSetController,
   replicationController,
   deploymentController,
+  garbageCollector,
 ];

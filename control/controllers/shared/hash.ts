@@ -32,7 +32,9 @@ const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789';
 
 /** The decimal digits of `hash`, each as a character of the alphabet. */
 export function encodeHash(hash: number): string {
-  return Array.from(String(hash), (digit) => ALPHABET[digit.charCodeAt(0) % ALPHABET.length]).join('');
+  return Array.from(String(hash), (digit) => ALPHABET[digit.charCodeAt(0) % ALPHABET.length]).join(
+    '',
+  );
 }
 
 /** `collisionCount` makes another name when two templates hash alike. */
