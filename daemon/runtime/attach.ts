@@ -134,11 +134,10 @@ export class Attacher implements Disposable {
     const worker = new Worker(new URL('./attach-worker.ts', import.meta.url), {
       workerData,
       transferList: [port2],
+      trackUnmanagedFds: false, // Its sockets are none that Node opened.
     });
     const helper = { worker, port: port1, wakeFd };
     port1.on('message', (event: AttachEvent) => this.#onEvent(event));
-    port1.unref();
-    worker.unref();
     worker.on('error', (error) => {
       if (this.#helper === helper) this.#helper = undefined;
       for (const [id, session] of this.#sessions) {

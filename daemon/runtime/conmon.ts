@@ -34,10 +34,13 @@ export interface ConmonRequest {
 export class Conmon {
   readonly #path: string;
   readonly #runc: Runc;
+  readonly #tmpDir: string;
 
-  constructor(options: { path: string; runc: Runc }) {
+  /** `tmpDir` holds sockets for a moment: its name must be short. */
+  constructor(options: { path: string; runc: Runc; tmpDir: string }) {
     this.#path = options.path;
     this.#runc = options.runc;
+    this.#tmpDir = options.tmpDir;
   }
 
   /** Resolves to the container's pid, the container being `created`. `adopt` gets conmon's first pid. */
@@ -51,7 +54,7 @@ export class Conmon {
       cwd: request.bundle,
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        TMPDIR: request.bundle,
+        TMPDIR: this.#tmpDir,
         _OCI_SYNCPIPE: '3',
         _OCI_STARTPIPE: '4',
       },

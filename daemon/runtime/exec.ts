@@ -10,6 +10,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { isErrno } from '#base/errors.ts';
+import { setTerminalRaw } from '#base/linux/syscall.ts';
 import { EXEC_OUTPUT_BYTES_MAX, STREAM_BYTES_MAX } from './limits.ts';
 import { type ExecResult, RuntimeError, type StreamRequest, type StreamSession } from './port.ts';
 import { ByteQueue, noBytes, readableBytes } from './byte-queue.ts';
@@ -99,6 +100,8 @@ async function execTerminal(target: ExecTarget): Promise<StreamSession> {
     encoding: null,
     name: 'xterm',
   });
+  // runc does so too, but only after its process runs: the first lines would be translated twice.
+  setTerminalRaw((terminal as unknown as { fd: number }).fd); // Of UnixTerminal; not in the typings.
   const output = new ByteQueue(STREAM_BYTES_MAX, {
     pause: () => terminal.pause(),
     resume: () => terminal.resume(),

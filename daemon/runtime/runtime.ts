@@ -119,7 +119,7 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
       {
         ...shared,
         runc: this.#runc,
-        conmon: new Conmon({ path: config.conmonPath, runc: this.#runc }),
+        conmon: new Conmon({ path: config.conmonPath, runc: this.#runc, tmpDir: runDir }),
         images: io.images,
         sandboxes: this.#sandboxes,
         host: observeHost(layout.version),
