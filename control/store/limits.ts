@@ -55,4 +55,7 @@ export const CHECKPOINT_CHUNK_BYTES = 256 * 1024;
 export const CHECKPOINT_KEYS_PER_SLICE = 512;
 
 /** Applied entries that stay in memory behind the applied index. */
-export const LOG_TAIL_ENTRIES = 1024;
+export const LOG_TAIL_ENTRIES = 256;
+
+/** Rounds of work before the worker looks at timers again. */
+export const PUMPS_PER_TURN_MAX = 16;

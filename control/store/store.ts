@@ -25,3 +25,4 @@ export {
   type WatchRequest,
 } from './port.ts';
 export { type StoreOptions, openStore } from './open.ts';
+export { type StoreWorkerOptions, startStoreWorker } from './start-worker.ts';
