@@ -68,10 +68,12 @@ export const NFTA_SET = {
   KEY_LEN: 5,
   DATA_TYPE: 6,
   DATA_LEN: 7,
+  DESC: 9,
   ID: 10,
   TIMEOUT: 11,
   USERDATA: 13,
 } as const;
+const NFTA_SET_DESC_SIZE = 1;
 export const NFTA_SET_ELEM_LIST = { TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
 export const NFTA_SET_ELEM = { KEY: 1, DATA: 2 } as const;
 export const NFTA_LIST_ELEM = 1;
@@ -244,7 +246,9 @@ function writeSet(batch: Batch, set: SetDeclaration): void {
     }
     writer.attributeU32be(NFTA_SET.ID, 1);
     if (set.dynamic !== undefined) {
-      writer.attributeU64be(NFTA_SET.TIMEOUT, set.dynamic.timeoutMs);
+      const { timeoutMs, entriesMax } = set.dynamic;
+      writer.nest(NFTA_SET.DESC, () => writer.attributeU32be(NFTA_SET_DESC_SIZE, entriesMax));
+      writer.attributeU64be(NFTA_SET.TIMEOUT, timeoutMs);
     }
     if (set.key.length === 1 && set.key[0] === 'mark') {
       writer.attribute(NFTA_SET.USERDATA, HOST_ENDIAN_KEY);

@@ -20,8 +20,8 @@ export type Expression =
   | { readonly kind: 'meta'; readonly key: MetaKey; readonly to: Register }
   | { readonly kind: 'setMark'; readonly from: Register }
   | { readonly kind: 'ct'; readonly key: 'state' | 'status'; readonly to: Register }
-  /** Type of the destination address as the routing table sees it (RTN_*). */
-  | { readonly kind: 'fibDaddrType'; readonly to: Register }
+  /** Type of an address as the routing table sees it (RTN_*). */
+  | { readonly kind: 'fibType'; readonly of: 'saddr' | 'daddr'; readonly to: Register }
   | {
       readonly kind: 'compare';
       readonly op: 'eq' | 'neq';
@@ -55,6 +55,13 @@ export type Expression =
       readonly data?: Register | undefined;
       readonly timeoutMs: number;
     }
+  /** Removes an element of a dynamic set or map. The kernel wants a map's value named, and ignores it. */
+  | {
+      readonly kind: 'forget';
+      readonly set: string;
+      readonly key: Register;
+      readonly data?: Register | undefined;
+    }
   | {
       readonly kind: 'dnat';
       readonly family: 4 | 6;
@@ -74,9 +81,10 @@ const BASES = { network: 1, transport: 2 } as const;
 const NFPROTO = { 4: 2, 6: 10 } as const;
 const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10;
 const FIB_RESULT_ADDRTYPE = 3;
-const FIB_F_DADDR = 2;
+const FIB_F = { saddr: 1, daddr: 2 } as const;
 const NG_RANDOM = 1;
 const DYNSET_OP_UPDATE = 1;
+const DYNSET_OP_DELETE = 2;
 const LOOKUP_F_INV = 1;
 const NAT_DNAT = 1;
 const REJECT_ICMP_UNREACH = 0;
@@ -116,7 +124,7 @@ const NAMES: Readonly<Record<Expression['kind'], string>> = {
   meta: 'meta',
   setMark: 'meta',
   ct: 'ct',
-  fibDaddrType: 'fib',
+  fibType: 'fib',
   compare: 'cmp',
   bitwise: 'bitwise',
   lookup: 'lookup',
@@ -124,6 +132,7 @@ const NAMES: Readonly<Record<Expression['kind'], string>> = {
   immediate: 'immediate',
   verdict: 'immediate',
   update: 'dynset',
+  forget: 'dynset',
   dnat: 'nat',
   masquerade: 'masq',
   reject: 'reject',
@@ -151,9 +160,9 @@ function writeData(writer: NetlinkWriter, e: Expression): void {
       register(1, e.to);
       writer.attributeU32be(2, CT[e.key]);
       return;
-    case 'fibDaddrType':
+    case 'fibType':
       register(1, e.to);
-      writer.attributeU32be(2, FIB_RESULT_ADDRTYPE).attributeU32be(3, FIB_F_DADDR);
+      writer.attributeU32be(2, FIB_RESULT_ADDRTYPE).attributeU32be(3, FIB_F[e.of]);
       return;
     case 'compare':
       register(1, e.register);
@@ -189,7 +198,7 @@ function writeData(writer: NetlinkWriter, e: Expression): void {
 
 type Action = Extract<
   Expression,
-  { kind: 'verdict' | 'update' | 'dnat' | 'masquerade' | 'reject' | 'counter' }
+  { kind: 'verdict' | 'update' | 'forget' | 'dnat' | 'masquerade' | 'reject' | 'counter' }
 >;
 
 function writeAction(
@@ -207,6 +216,11 @@ function writeAction(
       register(4, e.key);
       if (e.data !== undefined) register(5, e.data);
       writer.attributeU64be(6, e.timeoutMs);
+      return;
+    case 'forget':
+      writer.attributeString(1, e.set).attributeU32be(3, DYNSET_OP_DELETE);
+      register(4, e.key);
+      if (e.data !== undefined) register(5, e.data);
       return;
     case 'dnat':
       writer.attributeU32be(1, NAT_DNAT).attributeU32be(2, NFPROTO[e.family]);

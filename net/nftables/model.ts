@@ -50,7 +50,7 @@ export interface SetDeclaration {
   /** Makes it a map. */
   readonly data?: readonly DataType[] | 'verdict' | undefined;
   /** Filled by rules: its elements are never compared, and time out. */
-  readonly dynamic?: { readonly timeoutMs: number } | undefined;
+  readonly dynamic?: { readonly timeoutMs: number; readonly entriesMax: number } | undefined;
 }
 
 export interface NftSet extends SetDeclaration {

@@ -82,9 +82,19 @@ export function bitsSet(load: Load, bits: number): Expression[] {
 
 /** The destination is an address of this node. */
 export function daddrIsLocal(): Expression[] {
-  const RTN_LOCAL = 2;
+  return isLocal('daddr');
+}
+
+/** The source is an address of this node. */
+export function saddrIsLocal(): Expression[] {
+  return isLocal('saddr');
+}
+
+const RTN_LOCAL = 2;
+
+function isLocal(of: 'saddr' | 'daddr'): Expression[] {
   return [
-    { kind: 'fibDaddrType', to: 0 },
+    { kind: 'fibType', of, to: 0 },
     { kind: 'compare', op: 'eq', register: 0, value: u32(RTN_LOCAL) },
   ];
 }

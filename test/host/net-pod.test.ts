@@ -12,33 +12,10 @@ import { CLONE, setns, unshare } from '#base/linux/syscall.ts';
 import { silentLog } from '#base/log.ts';
 import { RtNetlink, inNetnsFd } from '#net/netlink/netlink.ts';
 import { BridgePodNetwork } from '#net/pod/pod.ts';
-import { NetWorker, type TestNetns, createNetns } from './net-worker.ts';
+import { NetWorker, type TestNetns, connectOutside, createNetns } from './net-worker.ts';
 
 const cidr = (text: string) => must(parseCidr(text), text);
 const signal = new AbortController().signal;
-
-/** A link from the node (192.0.2.1) to the outside (192.0.2.2), which knows no way to pods. */
-function connectOutside(outside: TestNetns): void {
-  using rt = new RtNetlink();
-  rt.createLink({
-    name: 'uplink',
-    kind: 'veth',
-    mtu: 1450,
-    peer: { name: 'eth0', netnsFd: outside.fd },
-  });
-  const lo = must(rt.link('lo'), 'lo');
-  rt.setLink({ index: lo.index, up: true });
-  const { index } = must(rt.link('uplink'), 'uplink');
-  rt.setLink({ index, up: true });
-  rt.putAddress({ index, address: cidr('192.0.2.1/24') });
-  rt.putRoute({ family: 4, gateway: must(parseIp('192.0.2.2'), ''), index });
-  inNetnsFd(outside.fd, () => {
-    using out = new RtNetlink();
-    const eth0 = must(out.link('eth0'), 'eth0');
-    out.setLink({ index: eth0.index, up: true });
-    out.putAddress({ index: eth0.index, address: cidr('192.0.2.2/24') });
-  });
-}
 
 t.test('pod network', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {
   unshare(CLONE.NEWNET); // The main thread is the node from here on.

@@ -9,7 +9,11 @@ import { openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { must } from '#base/assert.ts';
+import { type Cidr, parseCidr, parseIp } from '#base/ip.ts';
 import { CLONE, setns, unshare } from '#base/linux/syscall.ts';
+import { RtNetlink, inNetnsFd } from '#net/netlink/netlink.ts';
+
+const cidr = (text: string): Cidr => must(parseCidr(text), text);
 
 type Request =
   | { kind: 'serveTcp' | 'serveUdp'; port: number; host: string; name: string }
@@ -35,6 +39,29 @@ export function createNetns(): TestNetns {
   const fd = openSync('/proc/thread-self/ns/net', 'r');
   setns(own, CLONE.NEWNET);
   return { fd, path: `/proc/${process.pid}/fd/${fd}` };
+}
+
+/** A link from the node (192.0.2.1) to the outside (192.0.2.2), which knows no way to pods. */
+export function connectOutside(outside: TestNetns): void {
+  using rt = new RtNetlink();
+  rt.createLink({
+    name: 'uplink',
+    kind: 'veth',
+    mtu: 1450,
+    peer: { name: 'eth0', netnsFd: outside.fd },
+  });
+  const lo = must(rt.link('lo'), 'lo');
+  rt.setLink({ index: lo.index, up: true });
+  const { index } = must(rt.link('uplink'), 'uplink');
+  rt.setLink({ index, up: true });
+  rt.putAddress({ index, address: cidr('192.0.2.1/24') });
+  rt.putRoute({ family: 4, gateway: must(parseIp('192.0.2.2'), ''), index });
+  inNetnsFd(outside.fd, () => {
+    using out = new RtNetlink();
+    const eth0 = must(out.link('eth0'), 'eth0');
+    out.setLink({ index: eth0.index, up: true });
+    out.putAddress({ index: eth0.index, address: cidr('192.0.2.2/24') });
+  });
 }
 
 export class NetWorker implements AsyncDisposable {
