@@ -5,8 +5,8 @@
  *
  * Hooks are synchronous and pure: time and caller come in the context. Objects handed to a hook
  * belong to the request, so hooks that say "in place" change them; `old` objects are never changed.
- * Order on create: default → admission → prepareForCreate → validate → canonicalize → store;
- * on update: default → prepareForUpdate → admission → validateUpdate → canonicalize → store.
+ * Order on create: default → mutating admission → prepareForCreate → validate → canonicalize →
+ * validating admission → store; on update the same with prepareForUpdate and validateUpdate.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { ResourceFacts } from '#control/schema/schema.ts';
@@ -88,7 +88,9 @@ export interface ResourceRules<T extends KubeObject = KubeObject> extends Update
   gracePeriodSeconds?(object: T, request: DeleteRequest): number | undefined;
   /** True: immediate deletion answers with the object instead of a Status. */
   readonly returnsDeletedObject?: boolean | undefined;
-  /** True when `metadata.generation` must rise. Absent: any field but metadata and status differs. */
+  /** True: metadata.generation is 1 on create and rises on updates of the main resource. */
+  readonly hasGeneration?: boolean | undefined;
+  /** With hasGeneration: whether it rises. Absent: when a field but metadata and status differs. */
   bumpsGeneration?(object: T, old: T): boolean;
 
   /** Field labels besides metadata.name and metadata.namespace that selectors may use. */

@@ -1,0 +1,34 @@
+/** Bounds of the API server, with the reason of each; upstream's values unless said otherwise. */
+
+/** Larger request bodies are answered 413 (MaxRequestBodyBytes). */
+export const REQUEST_BODY_BYTES_MAX = 3 * 1024 * 1024;
+/** Larger stored objects are refused, as etcd refuses them. */
+export const OBJECT_BYTES_MAX = 1.5 * 1024 * 1024;
+/** Watch caches keep events at least this long: bookmark period and some more. */
+export const EVENT_WINDOW_MS = 90_000;
+export const EVENTS_COUNT_MIN = 100;
+export const EVENTS_COUNT_MAX = 100_000;
+/** A read that asks for a revision not reached yet waits this long, then gets 504. */
+export const REVISION_WAIT_MS = 3_000;
+/** A watcher that has this much unread is ended; it comes back and lists. */
+export const WATCH_BUFFER_BYTES_MAX = 64 * 1024 * 1024;
+/** While a watcher has this much unread, no further initial events are written to it. */
+export const WATCH_INITIAL_BYTES_MAX = 1024 * 1024;
+export const BOOKMARK_PERIOD_MS = 60_000;
+/** Without timeoutSeconds a watch lasts between one and two of these. */
+export const WATCH_SECONDS_MIN = 1_800;
+/** Bodies above this are compressed for clients that accept gzip. */
+export const GZIP_BYTES_MIN = 128 * 1024;
+/** Names tried for one generateName. */
+export const GENERATE_NAME_ATTEMPTS = 8;
+/** Rounds of an update that has no resourceVersion and meets other writers. */
+export const UPDATE_ATTEMPTS_MAX = 64;
+/** Store history older than this is compacted; continue tokens live so long. */
+export const COMPACTION_PERIOD_MS = 300_000;
+/** Events (core/v1) vanish after this. */
+export const EVENT_TTL_SECONDS = 3_600;
+export const JSON_PATCH_OPERATIONS_MAX = 10_000;
+/** Objects loaded from the store in one range when caches are filled. */
+export const LOAD_PAGE_COUNT = 500;
+/** Objects deleted at the same time by one deletecollection. */
+export const DELETE_COLLECTION_PARALLEL = 8;
