@@ -30,7 +30,7 @@ export function withResourceVersion(stored: Uint8Array, revision: number): Buffe
   const insert = `,"resourceVersion":"${revision}"`;
   const out = Buffer.allocUnsafe(bytes.length + insert.length);
   bytes.copy(out, 0, 0, end);
-  out.latin1Write(insert, end);
+  out.write(insert, end, 'latin1');
   bytes.copy(out, end + insert.length, end);
   return out;
 }

@@ -1,0 +1,420 @@
+/**
+ * The registry: create, update and delete of any served resource, with the order of defaulting,
+ * admission, the kind's rules and storage that upstream's generic registry has. Handlers call it with
+ * objects in the storage version; it answers with the JSON that clients see.
+ *
+ * Invariant: every write is one transaction that expects the revision its decision was based on, so
+ * concurrent writers never undo each other; the loser decides again on the new state.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { assert } from '#base/assert.ts';
+import type { KubeObject } from '#base/kube/client.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Store } from '#control/store/store.ts';
+import type { CacheHub } from '../cache/cache-hub.ts';
+import { CachedObject, withResourceVersion } from '../cache/cached-object.ts';
+import {
+  alreadyExists,
+  conflict,
+  generateNameConflict,
+  internalError,
+  invalid,
+  notFound,
+  OBJECT_MODIFIED,
+  plainError,
+} from '../errors.ts';
+import { GENERATE_NAME_ATTEMPTS, UPDATE_ATTEMPTS_MAX } from '../limits.ts';
+import { type FieldError, fieldErrorCauses } from '../resources/field-errors.ts';
+import type { AdmissionChain, AdmissionRequest, WriteContext } from './admission.ts';
+import { formatStored } from './codec.ts';
+import {
+  checkPreconditions,
+  type DeleteOptions,
+  isDoneDeleting,
+  planDelete,
+  validateDeleteOptions,
+} from './delete-plan.ts';
+import { genericUpdateRules, validateGenericCreate, validateGenericUpdate } from './generic-rules.ts';
+import {
+  bumpGeneration,
+  ensureNamespace,
+  fillMetadata,
+  generateName,
+  keepServerMetadata,
+  type RandomBytes,
+} from './metadata.ts';
+import { ObjectStorage } from './object-storage.ts';
+import type { ServedResource } from './served-resource.ts';
+import type { WriteHooks } from './write-hooks.ts';
+
+/** An object after a write: what the client gets, in the storage version. */
+export interface Written {
+  readonly json: Buffer;
+  readonly revision: number;
+  readonly created?: boolean | undefined;
+}
+
+export interface Deleted {
+  readonly json: Buffer;
+  readonly revision: number;
+  readonly object: KubeObject;
+  /** False while grace or finalizers keep the object. */
+  readonly removed: boolean;
+}
+
+/** Where an update is aimed at. */
+export interface UpdateTarget {
+  readonly resource: ServedResource;
+  readonly namespace: string;
+  readonly name: string;
+  readonly subresource: string;
+}
+
+/** Makes the new object from a copy of the current one; `undefined` current: it does not exist. */
+export type Produce = (current: KubeObject | undefined) => KubeObject | Promise<KubeObject>;
+
+interface Current {
+  readonly json: Buffer;
+  readonly revision: number;
+}
+
+export interface RegistryIo {
+  readonly store: Store;
+  readonly hub: CacheHub;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly uuid: () => string;
+}
+
+export class Registry {
+  readonly #io: RegistryIo;
+  readonly #storage: ObjectStorage;
+  readonly #admission: AdmissionChain;
+  readonly #hooks: WriteHooks;
+
+  constructor(io: RegistryIo, parts: { admission: AdmissionChain; hooks: WriteHooks }) {
+    this.#io = io;
+    this.#storage = new ObjectStorage(io.store);
+    this.#admission = parts.admission;
+    this.#hooks = parts.hooks;
+  }
+
+  /** The latest state of an object, reading every write acknowledged before. */
+  async get(resource: ServedResource, key: string, signal: AbortSignal): Promise<CachedObject> {
+    await this.#io.hub.waitForLatest(signal);
+    const found = resource.cache.get(key);
+    if (found === undefined) throw notFound(resource.groupResource, nameOfKey(key));
+    return found;
+  }
+
+  async create(
+    at: { resource: ServedResource; namespace: string },
+    object: KubeObject,
+    context: WriteContext,
+  ): Promise<Written> {
+    const { resource, namespace } = at;
+    const { metadata } = object;
+    if ((metadata.resourceVersion ?? '') !== '') {
+      throw plainError('resourceVersion should not be set on objects to be created');
+    }
+    ensureNamespace(object, resource.facts.namespaced ? namespace : '');
+    fillMetadata(object, this.#io.uuid(), context.nowMs);
+    const base = (metadata.name ?? '') === '' ? (metadata.generateName ?? '') : '';
+    if (base !== '') metadata.name = generateName(base, this.#io.random);
+    const asked: AdmissionRequest = {
+      ...{ operation: 'CREATE', resource, subresource: '', namespace, object, context },
+      name: metadata.name ?? '',
+      old: undefined,
+    };
+    await this.#admission.mutate(asked);
+    if (resource.rules.hasGeneration === true) metadata.generation = 1;
+    resource.rules.prepareForCreate?.(object, context);
+    this.#refuse(resource, object, validateGenericCreate(resource, object, context));
+    for (const text of resource.rules.warningsOnCreate?.(object, context) ?? []) context.warn(text);
+    resource.rules.canonicalize?.(object);
+    await this.#admission.validate(asked);
+    return this.#store(resource, object, base, context);
+  }
+
+  /** Writes a new object, under further names while its generated one is taken. */
+  async #store(
+    resource: ServedResource,
+    object: KubeObject,
+    base: string,
+    context: WriteContext,
+  ): Promise<Written> {
+    const { metadata } = object;
+    for (let attempt = 1; ; attempt++) {
+      const name = metadata.name ?? '';
+      const key = resource.key(metadata.namespace ?? '', name);
+      const extra = await this.#hooks.onCreate(resource, object, context);
+      const value = formatStored(object);
+      if (context.dryRun) {
+        await this.#io.hub.waitForLatest(context.signal);
+        if (resource.cache.get(key) !== undefined) throw alreadyExists(resource.groupResource, name);
+        return { json: value, revision: 0 };
+      }
+      const storeKey = resource.storeKey(key);
+      const result = await this.#storage.create(storeKey, value, context.signal, extra);
+      if (result.kind === 'written') {
+        const { revision } = result;
+        return { json: withResourceVersion(value, revision), revision, created: true };
+      }
+      if (result.kind === 'extraFailed') {
+        if (attempt < UPDATE_ATTEMPTS_MAX) continue; // Another write claimed it: choose again.
+        throw internalError('gave up claiming what the object needs');
+      }
+      if (base === '') throw alreadyExists(resource.groupResource, name);
+      if (attempt >= GENERATE_NAME_ATTEMPTS) throw generateNameConflict(resource.groupResource, name);
+      metadata.name = generateName(base, this.#io.random);
+    }
+  }
+
+  /** `produce` is called again with the new state whenever another writer came first. */
+  async update(
+    target: UpdateTarget,
+    produce: Produce,
+    context: WriteContext,
+    options: { readonly isPatch?: boolean } = {},
+  ): Promise<Written> {
+    const { resource, namespace, name, subresource } = target;
+    const key = resource.key(namespace, name);
+    await this.#io.hub.waitForLatest(context.signal);
+    let current: Current | undefined = resource.cache.get(key);
+    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt++) {
+      if (current === undefined) {
+        const may = resource.rules.allowCreateOnUpdate === true && subresource === '';
+        if (!may || options.isPatch === true) throw notFound(resource.groupResource, name);
+        const object = await produce(undefined);
+        object.metadata.resourceVersion = '';
+        return this.create({ resource, namespace }, object, context);
+      }
+      const old = parse(current);
+      const object = await produce(parse(current));
+      this.#checkVersion(target, object, old);
+      await this.#prepareUpdate(target, object, old, context);
+      const outcome = await this.#commitUpdate(target, { current, old, object }, context);
+      if (outcome.kind === 'done') return outcome.written;
+      if (outcome.kind === 'changed') current = outcome.current;
+    }
+    throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
+  }
+
+  /** Throws ApiError 409 when the client changes another object or version than the current one. */
+  #checkVersion(target: UpdateTarget, object: KubeObject, old: KubeObject): void {
+    const { resource, name } = target;
+    const { metadata } = object;
+    const uid = metadata.uid ?? '';
+    if (uid !== '' && uid !== old.metadata.uid) {
+      const key = resource.storeKey(resource.key(target.namespace, name));
+      throw conflict(
+        resource.groupResource,
+        name,
+        `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, ` +
+          `AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, ` +
+          `UID in object meta: ${old.metadata.uid}`,
+      );
+    }
+    const version = metadata.resourceVersion ?? '';
+    if (version === '' || version === '0') {
+      if (resource.rules.allowUnconditionalUpdate === false) {
+        throw invalid(resource.groupKind, name, [
+          {
+            reason: 'FieldValueInvalid',
+            field: 'metadata.resourceVersion',
+            message: 'Invalid value: 0x0: must be specified for an update',
+          },
+        ]);
+      }
+      metadata.resourceVersion = old.metadata.resourceVersion;
+    } else if (version !== old.metadata.resourceVersion) {
+      throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
+    }
+  }
+
+  async #prepareUpdate(
+    target: UpdateTarget,
+    object: KubeObject,
+    old: KubeObject,
+    context: WriteContext,
+  ): Promise<void> {
+    const { resource, namespace, name, subresource } = target;
+    const rules = genericUpdateRules(resource, subresource);
+    const asked: AdmissionRequest = {
+      ...{ operation: 'UPDATE', resource, subresource, namespace, name, object, old, context },
+    };
+    await this.#admission.mutate(asked);
+    ensureNamespace(object, resource.facts.namespaced ? namespace : '');
+    setOrDelete(object.metadata, 'generation', old.metadata.generation);
+    rules.prepareForUpdate?.(object, old, context);
+    this.#bumpGeneration(target, object, old);
+    keepServerMetadata(object, old);
+    this.#refuse(resource, object, validateGenericUpdate(resource, rules, { object, old, context }));
+    for (const text of rules.warningsOnUpdate?.(object, old, context) ?? []) context.warn(text);
+    resource.rules.canonicalize?.(object);
+    await this.#admission.validate(asked);
+  }
+
+  #bumpGeneration(target: UpdateTarget, object: KubeObject, old: KubeObject): void {
+    const { rules } = target.resource;
+    if (rules.hasGeneration !== true || target.subresource === 'status') return;
+    if (object.metadata.generation !== old.metadata.generation) return; // The kind's own hook did.
+    const bumps = rules.bumpsGeneration?.(object, old) ?? specDiffers(object, old);
+    if (bumps) bumpGeneration(object);
+  }
+
+  async #commitUpdate(
+    target: UpdateTarget,
+    write: { current: Current; old: KubeObject; object: KubeObject },
+    context: WriteContext,
+  ): Promise<
+    | { kind: 'done'; written: Written }
+    | { kind: 'changed'; current: Current | undefined }
+    | { kind: 'again' }
+  > {
+    const { resource, namespace, name } = target;
+    const { current, old, object } = write;
+    const key = resource.storeKey(resource.key(namespace, name));
+    const at = { key, revision: current.revision };
+    if (isDoneDeleting(object) && old.metadata.deletionTimestamp !== undefined && !context.dryRun) {
+      const json = Buffer.from(JSON.stringify(object));
+      const extra = this.#hooks.onDelete(resource, old);
+      const result = await this.#storage.delete(at, context.signal, extra);
+      if (result.kind === 'written') {
+        return { kind: 'done', written: { json, revision: result.revision } };
+      }
+      return this.#retry(resource, result);
+    }
+    const extra = await this.#hooks.onUpdate(resource, object, old, context);
+    const value = formatStored(object);
+    const json = withResourceVersion(value, current.revision);
+    if (context.dryRun || json.equals(current.json)) {
+      return { kind: 'done', written: { json, revision: current.revision } };
+    }
+    const result = await this.#storage.update(at, value, context.signal, extra);
+    if (result.kind === 'written') {
+      const { revision } = result;
+      return { kind: 'done', written: { json: withResourceVersion(value, revision), revision } };
+    }
+    return this.#retry(resource, result);
+  }
+
+  #retry(
+    _resource: ServedResource,
+    result:
+      | { kind: 'extraFailed' }
+      | { kind: 'changed'; current: { value: Uint8Array; modRevision: number } | undefined },
+  ): { kind: 'changed'; current: Current | undefined } | { kind: 'again' } {
+    if (result.kind === 'extraFailed') return { kind: 'again' };
+    const found = result.current;
+    if (found === undefined) return { kind: 'changed', current: undefined };
+    const revision = found.modRevision;
+    return {
+      kind: 'changed',
+      current: { json: withResourceVersion(found.value, revision), revision },
+    };
+  }
+
+  async delete(
+    at: { resource: ServedResource; namespace: string; name: string },
+    options: DeleteOptions,
+    context: WriteContext,
+    /** Looks at the object before it goes; throws to refuse (preconditions of an eviction). */
+    check?: (object: KubeObject) => void,
+  ): Promise<Deleted> {
+    const { resource, namespace, name } = at;
+    validateDeleteOptions(options);
+    const key = resource.key(namespace, name);
+    await this.#io.hub.waitForLatest(context.signal);
+    let current: Current | undefined = resource.cache.get(key);
+    let admitted = false;
+    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt++) {
+      if (current === undefined) throw notFound(resource.groupResource, name);
+      const old = parse(current);
+      // Upstream names the kind, not the resource, in these conflicts.
+      const of = { group: resource.facts.group, resource: resource.facts.kind };
+      checkPreconditions(old, options, of);
+      check?.(old);
+      if (!admitted) {
+        await this.#admission.validate({
+          ...{ operation: 'DELETE', resource, subresource: '', namespace, name, old, context },
+          object: undefined,
+        });
+        for (const text of resource.rules.warningsOnDelete?.(old, context) ?? []) {
+          if (options.propagationPolicy === undefined && options.orphanDependents === undefined) {
+            context.warn(text);
+          }
+        }
+        admitted = true;
+      }
+      const outcome = await this.#commitDelete(at, { current, old }, options, context);
+      if (outcome.kind === 'done') return outcome.deleted;
+      if (outcome.kind === 'changed') current = outcome.current;
+    }
+    throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
+  }
+
+  async #commitDelete(
+    at: { resource: ServedResource; namespace: string; name: string },
+    seen: { current: Current; old: KubeObject },
+    options: DeleteOptions,
+    context: WriteContext,
+  ): Promise<
+    | { kind: 'done'; deleted: Deleted }
+    | { kind: 'changed'; current: Current | undefined }
+    | { kind: 'again' }
+  > {
+    const { resource, namespace, name } = at;
+    const { current, old } = seen;
+    const { revision } = current;
+    const store = { key: resource.storeKey(resource.key(namespace, name)), revision };
+    const plan = planDelete(parse(current), resource.rules, options, context.nowMs);
+    const keep = (json: Buffer, newRevision: number, object: KubeObject) =>
+      ({
+        kind: 'done',
+        deleted: { json, revision: newRevision, object, removed: false },
+      }) as const;
+    if (plan.kind === 'pending') return keep(current.json, revision, old);
+    if (plan.kind === 'mark') {
+      const value = formatStored(plan.object);
+      const json = withResourceVersion(value, revision);
+      if (context.dryRun || json.equals(current.json)) return keep(json, revision, plan.object);
+      const result = await this.#storage.update(store, value, context.signal);
+      if (result.kind !== 'written') return this.#retry(resource, result);
+      return keep(withResourceVersion(value, result.revision), result.revision, plan.object);
+    }
+    const gone = { json: current.json, object: old, removed: true };
+    if (context.dryRun) return { kind: 'done', deleted: { ...gone, revision } };
+    const extra = this.#hooks.onDelete(resource, old);
+    const result = await this.#storage.delete(store, context.signal, extra);
+    if (result.kind !== 'written') return this.#retry(resource, result);
+    return { kind: 'done', deleted: { ...gone, revision: result.revision } };
+  }
+
+  #refuse(resource: ServedResource, object: KubeObject, errors: readonly FieldError[]): void {
+    if (errors.length === 0) return;
+    throw invalid(resource.groupKind, object.metadata.name ?? '', fieldErrorCauses(errors));
+  }
+}
+
+function nameOfKey(key: string): string {
+  return key.slice(key.indexOf('/') + 1);
+}
+
+function parse(current: Current): KubeObject {
+  const object: KubeObject = JSON.parse(current.json.toString());
+  assert(object.metadata !== undefined, 'stored object has no metadata');
+  return object;
+}
+
+function setOrDelete<T extends object, K extends keyof T>(target: T, key: K, value: T[K]): void {
+  if (value === undefined) delete target[key];
+  else target[key] = value;
+}
+
+function specDiffers(object: KubeObject, old: KubeObject): boolean {
+  const { metadata: _m, status: _s, ...rest } = object as KubeObject & { status?: unknown };
+  const { metadata: _om, status: _os, ...before } = old as KubeObject & { status?: unknown };
+  return !isDeepStrictEqual(rest, before);
+}
+
