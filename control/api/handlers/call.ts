@@ -1,0 +1,87 @@
+/**
+ * One request on its way through the pipeline: what the stages found out so far, and the parts of the
+ * server that handlers use.
+ */
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Store } from '#control/store/store.ts';
+import type { Authorizer } from '../auth/authorizer.ts';
+import type { RbacAuthorizer } from '../auth/rbac.ts';
+import type { ServiceAccountTokens } from '../auth/service-account-tokens.ts';
+import type { CacheHub } from '../cache/cache-hub.ts';
+import { type Format, negotiate, type Shape } from '../encode/media-type.ts';
+import type { IncludeObject } from '../encode/shapes.ts';
+import { type ApiRequest, type ApiResponse, headerOf } from '../exchange.ts';
+import type { AdmissionChain, WriteContext } from '../registry/admission.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { ServedResources } from '../registry/served-resource.ts';
+import { isTrue, type RequestInfo } from '../request-info.ts';
+import type { UserInfo } from '../resource.ts';
+
+/** What handlers need of the server. */
+export interface Services {
+  readonly store: Store;
+  readonly hub: CacheHub;
+  readonly registry: Registry;
+  readonly admission: AdmissionChain;
+  readonly resources: ServedResources;
+  readonly authorizer: Authorizer;
+  readonly rbac: RbacAuthorizer;
+  readonly tokens: ServiceAccountTokens;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Aborts when the server stops: ends watches and waits. */
+  readonly signal: AbortSignal;
+}
+
+export class Call {
+  readonly request: ApiRequest;
+  readonly info: RequestInfo;
+  readonly query: URLSearchParams;
+  readonly user: UserInfo;
+  readonly services: Services;
+  readonly nowMs: number;
+  readonly warnings = new Set<string>();
+
+  constructor(parts: {
+    request: ApiRequest;
+    info: RequestInfo;
+    query: URLSearchParams;
+    user: UserInfo;
+    services: Services;
+  }) {
+    this.request = parts.request;
+    this.info = parts.info;
+    this.query = parts.query;
+    this.user = parts.user;
+    this.services = parts.services;
+    this.nowMs = parts.services.clock.nowMs();
+  }
+
+  header(name: string): string | undefined {
+    return headerOf(this.request.headers, name);
+  }
+
+  writeContext(dryRun: boolean): WriteContext {
+    return {
+      nowMs: this.nowMs,
+      user: this.user,
+      dryRun,
+      signal: this.services.signal,
+      warn: (text) => this.warnings.add(text),
+    };
+  }
+
+  /** The format of the answer. Throws ApiError 406. */
+  format(shapes: readonly Shape[] = []): Format {
+    const format = negotiate(this.header('accept'), { shapes });
+    return isTrue(this.query.get('pretty')) ? { ...format, pretty: true } : format;
+  }
+
+  get include(): IncludeObject {
+    const value = this.query.get('includeObject');
+    return value === 'None' || value === 'Object' ? value : 'Metadata';
+  }
+}
+
+export type Handler = (call: Call) => ApiResponse | Promise<ApiResponse>;

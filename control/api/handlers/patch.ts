@@ -1,0 +1,195 @@
+/**
+ * PATCH: JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge patch. The patch is applied
+ * again to the new state whenever another writer came first, so only a patch that names a
+ * resourceVersion can conflict.
+ */
+import jsonPatch from 'fast-json-patch';
+import type { KubeObject } from '#base/kube/client.ts';
+import {
+  type ApiObject,
+  formatApiVersion,
+  jsonMergePatch,
+  normalise,
+  SchemaError,
+  strategicMergePatch,
+} from '#control/schema/schema.ts';
+import {
+  ApiError,
+  badRequest,
+  invalid,
+  requestEntityTooLarge,
+  unsupportedMediaType,
+} from '../errors.ts';
+import type { ApiResponse } from '../exchange.ts';
+import { JSON_PATCH_OPERATIONS_MAX } from '../limits.ts';
+import type { ServedResource } from '../registry/served-resource.ts';
+import { formatGvk, toStored } from './body.ts';
+import type { Call } from './call.ts';
+import { scopeOf } from './list.ts';
+import { type FieldValidation, parseWriteOptions } from './options.ts';
+import { replyWritten } from './write.ts';
+
+const JSON_PATCH = 'application/json-patch+json';
+const MERGE_PATCH = 'application/merge-patch+json';
+const STRATEGIC_PATCH = 'application/strategic-merge-patch+json';
+const SUPPORTED = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH];
+
+type Apply = (current: ApiObject) => unknown;
+
+/** A function that applies the request's patch to objects of the resource's served version. */
+export async function readPatch(call: Call, gvk: ServedResource['gvk']): Promise<Apply> {
+  const [type = ''] = (call.header('content-type') ?? '').split(';');
+  if (!SUPPORTED.includes(type.trim())) throw unsupportedMediaType(SUPPORTED);
+  const text = Buffer.from(await call.request.readBody()).toString();
+  const patch = parsePatch(text);
+  switch (type.trim()) {
+    case JSON_PATCH:
+      return (current) => applyJsonPatch(current, patch);
+    case MERGE_PATCH:
+      return (current) => jsonMergePatch(current, requireObject(patch, text));
+    default:
+      requireObject(patch, text);
+      return (current) => {
+        try {
+          return strategicMergePatch(gvk, current, patch);
+        } catch (error) {
+          if (error instanceof SchemaError) throw badRequest(error.message);
+          throw error;
+        }
+      };
+  }
+}
+
+function parsePatch(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // kubectl may send YAML; upstream accepts only JSON here.
+    throw badRequest(
+      `error decoding patch: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+function requireObject(patch: unknown, text: string): unknown {
+  if (typeof patch === 'object' && patch !== null && !Array.isArray(patch)) return patch;
+  throw badRequest(`error decoding patch: json: cannot unmarshal ${text.slice(0, 40)}`);
+}
+
+function applyJsonPatch(current: ApiObject, patch: unknown): unknown {
+  if (!Array.isArray(patch)) {
+    throw badRequest(
+      'error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch',
+    );
+  }
+  if (patch.length > JSON_PATCH_OPERATIONS_MAX) {
+    throw requestEntityTooLarge(
+      `The allowed maximum operations in a JSON patch is ${JSON_PATCH_OPERATIONS_MAX}, got ${patch.length}`,
+    );
+  }
+  const operations: jsonPatch.Operation[] = structuredClone(patch);
+  for (const operation of operations) resolveNegative(operation, current);
+  try {
+    return jsonPatch.applyPatch(structuredClone(current), operations, true, false).newDocument;
+  } catch (error) {
+    const text = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw jsonPatchFailure(text);
+  }
+}
+
+/** 422 as upstream answers a JSON patch that does not apply. */
+function jsonPatchFailure(text: string): ApiError {
+  return new ApiError({
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message: `the server rejected our request due to an error in our request: ${text}`,
+    reason: 'Invalid',
+    details: {},
+    code: 422,
+  });
+}
+
+/** `/list/-1` counts from the end; fast-json-patch knows only `/list/-`. */
+function resolveNegative(operation: jsonPatch.Operation, current: unknown): void {
+  const match = /^(.*)\/-(\d+)$/.exec(operation.path);
+  if (match === null) return;
+  const [, parent = '', back = '0'] = match;
+  let list: unknown;
+  try {
+    list = jsonPatch.getValueByPointer(current, parent);
+  } catch {
+    return; // The path does not exist: applying the patch says so.
+  }
+  if (Array.isArray(list)) operation.path = `${parent}/${list.length - Number(back)}`;
+}
+
+export async function patchObject(call: Call, resource: ServedResource): Promise<ApiResponse> {
+  const { name, subresource } = call.info;
+  const namespace = scopeOf(resource, call.info.namespace);
+  const apply = await readPatch(call, resource.gvk);
+  const options = parseWriteOptions(call.query, 'PatchOptions');
+  const written = await call.services.registry.update(
+    { resource, namespace, name, subresource },
+    (current) => patched(call, resource, apply, current, options.fieldValidation),
+    call.writeContext(options.dryRun),
+    { isPatch: true },
+  );
+  return replyWritten(call, resource, 200, written);
+}
+
+function patched(
+  call: Call,
+  resource: ServedResource,
+  apply: Apply,
+  current: KubeObject | undefined,
+  validation: FieldValidation,
+): KubeObject {
+  if (current === undefined) throw badRequest('cannot patch an object that does not exist');
+  const before: ApiObject = { ...resource.fromStorage(current) };
+  const value = apply(before);
+  const decoded = decodePatched(call, resource, value, validation);
+  const object = toStored(resource, decoded);
+  const { metadata } = object;
+  if (metadata.name !== call.info.name) {
+    throw badRequest(
+      `the name of the object (${metadata.name}) does not match the name on the URL (${call.info.name})`,
+    );
+  }
+  return object;
+}
+
+function decodePatched(
+  call: Call,
+  resource: ServedResource,
+  value: unknown,
+  validation: FieldValidation,
+): ApiObject {
+  const { gvk } = resource;
+  let decoded: ReturnType<typeof normalise>;
+  try {
+    decoded = normalise(gvk, value, validation !== 'Ignore');
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw patchInvalid(resource, call.info.name, error.message);
+  }
+  const found = decoded.gvk;
+  if (found.kind !== gvk.kind || formatApiVersion(found) !== formatApiVersion(gvk)) {
+    throw badRequest(`${formatGvk(found)} does not match the expected ${formatGvk(gvk)}`);
+  }
+  if (decoded.problems.length > 0 && validation === 'Strict') {
+    const text = `strict decoding error: ${decoded.problems.join(', ')}`;
+    throw patchInvalid(resource, call.info.name, text);
+  }
+  if (validation === 'Warn') for (const problem of decoded.problems) call.warnings.add(problem);
+  return decoded.object;
+}
+
+/** Upstream reports a patch result that cannot be decoded as a bad field named `patch`. */
+function patchInvalid(resource: ServedResource, name: string, text: string): ApiError {
+  return invalid({ group: '', kind: resource.facts.kind }, name, [
+    { reason: 'FieldValueInvalid', field: 'patch', message: `Invalid value: ${text}` },
+  ]);
+}
+
