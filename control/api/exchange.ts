@@ -5,6 +5,8 @@
  * A response body is bytes, several pieces of bytes, or a stream that pushes into a sink. Pieces are
  * shared between requests: nobody changes them.
  */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { UserInfo } from './resource.ts';
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -28,6 +30,16 @@ export interface ApiRequest {
   readBody(): Promise<Uint8Array>;
   /** The body as it arrives, for requests that are passed on. */
   streamBody(): AsyncIterable<Uint8Array>;
+  /** Set when the client asked to switch protocols (WebSocket). */
+  readonly upgrade?: UpgradeRequest | undefined;
+}
+
+/** A connection that a handler may take over; it sets `taken`, and its response is then not written. */
+export interface UpgradeRequest {
+  readonly message: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  taken: boolean;
 }
 
 /** Where a streaming response goes. After onClose nothing is written any more. */

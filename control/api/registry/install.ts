@@ -1,0 +1,117 @@
+/**
+ * Puts the served resources together: facts of every stored resource joined with the rules declared in
+ * ../resources, one watch cache for each place of storage, and conversions where two resources share
+ * one.
+ */
+import { type ResourceFacts, resources } from '#control/schema/schema.ts';
+import { ResourceCache } from '../cache/resource-cache.ts';
+import type { ResourceRules } from '../resource.ts';
+import { resourceRules } from '../resources/resources.ts';
+import { eventConversion } from './convert-events.ts';
+import { autoscalerConversion } from './convert-autoscalers.ts';
+import { type Conversion, ServedResource, ServedResources } from './served-resource.ts';
+
+/** Resources that are stored as another one. */
+const SHARED: Readonly<
+  Record<string, { group: string; version: string; conversion: Conversion }>
+> = {
+  'events.k8s.io/v1/events': { group: '', version: 'v1', conversion: eventConversion },
+  'autoscaling/v1/horizontalpodautoscalers': {
+    group: 'autoscaling',
+    version: 'v2',
+    conversion: autoscalerConversion,
+  },
+};
+
+/** Kinds without declared rules whose generation upstream keeps. */
+const WITH_GENERATION: ReadonlySet<string> = new Set([
+  'apps/daemonsets',
+  'apps/statefulsets',
+  'core/replicationcontrollers',
+  'core/podtemplates',
+  'batch/cronjobs',
+  'networking.k8s.io/ingresses',
+  'networking.k8s.io/ingressclasses',
+  'networking.k8s.io/networkpolicies',
+  'policy/poddisruptionbudgets',
+  'flowcontrol.apiserver.k8s.io/flowschemas',
+  'flowcontrol.apiserver.k8s.io/prioritylevelconfigurations',
+  'admissionregistration.k8s.io/mutatingwebhookconfigurations',
+  'admissionregistration.k8s.io/validatingwebhookconfigurations',
+  'admissionregistration.k8s.io/validatingadmissionpolicies',
+  'admissionregistration.k8s.io/validatingadmissionpolicybindings',
+  'admissionregistration.k8s.io/mutatingadmissionpolicies',
+  'admissionregistration.k8s.io/mutatingadmissionpolicybindings',
+  'apiextensions.k8s.io/customresourcedefinitions',
+  'resource.k8s.io/resourceslices',
+  'resource.k8s.io/deviceclasses',
+  'scheduling.k8s.io/priorityclasses',
+]);
+
+/** Main resources by kind that upstream answers with the object when it is deleted. */
+const RETURNS_DELETED: ReadonlySet<string> = new Set([
+  'core/pods',
+  'core/persistentvolumes',
+  'core/persistentvolumeclaims',
+  'core/serviceaccounts',
+  'core/services',
+  'core/podtemplates',
+  'core/resourcequotas',
+]);
+
+export function isStored(facts: ResourceFacts): boolean {
+  return facts.verbs.includes('get') && facts.verbs.includes('create');
+}
+
+function prefixOf(group: string, resource: string): string {
+  return `${group === '' ? 'core' : group}/${resource}`;
+}
+
+export interface Installed {
+  readonly resources: ServedResources;
+  /** By storage prefix, for the CacheHub. */
+  readonly caches: ReadonlyMap<string, ResourceCache>;
+}
+
+export function installResources(): Installed {
+  const rules = new Map<string, ResourceRules>();
+  for (const one of resourceRules) rules.set(`${one.group}/${one.version}/${one.resource}`, one);
+  const caches = new Map<string, ResourceCache>();
+  const cacheOf = (prefix: string, own: ResourceRules): ResourceCache => {
+    const known = caches.get(prefix);
+    if (known !== undefined) return known;
+    const made = new ResourceCache((object) => own.selectableFields?.(object) ?? {});
+    caches.set(prefix, made);
+    return made;
+  };
+  const all: ServedResource[] = [];
+  for (const facts of resources) {
+    if (!isStored(facts)) continue;
+    const { group, version, resource, kind } = facts;
+    const path = `${group}/${version}/${resource}`;
+    const shared = SHARED[path];
+    const stored = shared ?? { group, version, conversion: undefined };
+    const prefix = prefixOf(stored.group, resource);
+    const declared = rules.get(`${stored.group}/${stored.version}/${resource}`);
+    const own: ResourceRules = {
+      ...(WITH_GENERATION.has(prefix) ? { hasGeneration: true } : {}),
+      ...(RETURNS_DELETED.has(prefix) ? { returnsDeletedObject: true } : {}),
+      ...DEFAULT_PROPAGATION[prefix],
+      ...(declared ?? { group, version, resource }),
+    };
+    all.push(
+      new ServedResource({
+        declaration: { facts, rules: own },
+        storagePrefix: prefix,
+        storageKind: { group: stored.group, version: stored.version, kind },
+        conversion: stored.conversion,
+        cache: cacheOf(prefix, own),
+      }),
+    );
+  }
+  return { resources: new ServedResources(all), caches };
+}
+
+const DEFAULT_PROPAGATION: Readonly<Record<string, Pick<ResourceRules, 'defaultPropagation'>>> = {
+  'core/replicationcontrollers': { defaultPropagation: 'Orphan' },
+};
