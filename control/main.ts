@@ -1,0 +1,87 @@
+/**
+ * The control process: API server on the main thread, store in a worker, scheduler and controllers in
+ * another. `node control/main.ts CONFIG.json`. Ends in good order on SIGTERM; any part that fails ends
+ * the process, and whoever supervises it starts it again from what the store kept.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RealClock } from '#base/clock.ts';
+import { errorText } from '#base/errors.ts';
+import { FdLog } from '#base/log.ts';
+import { ApiServer, TlsFrontEnd } from '#control/api/api.ts';
+import { openStore } from '#control/store/store.ts';
+import { parseControlConfig } from './config.ts';
+import { startControllers } from './controllers-worker.ts';
+
+const SHUTDOWN_GRACE_MS = 2_000;
+
+async function main(): Promise<void> {
+  const [path] = process.argv.slice(2);
+  if (path === undefined) throw new Error('usage: main.ts CONFIG.json');
+  const config = parseControlConfig(readFileSync(path, 'utf8'));
+  const log = new FdLog({ level: config.logLevel, area: 'control' });
+  const clock = new RealClock();
+  const startMs = clock.monotonicMs();
+  const pki = (name: string) => join(config.pkiDir, name);
+  const store = await openStore({
+    dataDir: join(config.dataDir, 'store'),
+    clock,
+    log: log.child('store'),
+  });
+  const api = new ApiServer({
+    config: {
+      advertiseAddress: config.advertiseAddress,
+      advertisePort: config.listen.port,
+      serviceCidr: config.serviceCidr,
+      nodePortRange: config.nodePortRange,
+      serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
+      version: config.version,
+    },
+    keys: {
+      serviceAccountKey: readFileSync(pki('sa.key'), 'utf8'),
+      clientCa: readFileSync(pki('ca.crt'), 'utf8'),
+      frontProxyCa: readIfPresent(pki('front-proxy-ca.crt')),
+    },
+    store,
+    clock,
+    log: log.child('api'),
+  });
+  await api.start();
+  const frontEnd = new TlsFrontEnd({
+    files: { certificate: pki('server.crt'), key: pki('server.key'), clientCa: pki('ca.crt') },
+    log: log.child('api'),
+    handle: (request) => api.handle(request),
+  });
+  const port = await frontEnd.listen(config.listen);
+  const startedMs = Math.round(clock.monotonicMs() - startMs);
+  log.info('API server is serving', { host: config.listen.host, port, startedMs });
+  const controllers = startControllers({ api, config, log });
+
+  const stopped = new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
+  });
+  const failed = Promise.race([api.join(), controllers.failed]);
+  const why = await Promise.race([stopped, failed.then(() => 'a task ended')]);
+  log.info('control stops', { why });
+  api.beginShutdown();
+  await controllers.stop();
+  await Promise.all([frontEnd.close(SHUTDOWN_GRACE_MS), api.stop()]);
+  await store.close();
+}
+
+function readIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined; // Without an aggregator CA nothing is published about it.
+  }
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`control failed: ${errorText(error)}\n`);
+    if (error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exit(1);
+  },
+);
