@@ -9,15 +9,29 @@ const BUCKETS = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,
   60,
 ];
-const LONG_RUNNING: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward', 'proxy', 'log']);
+const LONG_RUNNING: ReadonlySet<string> = new Set([
+  'exec',
+  'attach',
+  'portforward',
+  'proxy',
+  'log',
+]);
 
 /** Only names that exist become label values: what clients invent would grow without bound. */
 const KNOWN: ReadonlySet<string> = new Set(
   allFacts.map(({ group, version, resource }) => `${group}/${version}/${resource}`),
 );
-const KNOWN_PATHS: ReadonlySet<string> = new Set(
-  ['api', 'apis', 'version', 'healthz', 'livez', 'readyz', 'metrics', 'openapi', 'openid'],
-);
+const KNOWN_PATHS: ReadonlySet<string> = new Set([
+  'api',
+  'apis',
+  'version',
+  'healthz',
+  'livez',
+  'readyz',
+  'metrics',
+  'openapi',
+  'openid',
+]);
 
 export class Metrics {
   readonly registry = new Registry();
@@ -77,7 +91,8 @@ export class Metrics {
       group: known ? info.group : '',
       version: known ? info.version : '',
       resource: known ? info.resource : '',
-      subresource: known && code !== 404 ? info.subresource : KNOWN_PATHS.has(root) ? `/${root}` : '',
+      subresource:
+        known && code !== 404 ? info.subresource : KNOWN_PATHS.has(root) ? `/${root}` : '',
       scope: scopeOf(call),
       component: 'apiserver',
     };

@@ -80,8 +80,7 @@ export class ApiServer {
     this.#tasks = new TaskScope(this.#stop.signal);
     const { resources, caches } = installResources();
     this.#hub = new CacheHub({ store, clock, log }, caches);
-    const cache = (group: string, resource: string) =>
-      resources.must(group, 'v1', resource).cache;
+    const cache = (group: string, resource: string) => resources.must(group, 'v1', resource).cache;
     const rbac = new RbacAuthorizer({
       roles: cache('rbac.authorization.k8s.io', 'roles'),
       roleBindings: cache('rbac.authorization.k8s.io', 'rolebindings'),
@@ -99,7 +98,9 @@ export class ApiServer {
       keys: { privatePem: keys.serviceAccountKey },
       clock,
       lookup: (resource, namespace, name) =>
-        cache('', resource).get(namespace === '' ? name : `${namespace}/${name}`)?.parse(),
+        cache('', resource)
+          .get(namespace === '' ? name : `${namespace}/${name}`)
+          ?.parse(),
     });
     const admission = new AdmissionChain(
       admissionPlugins({ resources, hub: this.#hub, authorizer, rbac }),

@@ -50,8 +50,7 @@ function isDeleting(namespace: { metadata: { deletionTimestamp?: string | undefi
 
 function terminating(request: AdmissionRequest): ApiError {
   const { resource, namespace, name } = request;
-  const because =
-    `unable to create new content in namespace ${namespace} because it is being terminated`;
+  const because = `unable to create new content in namespace ${namespace} because it is being terminated`;
   const cause = {
     reason: 'NamespaceTerminating',
     message: `namespace ${namespace} is being terminated`,
@@ -59,4 +58,3 @@ function terminating(request: AdmissionRequest): ApiError {
   };
   return forbidden(resource.groupResource, name, because, [cause]);
 }
-

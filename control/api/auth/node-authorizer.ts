@@ -172,7 +172,11 @@ export class NodeAuthorizer {
   #put(key: string, pod: Pod): void {
     const node = pod.spec?.nodeName ?? '';
     if (node === '' || pod.spec === undefined) return;
-    const references = podReferences(pod.metadata.namespace ?? '', pod.spec, pod.metadata.name ?? '');
+    const references = podReferences(
+      pod.metadata.namespace ?? '',
+      pod.spec,
+      pod.metadata.name ?? '',
+    );
     this.#byPod.set(key, { node, references });
     for (const reference of references) this.#count(`${node} ${reference}`, 1);
   }

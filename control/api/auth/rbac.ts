@@ -112,7 +112,8 @@ export class RbacAuthorizer {
 
   /** The rules of the role that a binding in `namespace` refers to; undefined when there is none. */
   rulesOfRole(ref: { kind: string; name: string }, namespace: string) {
-    if (ref.kind !== 'ClusterRole') return this.#role(`${namespace}/${ref.name}`, this.#caches.roles);
+    if (ref.kind !== 'ClusterRole')
+      return this.#role(`${namespace}/${ref.name}`, this.#caches.roles);
     return this.#role(ref.name, this.#caches.clusterRoles);
   }
 

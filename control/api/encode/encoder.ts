@@ -18,13 +18,7 @@ import {
 import type { CachedObject } from '../cache/cached-object.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
 import type { Format } from './media-type.ts';
-import {
-  DEFAULT_TABLE,
-  type IncludeObject,
-  partialMetadata,
-  tableOf,
-  tableRow,
-} from './shapes.ts';
+import { DEFAULT_TABLE, type IncludeObject, partialMetadata, tableOf, tableRow } from './shapes.ts';
 
 const META_V1 = { group: 'meta.k8s.io', version: 'v1' };
 const PARTIAL_LIST: GroupVersionKind = { ...META_V1, kind: 'PartialObjectMetadataList' };
@@ -227,4 +221,3 @@ function frame(type: string, object: Uint8Array, format: Format): Uint8Array {
   const body = object.subarray(0, end);
   return Buffer.concat([head, WATCH_EVENT_MIDDLE, body, WATCH_EVENT_END]);
 }
-

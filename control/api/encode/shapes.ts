@@ -47,7 +47,11 @@ export function tableRow(
   };
 }
 
-export function tableOf(rows: readonly unknown[], table: TableRules | undefined, metadata: unknown) {
+export function tableOf(
+  rows: readonly unknown[],
+  table: TableRules | undefined,
+  metadata: unknown,
+) {
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',

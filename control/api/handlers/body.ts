@@ -91,7 +91,9 @@ export function toStored(resource: ServedResource, decoded: ApiObject): KubeObje
   const whole: KubeObject = {
     ...object,
     // Every stored kind has metadata; clients may leave all of it out.
-    metadata: (typeof metadata === 'object' && metadata !== null ? metadata : {}) as KubeObject['metadata'],
+    metadata: (typeof metadata === 'object' && metadata !== null
+      ? metadata
+      : {}) as KubeObject['metadata'],
   };
   const stored = resource.toStorage(whole);
   resource.rules.default?.(stored);

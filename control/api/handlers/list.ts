@@ -28,7 +28,11 @@ export async function getObject(call: Call, resource: ServedResource): Promise<A
   if (wanted !== '' && wanted !== '0') {
     await call.services.hub.waitFor(requireRevision(wanted), signal);
   }
-  const found = await registry.get(resource, resource.key(scopeOf(resource, namespace), name), signal);
+  const found = await registry.get(
+    resource,
+    resource.key(scopeOf(resource, namespace), name),
+    signal,
+  );
   const options = { format, include: call.include, nowMs: call.nowMs };
   return reply(200, format, encodeObject(resource, found.json, options));
 }
@@ -91,11 +95,7 @@ export async function selectPage(
   return pageNow(services, scope, request, scope.prefix);
 }
 
-async function continuePage(
-  services: Services,
-  scope: Scope,
-  request: ListRequest,
-): Promise<Page> {
+async function continuePage(services: Services, scope: Scope, request: ListRequest): Promise<Page> {
   const token = parseContinue(request.continue);
   if (request.resourceVersion !== '' && request.resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');

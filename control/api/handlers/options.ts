@@ -53,10 +53,7 @@ export function parseListRequest(
     if (initial !== null) forbid('sendInitialEvents', 'sendInitialEvents is forbidden for list');
   }
   if (match !== '' && token !== '') {
-    forbid(
-      'resourceVersionMatch',
-      'resourceVersionMatch is forbidden when continue is provided',
-    );
+    forbid('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided');
   }
   const known = isWatch ? ['NotOlderThan'] : ['Exact', 'NotOlderThan', ''];
   if (match !== '' && !known.includes(match)) {

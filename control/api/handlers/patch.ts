@@ -192,4 +192,3 @@ function patchInvalid(resource: ServedResource, name: string, text: string): Api
     { reason: 'FieldValueInvalid', field: 'patch', message: `Invalid value: ${text}` },
   ]);
 }
-

@@ -45,8 +45,7 @@ export async function watchObjects(call: Call, resource: ServedResource): Promis
     status: 200,
     headers: { 'content-type': contentTypeOf(format, true) },
     body: {
-      start: (sink) =>
-        startWatch(call, sink, { resource, request, start, encoder, namespace }),
+      start: (sink) => startWatch(call, sink, { resource, request, start, encoder, namespace }),
     },
   };
 }
@@ -118,7 +117,10 @@ function startWatch(
   const period = setInterval(bookmark, BOOKMARK_PERIOD_MS);
   const stop = () => watcher.end();
   signal.addEventListener('abort', stop, { once: true });
-  call.services.log.debug('watch started', { resource: resource.facts.resource, at: clock.nowMs() });
+  call.services.log.debug('watch started', {
+    resource: resource.facts.resource,
+    at: clock.nowMs(),
+  });
   sink.onClose(() => {
     clearTimeout(end);
     clearTimeout(beforeEnd);

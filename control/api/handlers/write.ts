@@ -107,7 +107,11 @@ export async function deleteObject(call: Call, resource: ServedResource): Promis
   const namespace = scopeOf(resource, call.info.namespace);
   const options = await readDeleteOptions(call);
   const context = call.writeContext((options.dryRun ?? []).length > 0);
-  const deleted = await call.services.registry.delete({ resource, namespace, name }, options, context);
+  const deleted = await call.services.registry.delete(
+    { resource, namespace, name },
+    options,
+    context,
+  );
   if (!deleted.removed || resource.rules.returnsDeletedObject === true) {
     // 202 tells old clients that a delete with orphanDependents=false is not over.
     const status = !deleted.removed && options.orphanDependents === false ? 202 : 200;
@@ -152,4 +156,3 @@ export async function deleteCollection(call: Call, resource: ServedResource): Pr
   const encode = { format, include: call.include, nowMs: call.nowMs };
   return reply(200, format, encodeList(resource, removed, metadata, encode));
 }
-

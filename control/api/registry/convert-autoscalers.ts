@@ -57,7 +57,10 @@ function fromStorage(object: Parts): KubeObject {
     apiVersion: 'autoscaling/v1',
     metadata: withAnnotations(object, annotations),
     spec: { ...spec, ...(target === undefined ? {} : { targetCPUUtilizationPercentage: target }) },
-    status: { ...status, ...(usage === undefined ? {} : { currentCPUUtilizationPercentage: usage }) },
+    status: {
+      ...status,
+      ...(usage === undefined ? {} : { currentCPUUtilizationPercentage: usage }),
+    },
   } as KubeObject; // The fields of spec and status are those of autoscaling/v1.
 }
 

@@ -187,4 +187,3 @@ export function isDoneDeleting(object: KubeObject): boolean {
   if (deletionTimestamp === undefined || hasFinalizers(object)) return false;
   return (deletionGracePeriodSeconds ?? 0) === 0;
 }
-

@@ -12,16 +12,15 @@ import { autoscalerConversion } from './convert-autoscalers.ts';
 import { type Conversion, ServedResource, ServedResources } from './served-resource.ts';
 
 /** Resources that are stored as another one. */
-const SHARED: Readonly<
-  Record<string, { group: string; version: string; conversion: Conversion }>
-> = {
-  'events.k8s.io/v1/events': { group: '', version: 'v1', conversion: eventConversion },
-  'autoscaling/v1/horizontalpodautoscalers': {
-    group: 'autoscaling',
-    version: 'v2',
-    conversion: autoscalerConversion,
-  },
-};
+const SHARED: Readonly<Record<string, { group: string; version: string; conversion: Conversion }>> =
+  {
+    'events.k8s.io/v1/events': { group: '', version: 'v1', conversion: eventConversion },
+    'autoscaling/v1/horizontalpodautoscalers': {
+      group: 'autoscaling',
+      version: 'v2',
+      conversion: autoscalerConversion,
+    },
+  };
 
 /** Kinds without declared rules whose generation upstream keeps. */
 const WITH_GENERATION: ReadonlySet<string> = new Set([

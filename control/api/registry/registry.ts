@@ -34,7 +34,11 @@ import {
   planDelete,
   validateDeleteOptions,
 } from './delete-plan.ts';
-import { genericUpdateRules, validateGenericCreate, validateGenericUpdate } from './generic-rules.ts';
+import {
+  genericUpdateRules,
+  validateGenericCreate,
+  validateGenericUpdate,
+} from './generic-rules.ts';
 import {
   bumpGeneration,
   ensureNamespace,
@@ -151,7 +155,8 @@ export class Registry {
       const value = formatStored(object);
       if (context.dryRun) {
         await this.#io.hub.waitForLatest(context.signal);
-        if (resource.cache.get(key) !== undefined) throw alreadyExists(resource.groupResource, name);
+        if (resource.cache.get(key) !== undefined)
+          throw alreadyExists(resource.groupResource, name);
         return { json: value, revision: 0 };
       }
       const storeKey = resource.storeKey(key);
@@ -165,7 +170,8 @@ export class Registry {
         throw internalError('gave up claiming what the object needs');
       }
       if (base === '') throw alreadyExists(resource.groupResource, name);
-      if (attempt >= GENERATE_NAME_ATTEMPTS) throw generateNameConflict(resource.groupResource, name);
+      if (attempt >= GENERATE_NAME_ATTEMPTS)
+        throw generateNameConflict(resource.groupResource, name);
       metadata.name = generateName(base, this.#io.random);
     }
   }
@@ -249,7 +255,11 @@ export class Registry {
     rules.prepareForUpdate?.(object, old, context);
     this.#bumpGeneration(target, object, old);
     keepServerMetadata(object, old);
-    this.#refuse(resource, object, validateGenericUpdate(resource, rules, { object, old, context }));
+    this.#refuse(
+      resource,
+      object,
+      validateGenericUpdate(resource, rules, { object, old, context }),
+    );
     for (const text of rules.warningsOnUpdate?.(object, old, context) ?? []) context.warn(text);
     resource.rules.canonicalize?.(object);
     await this.#admission.validate(asked);
@@ -417,4 +427,3 @@ function specDiffers(object: KubeObject, old: KubeObject): boolean {
   const { metadata: _om, status: _os, ...before } = old as KubeObject & { status?: unknown };
   return !isDeepStrictEqual(rest, before);
 }
-

@@ -37,14 +37,13 @@ export async function writeClusterFiles(dir: string, port: number): Promise<Clus
   mkdirSync(pkiDir, { recursive: true });
   const files = await controlFiles(authorities, names, nowMs);
   for (const [name, text] of files) writeFileSync(join(pkiDir, name), text, { mode: 0o600 });
-  const admin = await adminCredentials(kubernetes, nowMs);
+  const admin = await adminCredentials(authorities, { nowMs, lifetimeMs: LIFETIME_MS });
   const kubeconfig = formatKubeconfig({
-    clusterName: 'test',
+    cluster: 'test',
     server: `https://127.0.0.1:${port}`,
     caCertificate: kubernetes.certificate,
     user: 'admin',
-    certificate: admin.certificate,
-    key: admin.key,
+    credentials: admin,
   });
   writeFileSync(join(dir, 'admin.kubeconfig'), kubeconfig);
   const config = {
