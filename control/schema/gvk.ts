@@ -34,8 +34,12 @@ export type SchemaErrorCode =
   | 'TYPE_MISMATCH'
   /** No such kind. */
   | 'NOT_REGISTERED'
-  /** A patch that cannot be applied. */
+  /** A patch that breaks the format's rules: 400. */
   | 'BAD_PATCH'
+  /** A patch that asks for what the format cannot do: 422. */
+  | 'UNPROCESSABLE_PATCH'
+  /** A patch that does not fit the object; upstream answers 500. */
+  | 'PATCH_FAILED'
   /** The type has no protobuf form (Table). */
   | 'NO_PROTOBUF';
 

@@ -24,6 +24,7 @@ export {
   joinListJson,
   normalise,
 } from './json-codec.ts';
+export { jsonMergePatch, strategicMergePatch } from './patch.ts';
 export {
   decodeProtobuf,
   encodeProtobuf,
@@ -45,20 +46,6 @@ export function decodeYaml(_body: string | Uint8Array, _options?: DecodeOptions)
 /** YAML text as upstream writes it: keys sorted. */
 export function encodeYaml(_gvk: GroupVersionKind, _object: ApiObject): string {
   return pending('encodeYaml');
-}
-
-/** Kubernetes' strategic merge patch. Throws SchemaError BAD_PATCH with upstream's text. */
-export function strategicMergePatch(
-  _gvk: GroupVersionKind,
-  _original: ApiObject,
-  _patch: unknown,
-): ApiObject {
-  return pending('strategicMergePatch');
-}
-
-/** RFC 7386. */
-export function jsonMergePatch(_original: unknown, _patch: unknown): unknown {
-  return pending('jsonMergePatch');
 }
 
 /** The object with the `+default` markers of its type filled in (a copy where it changes). */
