@@ -1,133 +1,79 @@
 /**
- * Process 1 of a development node, second half: starts control and agent as the supervisor would,
- * starts them again when they die, reaps orphans (conmon's and runc's children come to process 1), and
- * on SIGTERM stops them in order. Its end ends every process of the node.
+ * Process 1 of a development node, second half: runs control and agent with the supervisor's unit
+ * runner, reaps orphans (conmon's and runc's children come to process 1), and on SIGTERM stops the units in
+ * order. Its end ends every process of the node.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync, mkdirSync, openSync } from 'node:fs';
+import { chownSync, mkdirSync } from 'node:fs';
 import process from 'node:process';
+import { RealClock } from '#base/clock.ts';
 import { peekExited, reap } from '#base/linux/syscall.ts';
 import { FdLog } from '#base/log.ts';
+import { UnitRunner, type UnitSpec } from '#daemon/supervisor/unit-runner.ts';
 
-const BACKOFF_MS_MIN = 100;
-const BACKOFF_MS_MAX = 10_000;
-/** A unit that ran this long starts again without back-off. */
-const HEALTHY_MS = 10_000;
-const STOP_TIMEOUT_MS = 8_000;
+const CONTROL_UID = 902;
+const SWEEP_MS = 1000;
 
-interface UnitSpec {
-  readonly name: string;
-  readonly uid: number;
-  /** Directories made for it, owned by its uid. */
-  readonly dirs: readonly string[];
+function unit(name: string, options: Pick<UnitSpec, 'uid' | 'after' | 'dirs'>): UnitSpec {
+  return {
+    name,
+    argv: [
+      '/usr/bin/node',
+      '--no-warnings',
+      '--max-semi-space-size=4',
+      `/usr/lib/bareboat/${name}.js`,
+      `/run/bareboat/config/${name}.json`,
+    ],
+    env: {
+      PATH: '/usr/bin:/usr/sbin',
+      SSL_CERT_FILE: '/etc/ssl/certs/ca-certificates.crt',
+      NODE_COMPILE_CACHE: `/var/cache/bareboat/${name}`,
+    },
+    stopTimeoutMs: 8000,
+    cgroupFiles: [],
+    ...options,
+  };
 }
-
-const UNITS: readonly UnitSpec[] = [
-  { name: 'control', uid: 902, dirs: ['/var/lib/bareboat/control', '/var/cache/bareboat/control'] },
-  {
-    name: 'agent',
-    uid: 0,
-    dirs: ['/var/lib/bareboat/agent', '/run/bareboat/agent', '/var/cache/bareboat/agent'],
-  },
-];
 
 const log = new FdLog({ area: 'dev-init' });
-
-class Unit {
-  readonly #spec: UnitSpec;
-  #child: ChildProcess | undefined;
-  #failures = 0;
-  #stopping = false;
-  #onExit: () => void = () => {};
-
-  constructor(spec: UnitSpec) {
-    this.#spec = spec;
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
-  start(): void {
-    const { name, uid, dirs } = this.#spec;
-    for (const dir of dirs) {
-      mkdirSync(dir, { recursive: true });
-      chownSync(dir, uid, uid);
-    }
-    const logFd = openSync(`/var/log/bareboat/${name}.log`, 'a');
-    const startedAt = performance.now();
-    const child = spawn(
-      '/usr/bin/node',
-      [
-        '--no-warnings',
-        '--max-semi-space-size=4',
-        `/usr/lib/bareboat/${name}.js`,
-        `/run/bareboat/config/${name}.json`,
-      ],
-      {
-        uid,
-        gid: uid,
-        cwd: '/',
-        stdio: ['ignore', logFd, logFd],
-        env: { PATH: '/usr/bin:/usr/sbin', NODE_COMPILE_CACHE: `/var/cache/bareboat/${name}` },
-      },
-    );
-    this.#child = child;
-    log.info('unit started', { unit: name, pid: child.pid });
-    child.once('exit', (code, signal) => {
-      this.#child = undefined;
-      log.info('unit exited', { unit: name, code, signal });
-      if (this.#stopping) {
-        this.#onExit();
-        return;
-      }
-      this.#failures = performance.now() - startedAt > HEALTHY_MS ? 0 : this.#failures + 1;
-      const waitMs = Math.min(
-        BACKOFF_MS_MIN * 2 ** Math.max(0, this.#failures - 1),
-        BACKOFF_MS_MAX,
-      );
-      setTimeout(() => this.start(), waitMs);
-    });
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    const child = this.#child;
-    if (child === undefined) return;
-    await new Promise<void>((resolve) => {
-      this.#onExit = resolve;
-      child.kill('SIGTERM');
-      setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS).unref();
-    });
-  }
-}
-
-for (const dir of ['/var/log/bareboat', '/var/log/pods', '/var/lib/bareboat', '/run/bareboat']) {
-  mkdirSync(dir, { recursive: true });
-}
-chownSync('/run/bareboat', 0, 0);
 mkdirSync('/run/bareboat/control', { recursive: true });
-chownSync('/run/bareboat/control', 902, 902);
-const units = UNITS.map((spec) => new Unit(spec));
-for (const unit of units) unit.start();
+chownSync('/run/bareboat/control', CONTROL_UID, CONTROL_UID);
+mkdirSync('/var/log/pods', { recursive: true });
+const units = new UnitRunner({
+  clock: new RealClock(),
+  log,
+  runDir: '/run/bareboat/units',
+  logDir: '/var/log/bareboat',
+  onReport: (name, { message }) => log.info(message, { unit: name }),
+});
+units.add(
+  unit('control', {
+    uid: CONTROL_UID,
+    after: [],
+    dirs: ['/var/lib/bareboat/control', '/var/cache/bareboat/control'],
+  }),
+);
+units.add(
+  unit('agent', {
+    uid: 0,
+    after: [],
+    dirs: ['/var/lib/bareboat/agent', '/run/bareboat/agent', '/var/cache/bareboat/agent'],
+  }),
+);
+for (const name of units.names()) units.want(name);
 
-/** Children that libuv knows are left to it; a zombie of its own at the head hides later ones. */
+/** Children that libuv knows are left to it; one of its own at the head hides later ones for a moment. */
 function sweep(): void {
-  const own = new Set(units.map((unit) => unit.pid));
+  const own = units.childPids();
   for (let exited = peekExited(); exited !== undefined; exited = peekExited()) {
     if (own.has(exited.pid)) break;
     reap(exited.pid);
   }
 }
 process.on('SIGCHLD', () => setImmediate(sweep));
-setInterval(sweep, 1000);
+setInterval(sweep, SWEEP_MS);
 
-async function shutDown(): Promise<void> {
-  log.info('stopping');
-  for (const unit of units.toReversed()) await unit.stop();
-  process.exit(0);
-}
 let stopping: Promise<void> | undefined;
 process.on('SIGTERM', () => {
-  stopping ??= shutDown();
+  log.info('stopping');
+  stopping ??= units.stopAll().then(() => process.exit(0));
 });

@@ -18,6 +18,7 @@ import { get } from 'node:https';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { isRunning, type ProcessId, processId } from '#base/linux/process.ts';
 import { formatKubeconfig } from '#base/pki/kubeconfig.ts';
 import {
   adminCredentials,
@@ -82,12 +83,12 @@ export async function up(identity: DevIdentity, images: readonly string[]): Prom
   );
   child.unref();
   const init = await childOf(child.pid ?? 0);
-  writeFileSync(join(dir, 'init.pid'), `${init} ${startTime(init)}`);
-  connect(identity, init);
+  writeFileSync(join(dir, 'init.pid'), `${init.pid} ${init.startTicks}`);
+  connect(identity, init.pid);
   const kubeconfig = join(dir, 'kubeconfig');
   writeFileSync(kubeconfig, formatKubeconfig(credentials), { mode: 0o600 });
   await waitReady(identity, init, credentials);
-  for (const image of images) await importImage(init, image);
+  for (const image of images) await importImage(init.pid, image);
   console.log(`node ${nodeName} is Ready at https://${nodeIp}:6443`);
   console.log(`export KUBECONFIG=${kubeconfig}`);
 }
@@ -97,9 +98,9 @@ export async function down(identity: DevIdentity): Promise<void> {
   const pidFile = join(identity.dir, 'init.pid');
   const init = runningInit(pidFile);
   if (init !== undefined) {
-    process.kill(init, 'SIGTERM');
+    process.kill(init.pid, 'SIGTERM');
     for (let waited = 0; waited < 20_000 && isRunning(init); waited += 50) await sleep(50);
-    if (isRunning(init)) process.kill(init, 'SIGKILL');
+    if (isRunning(init)) process.kill(init.pid, 'SIGKILL');
     for (let waited = 0; waited < 5_000 && isRunning(init); waited += 50) await sleep(50);
   }
   rmSync(pidFile, { force: true });
@@ -199,7 +200,11 @@ function connect(identity: DevIdentity, init: number): void {
   inside('route', 'add', 'default', 'via', hostIp);
 }
 
-async function waitReady(identity: DevIdentity, init: number, admin: Credentials): Promise<void> {
+async function waitReady(
+  identity: DevIdentity,
+  init: ProcessId,
+  admin: Credentials,
+): Promise<void> {
   const deadline = Date.now() + READY_TIMEOUT_MS;
   let last = 'no answer yet';
   while (Date.now() < deadline) {
@@ -253,34 +258,27 @@ async function* archiveChunks(path: string): AsyncGenerator<Chunk> {
 }
 
 /** The process that `unshare --fork` forked: process 1 of the node. */
-async function childOf(parent: number): Promise<number> {
+async function childOf(parent: number): Promise<ProcessId> {
   for (let attempt = 0; attempt < 500; attempt++) {
     const path = `/proc/${parent}/task/${parent}/children`;
     const children = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
     const comm = existsSync(`/proc/${parent}/comm`)
       ? readFileSync(`/proc/${parent}/comm`, 'utf8').trim()
       : '';
-    if (comm === 'unshare' && children !== '') return Number(children.split(' ')[0]);
+    const id =
+      comm === 'unshare' && children !== '' ? processId(Number(children.split(' ')[0])) : undefined;
+    if (id !== undefined) return id;
     await sleep(10);
   }
   throw new Error(`the node did not start: see out/dev/init.log`);
 }
 
-/** Field 22 of /proc/PID/stat: tells a process from a later one with the same number. */
-function startTime(pid: number): string {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-}
-
-function runningInit(pidFile: string): number | undefined {
+/** The node's process 1, unless it has ended. */
+function runningInit(pidFile: string): ProcessId | undefined {
   if (!existsSync(pidFile)) return undefined;
-  const [pid, start] = readFileSync(pidFile, 'utf8').split(' ');
-  const number = Number(pid);
-  return isRunning(number) && startTime(number) === start ? number : undefined;
-}
-
-function isRunning(pid: number): boolean {
-  return existsSync(`/proc/${pid}`);
+  const [pid, startTicks] = readFileSync(pidFile, 'utf8').split(' ').map(Number);
+  const id = { pid: pid ?? 0, startTicks: startTicks ?? 0 };
+  return isRunning(id) ? id : undefined;
 }
 
 function ip(...args: string[]): void {

@@ -1,0 +1,46 @@
+/** Facts about processes from /proc (proc(5)). */
+import { readFileSync } from 'node:fs';
+import { isErrno } from '../errors.ts';
+
+/** Names a process for good: its number is used again, its number with its start time is not. */
+export interface ProcessId {
+  readonly pid: number;
+  /** Clock ticks since boot, as in field 22 of /proc/PID/stat. */
+  readonly startTicks: number;
+}
+
+/** The identity of a process that exists now, or undefined; a zombie does not count as existing. */
+export function processId(pid: number): ProcessId | undefined {
+  const stat = readStat(pid);
+  return stat === undefined || stat.state === 'Z'
+    ? undefined
+    : { pid, startTicks: stat.startTicks };
+}
+
+/** Whether that very process still runs. */
+export function isRunning(id: ProcessId): boolean {
+  return processId(id.pid)?.startTicks === id.startTicks;
+}
+
+/** The name in parentheses may hold blanks and parentheses: fields are counted behind the last one. */
+function readStat(pid: number): { state: string; startTicks: number } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return { state: fields[0] ?? '', startTicks: Number(fields[19]) };
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined; // It has ended.
+    throw error;
+  }
+}
+
+/** Proportional set size in bytes (smaps_rollup), or 0 when the process is gone or not readable. */
+export function proportionalBytes(pid: number): number {
+  try {
+    const found = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+    return Number(found?.[1] ?? 0) * 1024;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES')) return 0; // It has ended, or is not ours.
+    throw error;
+  }
+}
