@@ -331,6 +331,7 @@ export class Containers implements Disposable {
       try {
         await this.#serial.run(id, task);
       } catch (error) {
+        if (tasks.signal.aborted) return; // The next process will find it.
         log.error('exit not handled', { id, error }); // The next sweep tries again.
       }
     });

@@ -1,0 +1,109 @@
+/** The runtime's process is killed with SIGKILL; the next one finds everything and breaks nothing. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Container } from '#daemon/runtime/port.ts';
+import type { Runtime } from '#daemon/runtime/runtime.ts';
+import { bytes, cannotRun, TestHost, until } from './runtime-host.ts';
+import { busyboxLayer, dockerArchive, makeTar } from './runtime-images.ts';
+
+const skip = cannotRun() ?? false;
+if (skip) t.comment(`skipped: ${skip}`);
+
+async function startAgent(host: TestHost, mode: 'steady' | 'busy'): Promise<ChildProcess> {
+  const config = join(host.root, 'config.json');
+  const archive = join(host.root, 'image.tar');
+  writeFileSync(config, JSON.stringify(host.config));
+  const extra = await makeTar([{ name: 'etc/extra', content: Buffer.alloc(3_000_000, 'x') }]);
+  const layers = [await busyboxLayer(), extra];
+  writeFileSync(archive, await dockerArchive({ layers, tag: 'busybox:latest' }));
+  const script = join(import.meta.dirname, 'runtime-agent.ts');
+  const child = spawn(process.execPath, ['--no-warnings', script, config, archive, mode], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [first] = (await once(child.stdout, 'data')) as [Buffer]; // 'data' event.
+  if (first.toString() !== 'ready\n') throw new Error(`agent said ${first.toString()}`);
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+function named(runtime: Runtime, name: string): Container {
+  const container = runtime.containers.listContainers().find((c) => c.name === name);
+  if (container === undefined) throw new Error(`no container ${name}`);
+  return container;
+}
+
+await t.test('running containers are found again', { skip, timeout: 60_000 }, async (t) => {
+  await using host = new TestHost();
+  const { signal } = host;
+  await kill(await startAgent(host, 'steady'));
+  await using runtime = await host.open();
+  const { containers } = runtime;
+  const [sandbox] = containers.listSandboxes();
+  t.equal(sandbox?.state, 'ready');
+
+  const long = named(runtime, 'long');
+  t.equal(long.state, 'running');
+  t.equal(readFileSync(long.logPath, 'utf8').match(/ up$/gm)?.length, 1, 'not restarted');
+  const { stdout } = await containers.execSync(long.id, ['echo', 'here'], signal);
+  t.equal(Buffer.from(stdout).toString(), 'here\n');
+
+  await until('the exit is seen', () => named(runtime, 'soon').state === 'exited');
+  t.equal(named(runtime, 'soon').exitCode, 5);
+
+  const tty = named(runtime, 'tty');
+  const request = { stdin: true, stdout: true, stderr: false, tty: true };
+  await using session = await containers.attach(tty.id, request, signal);
+  await session.writeStdin(Buffer.from('exit 12\n'));
+  t.equal(await session.exited, 12);
+
+  const waiting = named(runtime, 'waiting');
+  t.equal(waiting.state, 'created');
+  await containers.startContainer(waiting.id, signal);
+  await until('it has run', () => named(runtime, 'waiting').state === 'exited');
+  t.equal(named(runtime, 'waiting').exitCode, 0);
+
+  const conmon = Number(readFileSync(join(host.config.runDir, 'c', long.id, 'conmon.pid'), 'utf8'));
+  process.kill(conmon, 'SIGKILL');
+  await containers.stopContainer(long.id, 0, signal);
+  t.equal(named(runtime, 'long').exitCode, 255, 'an end that nobody saw');
+});
+
+await t.test('killed at any moment', { skip, timeout: 120_000 }, async (t) => {
+  await using host = new TestHost();
+  const { signal } = host;
+  for (const ms of [5, 60, 130, 210, 270, 330, 420, 560]) {
+    const child = await startAgent(host, 'busy');
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    await kill(child);
+    await using runtime = await host.open();
+    const { containers, images } = runtime;
+    for (const { id } of containers.listSandboxes()) await containers.removeSandbox(id, signal);
+    for (const image of images.list()) await images.remove(image.id, signal);
+    const { dataDir, runDir } = host.config;
+    const left = (dir: string): readonly string[] => (existsSync(dir) ? readdirSync(dir) : []);
+    const state = {
+      containers: left(join(dataDir, 'containers')),
+      sandboxes: left(join(dataDir, 'sandboxes')),
+      layers: left(join(dataDir, 'images/layers')),
+      blobs: left(join(dataDir, 'images/blobs/sha256')),
+      ingest: left(join(dataDir, 'images/ingest')),
+      bundles: left(join(runDir, 'c')),
+      namespaces: left(join(runDir, 's')),
+      exits: left(join(runDir, 'exits')),
+      runc: left(join(runDir, 'runc')),
+    };
+    const empty = Object.fromEntries(Object.keys(state).map((key) => [key, [] as string[]]));
+    t.same(state, { ...empty, layers: ['empty'] }, `after ${ms} ms`);
+    t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), host.root);
+  }
+  await using runtime = await host.open();
+  const archive = await dockerArchive({ layers: [await busyboxLayer()], tag: 'busybox:latest' });
+  t.same((await runtime.images.importArchive(bytes(archive), signal)).length, 1);
+});
