@@ -1,0 +1,196 @@
+/**
+ * The machine's configuration: one YAML document, one schema, strict. Unknown keys are errors with a
+ * suggestion; every problem names its field and value. Written by `bareboat init` and by people, read by
+ * the supervisor, which keeps it in STATE. Secrets lie in a document of their own (ClusterSecrets), so
+ * that this one can be shown and kept under version control.
+ */
+import { parseDocument, stringify } from 'yaml';
+import { z } from 'zod';
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label: a-z, 0-9 and -, at most 63');
+const ipv4 = z.ipv4();
+const cidr = z.cidrv4();
+
+const link = z
+  .strictObject({
+    /** One of the two names the link: `eth0` or its hardware address. */
+    name: z.string().optional(),
+    mac: z
+      .string()
+      .regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'must be like 52:54:00:12:34:56')
+      .optional(),
+    dhcp: z.boolean().default(true),
+    /** With prefix length: `192.0.2.10/24`. */
+    addresses: z.array(cidr).default([]),
+    gateway: ipv4.optional(),
+    mtu: z.int().min(576).max(65535).optional(),
+  })
+  .refine((l) => (l.name === undefined) !== (l.mac === undefined), 'needs either name or mac');
+
+export const machineConfigSchema = z.strictObject({
+  version: z.literal(1),
+  node: z.strictObject({
+    name,
+    /** control: runs the control plane; worker: never; auto: may be elected. */
+    role: z.enum(['auto', 'control', 'worker']).default('auto'),
+    labels: z.record(z.string(), z.string()).default({}),
+    /** Workloads on a control-plane node. */
+    schedulable: z.boolean().default(true),
+  }),
+  network: z
+    .strictObject({
+      /** Links not named here get addresses by DHCP. */
+      links: z.array(link).default([]),
+      nameservers: z.array(z.union([ipv4, z.ipv6()])).default([]),
+      timeServers: z.array(z.string()).default([]),
+    })
+    .prefault({}),
+  cluster: z.strictObject({
+    name,
+    domain: z.string().default('cluster.local'),
+    podCidr: cidr.default('10.244.0.0/16'),
+    serviceCidr: cidr.default('10.96.0.0/16'),
+    /** Addresses and names, beside the nodes' own, that the API's certificate stands for. */
+    extraNames: z.array(z.string()).default([]),
+  }),
+  sysctls: z.record(z.string(), z.string()).default({}),
+  registries: z
+    .strictObject({
+      /** By registry host: hosts to ask instead, in order. */
+      mirrors: z.record(z.string(), z.array(z.url())).default({}),
+      /** Registries spoken to without TLS. */
+      insecure: z.array(z.string()).default([]),
+    })
+    .prefault({}),
+});
+
+export type MachineConfig = z.infer<typeof machineConfigSchema>;
+
+const keyPair = z.strictObject({ certificate: z.string(), key: z.string() });
+
+/** Keys of a cluster: made once by `bareboat init`, kept by its owner, given to control nodes. */
+export const clusterSecretsSchema = z.strictObject({
+  version: z.literal(1),
+  /** Signs the machine API's servers and clients. */
+  machineCa: keyPair,
+  kubernetesCa: keyPair,
+  aggregatorCa: keyPair,
+  serviceAccount: z.strictObject({ privateKey: z.string(), publicKey: z.string() }),
+  /** 32 bytes, base64. */
+  encryptionKey: z.string(),
+  joinToken: z.string(),
+});
+
+export type ClusterSecrets = z.infer<typeof clusterSecretsSchema>;
+
+export interface ConfigProblem {
+  /** `network.links[0].mac`; empty for the document as a whole. */
+  readonly field: string;
+  readonly message: string;
+}
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    super(
+      problems.map((p) => (p.field === '' ? p.message : `${p.field}: ${p.message}`)).join('; '),
+    );
+    this.problems = problems;
+  }
+}
+
+/** The configuration with its defaults. Throws ConfigError with every problem found. */
+export function parseMachineConfig(yaml: string): MachineConfig {
+  return parseWith(machineConfigSchema, yaml);
+}
+
+/** Throws ConfigError; values never appear in it. */
+export function parseClusterSecrets(yaml: string): ClusterSecrets {
+  return parseWith(clusterSecretsSchema, yaml);
+}
+
+export function formatYaml(value: MachineConfig | ClusterSecrets): string {
+  return stringify(value, { lineWidth: 0 });
+}
+
+function parseWith<T>(schema: z.ZodType<T>, yaml: string): T {
+  const document = parseDocument(yaml, { uniqueKeys: true });
+  if (document.errors.length > 0) {
+    throw new ConfigError(document.errors.map((error) => ({ field: '', message: error.message })));
+  }
+  const value: unknown = document.toJS();
+  const parsed = schema.safeParse(value, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(parsed.error.issues.flatMap((issue) => toProblems(issue, schema)));
+}
+
+function toProblems(issue: z.core.$ZodIssue, schema: z.ZodType): ConfigProblem[] {
+  const field = formatPath(issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysAt(schema, issue.path);
+    return issue.keys.map((key) => {
+      const near = nearest(key, known);
+      const hint = near === undefined ? '' : `; did you mean ${near}?`;
+      return { field: field === '' ? key : `${field}.${key}`, message: `unknown key${hint}` };
+    });
+  }
+  const shown = typeof issue.input === 'object' ? '' : `${JSON.stringify(issue.input)}: `;
+  return [{ field, message: `${shown}${issue.message}` }];
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, index) =>
+      typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`,
+    )
+    .join('');
+}
+
+/** The keys that the schema has at `path`, through defaults and lists. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: unknown = schema;
+  for (const part of [...path, undefined]) {
+    while (
+      at instanceof z.ZodDefault ||
+      at instanceof z.ZodOptional ||
+      at instanceof z.ZodPrefault
+    ) {
+      at = at.unwrap();
+    }
+    if (part === undefined) break;
+    if (at instanceof z.ZodArray) at = at.element;
+    else if (at instanceof z.ZodObject) at = at.shape[String(part)];
+    else return [];
+  }
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+/** The candidate that differs by at most a third of its letters. */
+function nearest(key: string, candidates: readonly string[]): string | undefined {
+  const scored = candidates
+    .map((candidate) => ({
+      candidate,
+      distance: editDistance(key.toLowerCase(), candidate.toLowerCase()),
+    }))
+    .filter(({ candidate, distance }) => distance <= Math.max(2, candidate.length / 3))
+    .toSorted((a, b) => a.distance - b.distance);
+  return scored[0]?.candidate;
+}
+
+/** Levenshtein distance, one row at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
