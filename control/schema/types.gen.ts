@@ -285,7 +285,7 @@ export const typeRows: Readonly<Record<string, string>> = {
   'core/v1.AvoidPods': '{"fields":[["preferAvoidPods","[]core/v1.PreferAvoidPodsEntry",1,"op",{"listType":"atomic"}]]}',
   'core/v1.AzureDataDiskCachingMode': '{"underlying":"string","enum":["None","ReadOnly","ReadWrite"]}',
   'core/v1.AzureDataDiskKind': '{"underlying":"string","enum":["Dedicated","Managed","Shared"]}',
-  'core/v1.AzureDiskVolumeSource': '{"fields":[["diskName","string",1,""],["diskURI","string",2,""],["cachingMode","*core/v1.AzureDataDiskCachingMode",3,"op",{"default":"ref(AzureDataDiskCachingReadWrite)"}],["fsType","*string",4,"op",{"default":"\\"ext4\\""}],["readOnly","*bool",5,"op",{"default":"false"}],["kind","*core/v1.AzureDataDiskKind",6,"o",{"default":"ref(AzureSharedBlobDisk)"}]]}',
+  'core/v1.AzureDiskVolumeSource': '{"fields":[["diskName","string",1,""],["diskURI","string",2,""],["cachingMode","*core/v1.AzureDataDiskCachingMode",3,"op",{"default":"\\"ReadWrite\\""}],["fsType","*string",4,"op",{"default":"\\"ext4\\""}],["readOnly","*bool",5,"op",{"default":"false"}],["kind","*core/v1.AzureDataDiskKind",6,"o",{"default":"\\"Shared\\""}]]}',
   'core/v1.AzureFilePersistentVolumeSource': '{"fields":[["secretName","string",1,""],["shareName","string",2,""],["readOnly","bool",3,"op"],["secretNamespace","*string",4,"p"]]}',
   'core/v1.AzureFileVolumeSource': '{"fields":[["secretName","string",1,""],["shareName","string",2,""],["readOnly","bool",3,"op"]]}',
   'core/v1.Binding': '{"fields":[["","meta/v1.TypeMeta",0,""],["metadata","meta/v1.ObjectMeta",1,"op"],["target","core/v1.ObjectReference",2,""]]}',

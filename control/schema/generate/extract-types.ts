@@ -4,7 +4,7 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type GoField, type GoType, parsePackage } from './go-source.ts';
+import { type GoConstant, type GoField, type GoType, parsePackage } from './go-source.ts';
 import type { Module } from './upstream.ts';
 
 /**
@@ -48,11 +48,20 @@ function last(markers: readonly string[], name: string): string | undefined {
   return markers.findLast((m) => m.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-function extrasOf(field: GoField): FieldExtras {
+/** JSON text of a `+default` marker; `ref(NAME)` is a constant of the package. */
+function defaultText(marker: string, constants: readonly GoConstant[]): string {
+  const name = /^ref\((\w+)\)$/.exec(marker)?.[1];
+  if (name === undefined) return marker;
+  const constant = constants.find((c) => c.name === name);
+  if (constant === undefined) throw new Error(`no constant ${name}`);
+  return JSON.stringify(constant.value);
+}
+
+function extrasOf(field: GoField, constants: readonly GoConstant[]): FieldExtras {
   const extras: FieldExtras = {};
   const { markers, tags } = field;
   const byDefault = last(markers, 'default');
-  if (byDefault !== undefined) extras.default = byDefault;
+  if (byDefault !== undefined) extras.default = defaultText(byDefault, constants);
   const listType = last(markers, 'listType') ?? last(markers, 'k8s:listType');
   if (listType !== undefined) extras.listType = listType;
   const keys = markers
@@ -66,7 +75,7 @@ function extrasOf(field: GoField): FieldExtras {
   return extras;
 }
 
-function fieldFact(field: GoField): FieldFact | undefined {
+function fieldFact(field: GoField, constants: readonly GoConstant[]): FieldFact | undefined {
   const tag = field.tags['json'];
   if (tag === undefined || tag === '-') return undefined;
   const [name = '', ...options] = tag.split(',');
@@ -79,35 +88,37 @@ function fieldFact(field: GoField): FieldFact | undefined {
     has('required', 'k8s:required') ? 'r' : '',
     has('nullable') ? 'n' : '',
   ].join('');
-  const extras = extrasOf(field);
+  const extras = extrasOf(field, constants);
   const row = [name, field.type, number, flags] as const;
   return Object.keys(extras).length === 0 ? row : [...row, extras];
 }
 
-function typeFact(here: string, type: GoType, values: readonly string[]): TypeFact | undefined {
+function typeFact(
+  here: string,
+  type: GoType,
+  constants: readonly GoConstant[],
+): TypeFact | undefined {
   const name = `${here}.${type.name}`;
   if (type.fields === undefined) {
+    const values = constants.filter((c) => c.type === name).map((c) => c.value);
     const isEnum = type.markers.includes('enum') && values.length > 0;
     const underlying = type.underlying ?? 'any';
-    return { type: name, underlying, ...(isEnum ? { enum: [...new Set(values)].sort() } : {}) };
+    return {
+      type: name,
+      underlying,
+      ...(isEnum ? { enum: [...new Set(values)].toSorted() } : {}),
+    };
   }
-  const fields = type.fields.map(fieldFact).filter((f) => f !== undefined);
+  const fields = type.fields.map((f) => fieldFact(f, constants)).filter((f) => f !== undefined);
   if (fields.length === 0 && type.fields.length > 0) return undefined; // Not an API type.
   const mapType = last(type.markers, 'structType') ?? last(type.markers, 'mapType');
   return { type: name, fields, ...(mapType === undefined ? {} : { mapType }) };
 }
 
 function extractPackage(folder: string, here: string): TypeFact[] {
-  const parsed = parsePackage(folder, here);
-  const values = Map.groupBy(parsed.constants, ([type]) => type);
-  return parsed.types
-    .map((t) =>
-      typeFact(
-        here,
-        t,
-        (values.get(`${here}.${t.name}`) ?? []).map(([, v]) => v),
-      ),
-    )
+  const { types, constants } = parsePackage(folder, here);
+  return types
+    .map((t) => typeFact(here, t, constants))
     .filter((t) => t !== undefined)
     .sort((a, b) => (a.type < b.type ? -1 : 1));
 }

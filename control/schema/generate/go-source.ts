@@ -25,10 +25,16 @@ export interface GoType {
   readonly underlying?: string;
 }
 
+export interface GoConstant {
+  readonly name: string;
+  readonly type: string;
+  readonly value: string;
+}
+
 export interface GoPackage {
   readonly types: readonly GoType[];
-  /** Typed string constants: type name, value. */
-  readonly constants: readonly (readonly [type: string, value: string])[];
+  /** Typed string constants. */
+  readonly constants: readonly GoConstant[];
 }
 
 /** `k8s.io/api/apps/v1` -> `apps/v1`; packages outside the API keep their last part. */
@@ -78,7 +84,7 @@ const markersOf = (comments: readonly string[]): string[] =>
 function parseFile(text: string, here: string): GoPackage {
   const imports = parseImports(text);
   const types: GoType[] = [];
-  const constants: [string, string][] = [];
+  const constants: GoConstant[] = [];
   let comments: string[] = [];
   /** The comment block before the last blank line: type markers often stand there. */
   let earlier: string[] = [];
@@ -119,8 +125,11 @@ function parseFile(text: string, here: string): GoPackage {
           underlying,
         });
       }
-      const constant = /^(?:const |\t)\w+\s+(\w+)\s*=\s*"([^"]*)"/.exec(line);
-      if (constant !== null) constants.push([`${here}.${constant[1]}`, constant[2] ?? '']);
+      const constant = /^(?:const |\t)(\w+)\s+(\w+)\s*=\s*"([^"]*)"/.exec(line);
+      if (constant !== null) {
+        const [, name = '', type = '', value = ''] = constant;
+        constants.push({ name, type: `${here}.${type}`, value });
+      }
     }
     if (line === '' || line === '//') earlier = comments;
     else earlier = [];
