@@ -103,7 +103,7 @@ export class ApiServer {
           ?.parse(),
     });
     const admission = new AdmissionChain(
-      admissionPlugins({ resources, hub: this.#hub, authorizer, rbac }),
+      admissionPlugins({ resources, hub: this.#hub, authorizer, rbac, clock, random: randomBytes }),
     );
     const hooks = new WriteHooks(new Map());
     const io = { store, hub: this.#hub, clock, random: randomBytes, uuid: randomUUID };

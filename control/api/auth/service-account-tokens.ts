@@ -81,7 +81,7 @@ export class ServiceAccountTokens {
     this.#remembered.clear();
   }
 
-  get #algorithm(): string {
+  get algorithm(): string {
     return this.#privateKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256';
   }
 
@@ -93,7 +93,7 @@ export class ServiceAccountTokens {
   /** The JSON Web Key Set of /openid/v1/jwks. */
   async jwks(): Promise<unknown> {
     const jwk = await exportJWK(this.#publicKey);
-    return { keys: [{ use: 'sig', alg: this.#algorithm, kid: await this.#kid(), ...jwk }] };
+    return { keys: [{ use: 'sig', alg: this.algorithm, kid: await this.#kid(), ...jwk }] };
   }
 
   async sign(claims: {
@@ -105,7 +105,7 @@ export class ServiceAccountTokens {
     const { namespace, serviceaccount } = claims.kubernetes;
     const expires = nowSeconds + claims.expirationSeconds;
     const token = await new SignJWT({ 'kubernetes.io': claims.kubernetes })
-      .setProtectedHeader({ alg: this.#algorithm, kid: await this.#kid() })
+      .setProtectedHeader({ alg: this.algorithm, kid: await this.#kid() })
       .setAudience([...claims.audiences])
       .setIssuer(this.#issuer)
       .setIssuedAt(nowSeconds)
@@ -138,7 +138,7 @@ export class ServiceAccountTokens {
     try {
       const { payload } = await jwtVerify(token, this.#publicKey, {
         issuer: this.#issuer,
-        algorithms: [this.#algorithm],
+        algorithms: [this.algorithm],
         currentDate: new Date(nowMs),
         requiredClaims: ['exp', 'sub'],
       });

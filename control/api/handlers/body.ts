@@ -57,6 +57,15 @@ export async function readObject(
   return decoded.object;
 }
 
+/** As readObject, for handlers that declare the part of the type that they use. */
+export async function readAs<T>(
+  call: Call,
+  gvk: GroupVersionKind,
+  validation: FieldValidation = 'Ignore',
+): Promise<T> {
+  return (await readObject(call, gvk, validation)) as unknown as T; // The decoder checked the types.
+}
+
 function decodeFailure(error: unknown, gvk: GroupVersionKind): unknown {
   if (!(error instanceof SchemaError)) return error;
   if (error.code === 'NOT_REGISTERED') return badRequest(error.message);

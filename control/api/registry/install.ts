@@ -9,6 +9,7 @@ import type { ResourceRules } from '../resource.ts';
 import { resourceRules } from '../resources/resources.ts';
 import { eventConversion } from './convert-events.ts';
 import { autoscalerConversion } from './convert-autoscalers.ts';
+import { genericScale } from './generic-scale.ts';
 import { type Conversion, ServedResource, ServedResources } from './served-resource.ts';
 
 /** Resources that are stored as another one. */
@@ -95,6 +96,7 @@ export function installResources(): Installed {
     const own: ResourceRules = {
       ...(WITH_GENERATION.has(prefix) ? { hasGeneration: true } : {}),
       ...(RETURNS_DELETED.has(prefix) ? { returnsDeletedObject: true } : {}),
+      ...(facts.subresources.some((s) => s.name === 'scale') ? { scale: genericScale } : {}),
       ...DEFAULT_PROPAGATION[prefix],
       ...(declared ?? { group, version, resource }),
     };

@@ -293,7 +293,7 @@ export class Registry {
       if (result.kind === 'written') {
         return { kind: 'done', written: { json, revision: result.revision } };
       }
-      return this.#retry(resource, result);
+      return this.#retry(result);
     }
     const extra = await this.#hooks.onUpdate(resource, object, old, context);
     const value = formatStored(object);
@@ -306,11 +306,10 @@ export class Registry {
       const { revision } = result;
       return { kind: 'done', written: { json: withResourceVersion(value, revision), revision } };
     }
-    return this.#retry(resource, result);
+    return this.#retry(result);
   }
 
   #retry(
-    _resource: ServedResource,
     result:
       | { kind: 'extraFailed' }
       | { kind: 'changed'; current: { value: Uint8Array; modRevision: number } | undefined },
@@ -323,6 +322,38 @@ export class Registry {
       kind: 'changed',
       current: { json: withResourceVersion(found.value, revision), revision },
     };
+  }
+
+  /**
+   * Changes an object in place past the kind's own rules: for what the server itself decides (the
+   * node of a pod, the count of a budget). `change` is called again on a new state.
+   */
+  async mutate(
+    at: { resource: ServedResource; namespace: string; name: string },
+    change: (object: KubeObject) => void,
+    context: WriteContext,
+  ): Promise<Written> {
+    const { resource, namespace, name } = at;
+    const key = resource.key(namespace, name);
+    await this.#io.hub.waitForLatest(context.signal);
+    let current: Current | undefined = resource.cache.get(key);
+    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt++) {
+      if (current === undefined) throw notFound(resource.groupResource, name);
+      const object = parse(current);
+      change(object);
+      const value = formatStored(object);
+      const { revision } = current;
+      const json = withResourceVersion(value, revision);
+      if (context.dryRun || json.equals(current.json)) return { json, revision };
+      const store = { key: resource.storeKey(key), revision };
+      const result = await this.#storage.update(store, value, context.signal);
+      if (result.kind === 'written') {
+        return { json: withResourceVersion(value, result.revision), revision: result.revision };
+      }
+      const outcome = this.#retry(result);
+      if (outcome.kind === 'changed') current = outcome.current;
+    }
+    throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
   }
 
   async delete(
@@ -390,14 +421,14 @@ export class Registry {
       const json = withResourceVersion(value, revision);
       if (context.dryRun || json.equals(current.json)) return keep(json, revision, plan.object);
       const result = await this.#storage.update(store, value, context.signal);
-      if (result.kind !== 'written') return this.#retry(resource, result);
+      if (result.kind !== 'written') return this.#retry(result);
       return keep(withResourceVersion(value, result.revision), result.revision, plan.object);
     }
     const gone = { json: current.json, object: old, removed: true };
     if (context.dryRun) return { kind: 'done', deleted: { ...gone, revision } };
     const extra = this.#hooks.onDelete(resource, old);
     const result = await this.#storage.delete(store, context.signal, extra);
-    if (result.kind !== 'written') return this.#retry(resource, result);
+    if (result.kind !== 'written') return this.#retry(result);
     return { kind: 'done', deleted: { ...gone, revision: result.revision } };
   }
 
