@@ -12,6 +12,14 @@ type Fact = Pick<PodCondition, 'status' | 'reason' | 'message'> & { readonly typ
 /** `[a b c]`, as Go prints a list of strings. */
 const list = (names: readonly string[]) => `[${names.join(' ')}]`;
 
+/** The condition types that only the kubelet writes. */
+export const OWN_CONDITIONS: ReadonlySet<string> = new Set([
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+]);
+
 export interface ConditionInput {
   readonly pod: Pod;
   readonly phase: Phase;
@@ -36,13 +44,8 @@ export function podConditions(input: ConditionInput): PodCondition[] {
   const own = new Set(facts.map((f) => f.type));
   return [
     ...facts.map((fact) => merge(fact, input)),
-    ...input.previous.filter((c) => !own.has(c.type)).map((c) => observed(c, input.pod)),
+    ...input.previous.filter((c) => !own.has(c.type)),
   ];
-}
-
-function observed(condition: PodCondition, pod: Pod): PodCondition {
-  if (condition.type !== 'PodScheduled') return condition;
-  return withGeneration(condition, pod);
 }
 
 function withGeneration(condition: PodCondition, pod: Pod): PodCondition {

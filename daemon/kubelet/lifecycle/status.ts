@@ -4,7 +4,7 @@
  * container has stopped: others release the pod's resources when they see it.
  */
 import type { ContainerStatus, Pod, PodStatus } from '#base/kube/api/core-v1.gen.ts';
-import { podConditions } from './conditions.ts';
+import { OWN_CONDITIONS, podConditions } from './conditions.ts';
 import { containerStatus, formatTime, type StatusFacts } from './container-status.ts';
 import { containersOf, latestSandbox, type RoleContainer } from './containers.ts';
 import { type Phase, phaseOf } from './phase.ts';
@@ -60,13 +60,11 @@ export function podStatus(facts: PodStatusFacts): PodStatus {
   return status;
 }
 
-const OWN = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady']);
-
 /** Own conditions as last computed, all others as the API has them now. */
 function mergeForeign(previous: PodStatus, pod: Pod) {
   return [
-    ...(previous.conditions ?? []).filter((c) => OWN.has(c.type)),
-    ...(pod.status?.conditions ?? []).filter((c) => !OWN.has(c.type)),
+    ...(previous.conditions ?? []).filter((c) => OWN_CONDITIONS.has(c.type)),
+    ...(pod.status?.conditions ?? []).filter((c) => !OWN_CONDITIONS.has(c.type)),
   ];
 }
 

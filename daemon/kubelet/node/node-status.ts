@@ -1,0 +1,200 @@
+/**
+ * The Node object of this machine: labels, capacity, conditions, addresses, images. Pure. Capacity
+ * and labels that others put on the node (extended resources, user labels) are kept.
+ */
+import type { Node, NodeCondition, NodeStatus } from '#base/kube/api/core-v1.gen.ts';
+import type { Image } from '../../runtime/port.ts';
+import { formatTime } from '../lifecycle/container-status.ts';
+import { NODE_IMAGES_MAX, PODS_MAX } from '../limits.ts';
+import type { MachineFacts, Pressure } from './node-facts.ts';
+
+export interface NodeInput {
+  readonly nodeName: string;
+  readonly addresses: readonly string[];
+  readonly kubeletPort: number;
+  readonly machine: MachineFacts;
+  readonly versions: { readonly kubelet: string; readonly runtime: string };
+  /** Kept back for the system, so that pods cannot starve it. */
+  readonly reserved: Readonly<Record<'cpuMilli' | 'memoryBytes', number>>;
+}
+
+export function nodeLabels({ nodeName, machine }: NodeInput): Record<string, string> {
+  return {
+    'beta.kubernetes.io/arch': machine.architecture,
+    'beta.kubernetes.io/os': 'linux',
+    'kubernetes.io/arch': machine.architecture,
+    'kubernetes.io/hostname': nodeName,
+    'kubernetes.io/os': 'linux',
+  };
+}
+
+const ki = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`;
+
+export function capacityOf({ machine }: NodeInput): Record<string, string> {
+  return {
+    cpu: String(machine.cpuCount),
+    'ephemeral-storage': ki(machine.diskBytes),
+    'hugepages-1Gi': '0',
+    'hugepages-2Mi': '0',
+    memory: ki(machine.memoryBytes),
+    pods: String(PODS_MAX),
+  };
+}
+
+export function allocatableOf(input: NodeInput): Record<string, string> {
+  const { machine, reserved } = input;
+  const cpuMilli = machine.cpuCount * 1000 - reserved.cpuMilli;
+  return {
+    ...capacityOf(input),
+    cpu: cpuMilli % 1000 === 0 ? String(cpuMilli / 1000) : `${cpuMilli}m`,
+    // Below a tenth free the node counts as under disk pressure.
+    'ephemeral-storage': String(Math.floor(machine.diskBytes * 0.9)),
+    memory: ki(machine.memoryBytes - reserved.memoryBytes),
+  };
+}
+
+/** Below these the node takes no further pods; upstream's default eviction thresholds. */
+const MEMORY_AVAILABLE_BYTES_MIN = 100 * 1024 * 1024;
+const DISK_FREE_SHARE_MIN = 0.1;
+const INODES_FREE_SHARE_MIN = 0.05;
+const PIDS_FREE_SHARE_MIN = 0.05;
+
+interface Fact {
+  readonly type: string;
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+}
+
+export function nodeConditions(input: {
+  readonly pressure: Pressure;
+  /** Why pods cannot run, if so. */
+  readonly notReady: string | undefined;
+  /** What this machine cannot enforce. */
+  readonly shortcomings: readonly string[];
+  readonly previous: readonly NodeCondition[];
+  readonly nowMs: number;
+}): NodeCondition[] {
+  const { pressure, notReady, shortcomings } = input;
+  const lowMemory = pressure.memoryAvailableBytes < MEMORY_AVAILABLE_BYTES_MIN;
+  const lowDisk =
+    pressure.diskAvailableBytes < pressure.diskBytes * DISK_FREE_SHARE_MIN ||
+    pressure.inodesFree < pressure.inodes * INODES_FREE_SHARE_MIN;
+  const lowPids = pressure.pidsFree < pressure.pidsMax * PIDS_FREE_SHARE_MIN;
+  const pressureFact = (type: string, low: boolean, what: string): Fact => ({
+    type,
+    status: low ? 'True' : 'False',
+    reason: `KubeletHas${low ? 'Insufficient' : 'Sufficient'}${what}`,
+    message: `kubelet has ${low ? 'insufficient' : 'sufficient'} ${what} available`,
+  });
+  const facts: Fact[] = [
+    pressureFact('MemoryPressure', lowMemory, 'Memory'),
+    {
+      ...pressureFact('DiskPressure', lowDisk, 'Disk'),
+      reason: lowDisk ? 'KubeletHasDiskPressure' : 'KubeletHasNoDiskPressure',
+      message: lowDisk ? 'kubelet has disk pressure' : 'kubelet has no disk pressure',
+    },
+    pressureFact('PIDPressure', lowPids, 'PID'),
+    notReady === undefined
+      ? { type: 'Ready', status: 'True', reason: 'KubeletReady', message: readyText(shortcomings) }
+      : { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: notReady },
+  ];
+  const own = new Set(facts.map((f) => f.type));
+  return [
+    ...input.previous.filter((c) => !own.has(c.type)),
+    ...facts.map((fact) => transition(fact, input.previous, formatTime(input.nowMs))),
+  ];
+}
+
+function readyText(shortcomings: readonly string[]): string {
+  const base = 'kubelet is posting ready status';
+  return shortcomings.length === 0 ? base : `${base}; not enforced: ${shortcomings.join(', ')}`;
+}
+
+function transition(fact: Fact, previous: readonly NodeCondition[], now: string): NodeCondition {
+  const old = previous.find((c) => c.type === fact.type);
+  const since = old?.status === fact.status ? old.lastTransitionTime : undefined;
+  return { ...fact, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
+}
+
+/** The status to write over `previous`; what the kubelet does not know stays. */
+export function nodeStatus(
+  input: NodeInput,
+  now: {
+    readonly previous: NodeStatus;
+    readonly conditions: NodeCondition[];
+    readonly images: readonly Image[];
+  },
+): NodeStatus {
+  const { machine, versions } = input;
+  return {
+    ...now.previous,
+    capacity: { ...now.previous.capacity, ...capacityOf(input) },
+    allocatable: {
+      ...foreign(now.previous.capacity, input),
+      ...now.previous.allocatable,
+      ...allocatableOf(input),
+    },
+    conditions: now.conditions,
+    addresses: [
+      ...input.addresses.map((address) => ({ type: 'InternalIP', address })),
+      { type: 'Hostname', address: input.nodeName },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: input.kubeletPort } },
+    nodeInfo: {
+      architecture: machine.architecture,
+      bootID: machine.bootId,
+      containerRuntimeVersion: versions.runtime,
+      kernelVersion: machine.kernelVersion,
+      kubeProxyVersion: '',
+      kubeletVersion: versions.kubelet,
+      machineID: machine.machineId,
+      operatingSystem: 'linux',
+      osImage: machine.osImage,
+      systemUUID: machine.systemUuid,
+    },
+    images: imageList(now.images),
+    runtimeHandlers: [
+      { name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
+    ],
+    features: { supplementalGroupsPolicy: true },
+    declaredFeatures: ['ExtendWebSocketsToKubelet'],
+  };
+}
+
+/** Extended resources that somebody else announced: what is there may also be used. */
+function foreign(capacity: Readonly<Record<string, string>> | undefined, input: NodeInput) {
+  const own = capacityOf(input);
+  return Object.fromEntries(Object.entries(capacity ?? {}).filter(([name]) => !(name in own)));
+}
+
+function imageList(images: readonly Image[]): NonNullable<NodeStatus['images']> {
+  return images
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
+    .slice(0, NODE_IMAGES_MAX)
+    .map(({ tags, digests, sizeBytes }) => ({
+      names: [...digests, ...tags].slice(0, 5),
+      sizeBytes,
+    }));
+}
+
+/** True when `after` says something new, heartbeats aside. */
+export function statusChanged(before: NodeStatus, after: NodeStatus): boolean {
+  const strip = (status: NodeStatus) =>
+    JSON.stringify({
+      ...status,
+      conditions: (status.conditions ?? []).map((c) => ({ ...c, lastHeartbeatTime: '' })),
+    });
+  return strip(before) !== strip(after);
+}
+
+export function newNode(input: NodeInput): Pick<Node, 'apiVersion' | 'kind' | 'spec'> & {
+  metadata: { name: string; labels: Record<string, string> };
+} {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: input.nodeName, labels: nodeLabels(input) },
+    spec: {},
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * All pods of this node: one worker for each pod that the API has bound here, from its first sight
+ * until its last trace. Admission happens once, at first sight of a pod that has not run yet. At
+ * start, what the runtime or the disk has of pods that the API does not know is taken down.
+ */
+import { rm } from 'node:fs/promises';
+import { errorText } from '#base/errors.ts';
+import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
+import type { Informer } from '#base/kube/informer.ts';
+import type { Verdict } from '../lifecycle/model.ts';
+import { refuse } from '../node/admission.ts';
+import { PodPaths, podDirectory, podsDirectory } from '../volume/paths.ts';
+import { podDirectories, removePodDirectory } from '../volume/pod-volumes.ts';
+import type { PodIo } from './io.ts';
+import { PodWorker } from './pod-worker.ts';
+
+const ORPHAN_LOOK_MS = 60_000;
+
+export class PodManager {
+  readonly #io: PodIo;
+  readonly #informer: Informer<Pod>;
+  readonly #node: () => Node | undefined;
+  /** By UID. */
+  readonly #workers = new Map<string, PodWorker>();
+
+  constructor(io: PodIo, informer: Informer<Pod>, node: () => Node | undefined) {
+    this.#io = io;
+    this.#informer = informer;
+    this.#node = node;
+  }
+
+  get workers(): IterableIterator<PodWorker> {
+    return this.#workers.values();
+  }
+
+  /** The worker of a pod by name, the newest if a name was used again. */
+  find(namespace: string, name: string, uid?: string): PodWorker | undefined {
+    return [...this.#workers.values()].findLast(
+      ({ pod }) =>
+        pod.metadata.name === name &&
+        pod.metadata.namespace === namespace &&
+        (uid === undefined || pod.metadata.uid === uid),
+    );
+  }
+
+  /** Runs until aborted. The informer must be running. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#informer.waitForSync(signal);
+    using _pods = this.#informer.addHandler({
+      onAdd: (pod) => this.#seen(pod),
+      onUpdate: (pod) => this.#seen(pod),
+      onDelete: (pod) => this.#workers.get(pod.metadata.uid)?.remove(),
+    });
+    using _runtime = this.#io.runtime.onChange((change) => this.#runtimeChanged(change.sandboxId));
+    using _objects = this.#io.objects.onChange((key) => {
+      for (const worker of this.#workers.values()) {
+        if (worker.objectKeys.has(key)) worker.objectChanged();
+      }
+    });
+    for (;;) {
+      await this.#removeOrphans(signal);
+      await this.#io.clock.sleep(ORPHAN_LOOK_MS, signal);
+    }
+  }
+
+  #seen(pod: Pod): void {
+    const known = this.#workers.get(pod.metadata.uid);
+    if (known !== undefined) {
+      known.update(pod);
+      return;
+    }
+    // A name that is used again: what was there before is gone from the API.
+    for (const worker of this.#workers.values()) {
+      const { metadata } = worker.pod;
+      if (metadata.name === pod.metadata.name && metadata.namespace === pod.metadata.namespace) {
+        worker.remove();
+      }
+    }
+    const { uid } = pod.metadata;
+    const verdict = this.#admit(pod);
+    const finished = () => this.#workers.delete(uid);
+    const worker = new PodWorker(this.#io, pod, { verdict, finished });
+    this.#workers.set(uid, worker);
+    if (verdict !== undefined) this.#io.events.record(pod, { type: 'Warning', ...verdict });
+    worker.wake();
+  }
+
+  /** A pod that has run here before, or is ending anyway, is not asked again. */
+  #admit(pod: Pod): Verdict | undefined {
+    const node = this.#node();
+    const { phase, startTime } = pod.status ?? {};
+    if (node === undefined || startTime !== undefined || phase === 'Failed') return undefined;
+    if (pod.metadata.deletionTimestamp !== undefined) return undefined;
+    if (this.#io.runtime.listSandboxes().some((s) => s.podUid === pod.metadata.uid))
+      return undefined;
+    const others = [...this.#workers.values()].filter((w) => !w.ended).map((w) => w.pod);
+    const { allocatable } = this.#io.node;
+    return refuse({ pod, others, node, allocatable });
+  }
+
+  #runtimeChanged(sandboxId: string): void {
+    const sandbox = this.#io.runtime.listSandboxes().find((s) => s.id === sandboxId);
+    if (sandbox !== undefined) this.#workers.get(sandbox.podUid)?.wake();
+    // A sandbox that is gone cannot be asked whose it was.
+    else for (const worker of this.#workers.values()) worker.wake();
+  }
+
+  async #removeOrphans(signal: AbortSignal): Promise<void> {
+    const { runtime, settings, mounter } = this.#io;
+    for (const sandbox of runtime.listSandboxes()) {
+      if (this.#workers.has(sandbox.podUid)) continue;
+      await this.#try('remove orphaned sandbox', async () => {
+        await runtime.stopSandbox(sandbox.id, signal);
+        await runtime.removeSandbox(sandbox.id, signal);
+        const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
+        const { logDirectory } = new PodPaths(settings, { namespace, name, uid });
+        await rm(logDirectory, { recursive: true, force: true });
+      });
+    }
+    for (const uid of await podDirectories(podsDirectory(settings.dataDir))) {
+      if (this.#workers.has(uid)) continue;
+      await this.#try('remove orphaned pod directory', () =>
+        removePodDirectory(mounter, podDirectory(settings.dataDir, uid)),
+      );
+    }
+    signal.throwIfAborted();
+  }
+
+  /** One that cannot be removed must not keep the others; the next round tries again. */
+  async #try(what: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      if (this.#io.tasks.signal.aborted) throw error;
+      this.#io.log.warn(`cannot ${what}`, { error: errorText(error) });
+    }
+  }
+}
