@@ -23,9 +23,8 @@ export async function rotateLogs(io: RotatorIo, signal: AbortSignal): Promise<vo
     for (const container of io.runtime.listContainers()) {
       if (container.state !== 'running') continue;
       try {
-        await rotateIfLarge(io, container, signal);
+        await rotateIfLarge(io, container);
       } catch (error) {
-        signal.throwIfAborted();
         const { logPath } = container;
         io.log.warn('log not rotated', { path: logPath, error: errorText(error) });
       }
@@ -34,16 +33,12 @@ export async function rotateLogs(io: RotatorIo, signal: AbortSignal): Promise<vo
   }
 }
 
-async function rotateIfLarge(
-  io: RotatorIo,
-  container: Container,
-  signal: AbortSignal,
-): Promise<void> {
+async function rotateIfLarge(io: RotatorIo, container: Container): Promise<void> {
   const path = container.logPath;
   if ((await sizeOf(path)) < LOG_FILE_BYTES_MAX) return;
   const time = new Date(io.clock.nowMs()).toISOString().replaceAll(/[-:]|\.\d+Z/g, '');
   await rename(path, `${path}.${time.replace('T', '-')}`);
-  await io.runtime.reopenLog(container.id, signal);
+  io.runtime.reopenLog(container.id);
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;
   const old = (await readdir(directory)).filter((name) => name.startsWith(prefix)).toSorted();

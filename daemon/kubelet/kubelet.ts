@@ -1,0 +1,145 @@
+/**
+ * The kubelet: public face of this folder. Registers the node and keeps its status, runs the pods
+ * that are bound to it, serves logs, exec and metrics. The agent's main.ts gives it its ports.
+ *
+ * `run` returns only with the abort reason or a failure. Aborting leaves containers running: the
+ * next kubelet finds them again through the runtime.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import { nodes, pods, services } from '#base/kube/api/resources.gen.ts';
+import type { KubeClient } from '#base/kube/client.ts';
+import { EventRecorder } from '#base/kube/event-recorder.ts';
+import { InformerFactory } from '#base/kube/informer-factory.ts';
+import type { Log } from '#base/log.ts';
+import { TaskScope } from '#base/task-scope.ts';
+import type { ContainerRuntime, ImageService } from '../runtime/port.ts';
+import { WatchedObjects } from './api/objects.ts';
+import { ImagePuller } from './image/image-puller.ts';
+import { rotateLogs } from './log/log-rotator.ts';
+import { readMachineFacts, readPressure } from './node/node-facts.ts';
+import { NodeReporter } from './node/node-reporter.ts';
+import { allocatableOf, type NodeInput } from './node/node-status.ts';
+import type { PodIo } from './pod/io.ts';
+import { PodManager } from './pod/pod-manager.ts';
+import { Prober } from './probe/prober.ts';
+import { Access } from './server/access.ts';
+import { KubeletServer, type ServerFiles } from './server/kubelet-server.ts';
+import { LinuxMounter } from './volume/mounter.ts';
+
+export interface KubeletOptions {
+  readonly nodeName: string;
+  /** Primary address first. */
+  readonly nodeIPs: readonly string[];
+  /** Below it: pods/, logs/. */
+  readonly dataDir: string;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  readonly server: { readonly host: string; readonly port: number } & ServerFiles;
+  readonly versions: { readonly kubelet: string; readonly runtime: string };
+  /** Kept back for the system. */
+  readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
+  /** What this machine cannot enforce; shown in the Ready condition. */
+  readonly shortcomings: readonly string[];
+  /** Why pods cannot run now, if so: shown as Ready = False. */
+  readonly notReady: () => string | undefined;
+}
+
+export interface KubeletIo {
+  readonly client: KubeClient;
+  readonly runtime: ContainerRuntime;
+  readonly images: ImageService;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Runs until aborted. */
+export async function runKubelet(
+  io: KubeletIo,
+  options: KubeletOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  await using tasks = new TaskScope(signal);
+  const { nodeName } = options;
+  mkdirSync(join(options.dataDir, 'pods'), { recursive: true, mode: 0o750 });
+  const events = new EventRecorder(io, { component: 'kubelet', host: nodeName });
+  const input = nodeInput(options);
+  const reporter = new NodeReporter(
+    {
+      ...io,
+      events,
+      pressure: () => readPressure(options.dataDir),
+      notReady: options.notReady,
+      shortcomings: options.shortcomings,
+    },
+    input,
+  );
+  tasks.spawn('events', (stop) => events.run(stop));
+  await reporter.register(tasks.signal);
+  tasks.spawn('node status', (stop) => reporter.runStatus(stop));
+  tasks.spawn('node lease', (stop) => reporter.runLease(stop));
+
+  const factory = new InformerFactory(io);
+  const podInformer = factory.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` });
+  const serviceInformer = factory.informer(services);
+  const nodeInformer = factory.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` });
+  tasks.spawn('informers', (stop) => factory.run(stop));
+  await factory.waitForSync(tasks.signal);
+
+  const objects = new WatchedObjects({ ...io, tasks });
+  tasks.spawn('referenced objects', (stop) => objects.run(stop));
+  const podIo: PodIo = {
+    ...io,
+    mounter: new LinuxMounter(),
+    puller: new ImagePuller(io),
+    prober: new Prober(io),
+    objects,
+    events,
+    services: () => serviceInformer.store.list(),
+    node: {
+      nodeName,
+      hostIPs: options.nodeIPs,
+      allocatable: allocatableOf(input),
+      memoryBytes: input.machine.memoryBytes,
+    },
+    settings: {
+      ...options,
+      logDir: join(options.dataDir, 'logs'),
+      hostsFile: '/etc/hosts',
+      resolvConf: '/etc/resolv.conf',
+    },
+    tasks,
+  };
+  const manager = new PodManager(
+    podIo,
+    podInformer,
+    () => nodeInformer.store.get(undefined, nodeName) ?? reporter.node,
+  );
+  tasks.spawn('pods', (stop) => manager.run(stop));
+  tasks.spawn('log rotation', (stop) => rotateLogs(io, stop));
+  await using server = new KubeletServer(
+    {
+      ...io,
+      manager,
+      access: new Access({ ...io, nodeName }),
+      pressure: () => readPressure(options.dataDir),
+      nodeName,
+    },
+    options.server,
+  );
+  await server.listen(options.server.port, options.server.host);
+  io.log.info('kubelet serves', { port: options.server.port });
+  await tasks.join();
+}
+
+function nodeInput(options: KubeletOptions): NodeInput {
+  return {
+    nodeName: options.nodeName,
+    addresses: options.nodeIPs,
+    kubeletPort: options.server.port,
+    machine: readMachineFacts(options.dataDir),
+    versions: options.versions,
+    reserved: options.reserved,
+  };
+}
