@@ -32,8 +32,10 @@ export interface KubeletOptions {
   readonly nodeName: string;
   /** Primary address first. */
   readonly nodeIPs: readonly string[];
-  /** Below it: pods/, logs/. */
+  /** Below it: pods/. */
   readonly dataDir: string;
+  /** Container logs: NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log. */
+  readonly logDir: string;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly server: { readonly host: string; readonly port: number } & ServerFiles;
@@ -105,7 +107,6 @@ export async function runKubelet(
     },
     settings: {
       ...options,
-      logDir: join(options.dataDir, 'logs'),
       hostsFile: '/etc/hosts',
       resolvConf: '/etc/resolv.conf',
     },

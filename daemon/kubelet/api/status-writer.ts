@@ -41,12 +41,12 @@ export class PodStatusWriter {
     const { name, namespace = 'default', uid } = pod.metadata;
     this.#io = io;
     this.#at = { name, namespace, uid };
-    this.#sent = pod.status ?? {};
+    this.#sent = withoutNulls(pod.status ?? {});
   }
 
   /** The server's status, seen by watch: counts unless a newer one of ours is on its way. */
   observe(pod: Pod): void {
-    if (!this.#running && this.#wanted === undefined) this.#sent = pod.status ?? {};
+    if (!this.#running && this.#wanted === undefined) this.#sent = withoutNulls(pod.status ?? {});
   }
 
   send(status: PodStatus): void {
@@ -95,7 +95,7 @@ export class PodStatusWriter {
     const at = { ...this.#at, subresource: 'status' };
     try {
       const pod = await this.#io.client.patch(pods, at, { type: 'strategic', body }, signal);
-      this.#sent = pod.status ?? {};
+      this.#sent = withoutNulls(pod.status ?? {});
       return true;
     } catch (error) {
       signal.throwIfAborted();
@@ -108,6 +108,11 @@ export class PodStatusWriter {
       return this.#gone;
     }
   }
+}
+
+/** Servers print `lastProbeTime: null` for a time that is not set. */
+function withoutNulls(status: PodStatus): PodStatus {
+  return JSON.parse(JSON.stringify(status), (_key, value: unknown) => value ?? undefined);
 }
 
 /** The fields of a pod's status that are the kubelet's; all others belong to somebody else. */
