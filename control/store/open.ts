@@ -23,7 +23,7 @@ export interface StoreOptions {
 }
 
 /** Opens the store of `dataDir`. StoreError CORRUPT when it cannot be trusted, UNAVAILABLE in use. */
-export function openStore(options: StoreOptions): Promise<Store> {
+export async function openStore(options: StoreOptions): Promise<Store> {
   const disk = new RealDisk(options.dataDir);
   const io = {
     disk,
@@ -32,7 +32,7 @@ export function openStore(options: StoreOptions): Promise<Store> {
     monotonicMs: () => options.clock.monotonicMs(),
     random: () => Math.random(),
   };
-  return Promise.resolve(openStoreOn(io, { ...options, release: () => disk[Symbol.dispose]() }));
+  return openStoreOn(io, { ...options, release: () => disk[Symbol.dispose]() });
 }
 
 /** The inline store over any disk; `release` runs when it is closed. */
@@ -67,7 +67,7 @@ class InlineLink implements Link {
     this.#ticks = setInterval(() => {
       engine.tick();
       this.#pump();
-    }, TICK_MS).unref();
+    }, TICK_MS);
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {

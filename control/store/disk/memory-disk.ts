@@ -4,14 +4,16 @@
  * 512-byte sectors a chosen part, in any combination, as a disk cache may.
  * For tests and the simulator.
  */
-import { must } from '#base/assert.ts';
 import type { Disk, DiskFile } from './disk.ts';
 
 const SECTOR_BYTES = 512;
 
 interface MemoryFile {
   content: Uint8Array;
-  durable: Uint8Array;
+  /** Content at the last good sync, except in the dirty sectors, where `before` has it. */
+  durableSize: number;
+  /** Sectors written since the last good sync, as they were then. */
+  before: Map<number, Uint8Array>;
 }
 
 export interface DiskFaults {
@@ -19,6 +21,8 @@ export interface DiskFaults {
   capacityBytes: number;
   /** Whether the next sync fails; what was written stays readable and is not durable. */
   failSync: () => boolean;
+  /** Called before anything changes the disk; throws to let the power fail there. */
+  beforeChange: () => void;
 }
 
 export class MemoryDisk implements Disk {
@@ -27,6 +31,7 @@ export class MemoryDisk implements Disk {
   readonly faults: DiskFaults = {
     capacityBytes: Number.POSITIVE_INFINITY,
     failSync: () => false,
+    beforeChange: () => {},
   };
   syncCount = 0;
 
@@ -35,8 +40,9 @@ export class MemoryDisk implements Disk {
   }
 
   create(name: string): DiskFile {
+    this.faults.beforeChange();
     if (this.#files.has(name)) throw errno('EEXIST', name);
-    const file = { content: new Uint8Array(0), durable: new Uint8Array(0) };
+    const file = { content: new Uint8Array(0), durableSize: 0, before: new Map() };
     this.#files.set(name, file);
     return this.#handle(file);
   }
@@ -46,16 +52,19 @@ export class MemoryDisk implements Disk {
   }
 
   rename(from: string, to: string): void {
+    this.faults.beforeChange();
     this.#files.set(to, this.#find(from));
     this.#files.delete(from);
   }
 
   remove(name: string): void {
+    this.faults.beforeChange();
     this.#find(name);
     this.#files.delete(name);
   }
 
   syncDirectory(): void {
+    this.faults.beforeChange();
     this.#durableNames = new Map(this.#files);
   }
 
@@ -65,17 +74,18 @@ export class MemoryDisk implements Disk {
    */
   crash(keep: () => boolean): void {
     for (const file of this.#durableNames.values()) {
-      const { content, durable } = file;
       // The size, too, is unsynced metadata: it goes one way or the other.
-      const size = content.length === durable.length || keep() ? content.length : durable.length;
-      const after = new Uint8Array(size);
-      after.set(durable.subarray(0, size));
-      for (let at = 0; at < size; at += SECTOR_BYTES) {
-        const sector = content.subarray(at, Math.min(at + SECTOR_BYTES, size));
-        if (keep()) after.set(sector, at);
+      const size = keep() ? file.content.length : file.durableSize;
+      for (const [sector, old] of file.before) {
+        if (!keep()) putSector(file.content, sector, old);
       }
-      file.content = after;
-      file.durable = after.slice();
+      const after = new Uint8Array(size);
+      after.set(file.content.subarray(0, size));
+      const firstNew = Math.ceil(file.durableSize / SECTOR_BYTES) * SECTOR_BYTES;
+      for (let at = firstNew; at < size; at += SECTOR_BYTES) {
+        if (!keep()) after.fill(0, at, at + SECTOR_BYTES);
+      }
+      settle(file, after);
     }
     this.#files = new Map(this.#durableNames);
   }
@@ -84,7 +94,7 @@ export class MemoryDisk implements Disk {
   damage(name: string, change: (bytes: Uint8Array) => void): void {
     const file = this.#find(name);
     change(file.content);
-    file.durable = file.content.slice();
+    settle(file, file.content);
   }
 
   #find(name: string): MemoryFile {
@@ -97,18 +107,24 @@ export class MemoryDisk implements Disk {
     let used = size - file.content.length;
     for (const other of this.#files.values()) used += other.content.length;
     if (size > file.content.length && used > this.faults.capacityBytes) throw errno('ENOSPC', '');
+    if (size < file.content.length) remember(file, size, file.content.length - size);
     const resized = new Uint8Array(size);
     resized.set(file.content.subarray(0, size));
     file.content = resized;
   }
 
   #handle(file: MemoryFile): DiskFile {
-    const resize = (size: number) => this.#resize(file, size);
+    const resize = (size: number) => {
+      this.faults.beforeChange();
+      this.#resize(file, size);
+    };
     const sync = () => {
+      this.faults.beforeChange();
       this.syncCount++;
       if (this.faults.failSync()) throw errno('EIO', '');
-      file.durable = file.content.slice();
+      settle(file, file.content);
     };
+    const beforeChange = () => this.faults.beforeChange();
     return {
       get size() {
         return file.content.length;
@@ -120,13 +136,41 @@ export class MemoryDisk implements Disk {
       },
       write(bytes, at) {
         if (at + bytes.length > file.content.length) resize(at + bytes.length);
-        must(file.content, 'file has content').set(bytes, at);
+        else beforeChange();
+        remember(file, at, bytes.length);
+        file.content.set(bytes, at);
       },
       truncate: resize,
       sync,
       close() {},
     };
   }
+}
+
+/** Keeps the durable content of the sectors that a write is about to change. */
+function remember(file: MemoryFile, at: number, count: number): void {
+  const last = Math.floor((at + count - 1) / SECTOR_BYTES);
+  for (let sector = Math.floor(at / SECTOR_BYTES); sector <= last; sector++) {
+    const start = sector * SECTOR_BYTES;
+    if (start >= file.durableSize) return; // New space: zeros are what was there before.
+    if (file.before.has(sector)) continue;
+    file.before.set(sector, file.content.slice(start, start + SECTOR_BYTES));
+  }
+}
+
+function putSector(content: Uint8Array, sector: number, bytes: Uint8Array): void {
+  const start = sector * SECTOR_BYTES;
+  if (start >= content.length) return;
+  const end = Math.min(start + SECTOR_BYTES, content.length);
+  content.fill(0, start, end);
+  content.set(bytes.subarray(0, end - start), start);
+}
+
+/** All of `content` is durable now. */
+function settle(file: MemoryFile, content: Uint8Array): void {
+  file.content = content;
+  file.durableSize = content.length;
+  file.before.clear();
 }
 
 function errno(code: string, name: string): Error {

@@ -135,9 +135,11 @@ function ownerText(pid: number): string {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in parentheses may hold blanks; the start time is the 20th field behind it.
-    const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    return `${pid} ${startTicks} ${boot}\n`;
+    // The name in parentheses may hold blanks; state and start time are fields 1 and 20 behind it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie writes no more, once its other threads have left the kernel.
+    const isDead = fields[0] === 'Z' && readdirSync(`/proc/${pid}/task`).length === 1;
+    return isDead ? '' : `${pid} ${fields[19]} ${boot}\n`;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return ''; // No such process: equals no lock.
     throw error;

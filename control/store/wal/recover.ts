@@ -68,7 +68,7 @@ export function recoverLog(disk: Disk, crc32: Crc32): Recovered {
   let torn: Recovered['torn'];
   for (const [i, { header, bytes }] of loaded.entries()) {
     const next = loaded[i + 1]?.header;
-    checkJoint(header, next, chain);
+    checkJoint(header, chain);
     // The next segment may begin with copies of this one's last batches; then the copies count.
     const stop = next?.firstBatch ?? Number.POSITIVE_INFINITY;
     const scan = scanSegment({ header, bytes, stop, crc32 }, chain, fold);
@@ -100,13 +100,11 @@ function loadSegment(
   }
 }
 
-function checkJoint(header: SegmentHeader, next: SegmentHeader | undefined, chain: Chain): void {
+/** Batch numbers and the chain decide; segment numbers may have holes where superseded ones were. */
+function checkJoint(header: SegmentHeader, chain: Chain): void {
   const name = segmentName(header.segment);
   if (header.firstBatch !== chain.nextBatch || header.previousCrc !== chain.lastCrc) {
     throw corrupt(name, 40, `does not go on at batch ${chain.nextBatch}`);
-  }
-  if (next !== undefined && next.segment !== header.segment + 1) {
-    throw corrupt(name, 0, `is followed by segment ${next.segment}`);
   }
 }
 
@@ -142,7 +140,12 @@ function scanSegment(
   if (laterBatchAt(bytes, at + 8, { ...check, after: chain.nextBatch }) !== undefined) {
     throw corrupt(segmentName(header.segment), at, `has a damaged batch ${chain.nextBatch}`);
   }
-  return { segment, torn: bytes.subarray(at).some((byte) => byte !== 0) };
+  return { segment, torn: hasContent(bytes, at) };
+}
+
+function hasContent(bytes: Uint8Array, from: number): boolean {
+  for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return true;
+  return false;
 }
 
 function laterBatchAt(

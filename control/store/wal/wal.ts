@@ -82,8 +82,8 @@ export class Wal {
       lastIndex,
     }));
     this.#file = this.#createSegment(() => this.#copy(tail, recovered));
-    if (tail.superseded === undefined) return;
-    options.disk.remove(segmentName(tail.superseded.header.segment));
+    if (tail.superseded.length === 0) return;
+    for (const { header } of tail.superseded) options.disk.remove(segmentName(header.segment));
     options.disk.syncDirectory();
   }
 
@@ -238,40 +238,45 @@ export class Wal {
       this.#writeBatch(recordCount);
     }
     if (tail.batches.length > 0) this.#lastIndex = recovered.content.entries.at(-1)?.index ?? 0;
-    // A superseded segment began with the hard state; a lone last batch may not hold one.
-    if (tail.superseded === undefined) this.#writeOwnHardState();
+    // A whole segment begins with the hard state; a lone last batch may not hold one.
+    if (!tail.isWhole) this.#writeOwnHardState();
   }
 }
 
 /** What the new segment takes over from the last one. */
 interface Tail {
   readonly batches: readonly Batch[];
+  /** All batches of the last segment are taken over. */
+  readonly isWhole: boolean;
   readonly firstBatch: number;
   readonly previousCrc: number;
   readonly older: readonly ScannedSegment[];
-  /** The last segment when all of it is taken over: it goes, so that restarts leave no trail. */
-  readonly superseded: ScannedSegment | undefined;
+  /**
+   * Segments without a batch that counts: they go, so that restarts leave no trail. Besides the last
+   * one there may be some whose removal a crash prevented.
+   */
+  readonly superseded: readonly ScannedSegment[];
 }
 
 function chooseTail(recovered: Recovered): Tail {
   const { segments, nextBatch, lastCrc } = recovered;
   const last = segments.at(-1);
   if (last === undefined) {
-    const none = { batches: [], older: [], superseded: undefined };
-    return { ...none, firstBatch: nextBatch, previousCrc: lastCrc };
+    const start = { firstBatch: nextBatch, previousCrc: lastCrc };
+    return { batches: [], isWhole: true, older: [], superseded: [], ...start };
   }
-  if (last.usedBytes <= PREALLOCATE_BYTES / 2) {
+  const isWhole = last.usedBytes <= PREALLOCATE_BYTES / 2;
+  const isSuperseded = (segment: ScannedSegment) =>
+    segment.batches.length === 0 || (isWhole && segment === last);
+  const superseded = segments.filter(isSuperseded);
+  const older = segments.filter((segment) => !isSuperseded(segment));
+  if (isWhole) {
     const { firstBatch, previousCrc } = last.header;
-    const older = segments.slice(0, -1);
-    return { batches: last.batches, firstBatch, previousCrc, older, superseded: last };
+    return { batches: last.batches, isWhole, firstBatch, previousCrc, older, superseded };
   }
-  return {
-    batches: last.batches.slice(-1),
-    firstBatch: nextBatch - 1,
-    previousCrc: last.beforeLastCrc,
-    older: segments,
-    superseded: undefined,
-  };
+  const batches = last.batches.slice(-1);
+  const previousCrc = last.beforeLastCrc;
+  return { batches, isWhole, firstBatch: nextBatch - 1, previousCrc, older, superseded };
 }
 
 /** Room for the hard state and own records beside the reserved ones. */

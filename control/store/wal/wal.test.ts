@@ -1,0 +1,184 @@
+import { crc32 } from 'node:zlib';
+import t from 'tap';
+import { MemoryDisk } from '../disk/memory-disk.ts';
+import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
+import { StoreError } from '../port.ts';
+import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
+import { Wal } from './wal.ts';
+
+const keepAll = () => true;
+const keepNone = () => false;
+
+function open(disk: MemoryDisk) {
+  let id = 0;
+  return Wal.open({ disk, crc32, newId: () => ++id, seed: () => ++id * 7919 });
+}
+
+function entry(index: number, text = `entry ${index}`, term = 1) {
+  return { index, term, data: Buffer.from(text) };
+}
+
+const hardState = { term: 1, vote: 1, commitIndex: 0 };
+
+function texts(recovered: ReturnType<typeof open>['recovered']): string[] {
+  return recovered.content.entries.map(({ data }) => Buffer.from(data).toString());
+}
+
+/** A log of `count` batches of one entry each. */
+function written(count: number): MemoryDisk {
+  const disk = new MemoryDisk();
+  const { wal } = open(disk);
+  wal.write([], hardState);
+  for (let i = 1; i <= count; i++) wal.write([entry(i)], undefined);
+  return disk;
+}
+
+function lastSegment(disk: MemoryDisk): string {
+  return disk.list().at(-1) ?? '';
+}
+
+/** Where batch number `batch` of the only segment starts. */
+function batchAt(bytes: Uint8Array, batch: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  for (let at = SEGMENT_HEADER_BYTES; ; ) {
+    if (view.getUint32(at + 8, true) === batch) return at;
+    at += BATCH_HEADER_BYTES + ((view.getUint32(at + 16, true) + 7) & ~7);
+  }
+}
+
+t.test('open() gives back entries and hard state after a power cut', (t) => {
+  const disk = written(3);
+  disk.crash(keepNone);
+  const { recovered, wal } = open(disk);
+  t.same(texts(recovered), ['entry 1', 'entry 2', 'entry 3']);
+  t.same(recovered.content.hardState, hardState);
+  t.equal(wal.memberId, 2, 'identity is the first one drawn');
+  t.end();
+});
+
+t.test('a later entry at an index replaces it and what follows', (t) => {
+  const disk = written(3);
+  const { wal } = open(disk);
+  wal.write([entry(2, 'new 2', 2)], { ...hardState, term: 2 });
+  t.same(texts(open(disk).recovered), ['entry 1', 'new 2']);
+  t.end();
+});
+
+t.test('a torn last batch is cut', (t) => {
+  const damages: [string, (bytes: Uint8Array, at: number) => void][] = [
+    ['a body of zeros', (b, at) => b.fill(0, at + BATCH_HEADER_BYTES)],
+    ['a header of zeros', (b, at) => b.fill(0, at, at + 16)],
+    ['one changed bit', (b, at) => b.set([(b[at + 45] ?? 0) ^ 1], at + 45)],
+    ['nothing but its first byte', (b, at) => b.fill(0, at + 1)],
+    ['a length beyond the file', (b, at) => b.set([255, 255, 255, 127], at + 16)],
+  ];
+  for (const [name, damage] of damages) {
+    const disk = written(3);
+    disk.damage(lastSegment(disk), (bytes) => damage(bytes, batchAt(bytes, 4)));
+    const { recovered, wal } = open(disk);
+    t.same(texts(recovered), ['entry 1', 'entry 2'], name);
+    t.ok(recovered.torn, `${name} is reported`);
+    wal.write([entry(3, 'again')], undefined);
+    disk.crash(keepNone);
+    t.same(texts(open(disk).recovered), ['entry 1', 'entry 2', 'again'], `${name}: goes on`);
+  }
+  t.end();
+});
+
+t.test('damage before a valid batch is corruption', (t) => {
+  const damages: [string, (bytes: Uint8Array, at: number) => void][] = [
+    ['a changed bit in the body', (b, at) => b.set([(b[at + 45] ?? 0) ^ 1], at + 45)],
+    ['a zeroed batch', (b, at) => b.fill(0, at, at + 48)],
+    ['a changed chain', (b, at) => b.set([1, 2, 3, 4], at + 24)],
+  ];
+  for (const [name, damage] of damages) {
+    const disk = written(4);
+    disk.damage(lastSegment(disk), (bytes) => damage(bytes, batchAt(bytes, 3)));
+    t.throws(() => open(disk), { code: 'CORRUPT' }, name);
+  }
+  const disk = written(2);
+  disk.damage(lastSegment(disk), (bytes) => bytes.fill(9, 16, 24));
+  t.throws(() => open(disk), { code: 'CORRUPT' }, 'a changed segment header');
+  t.end();
+});
+
+t.test('restarts leave no trail of segments', (t) => {
+  const disk = written(2);
+  for (let i = 0; i < 20; i++) {
+    const { wal } = open(disk);
+    wal.write([], { ...hardState, term: 2 + i });
+    wal.close();
+  }
+  t.equal(disk.list().length, 1);
+  t.same(texts(open(disk).recovered), ['entry 1', 'entry 2']);
+  t.end();
+});
+
+t.test('segments are closed when full, and released behind an index', (t) => {
+  const disk = new MemoryDisk();
+  const { wal } = open(disk);
+  const data = Buffer.alloc(1024 * 1024, 'x');
+  const count = Math.ceil((2.5 * SEGMENT_BYTES) / data.length);
+  wal.write([], hardState);
+  for (let index = 1; index <= count; index++) wal.write([{ index, term: 1, data }], undefined);
+  t.equal(wal.segmentCount, 3);
+  const before = open(disk);
+  t.equal(before.recovered.content.entries.length, count);
+  before.wal.release(20);
+  disk.crash(keepNone);
+  const after = open(disk);
+  const { entries } = after.recovered.content;
+  t.ok((entries[0]?.index ?? 0) <= 21, 'no entry behind the index is lost');
+  t.ok((entries[0]?.index ?? 0) > 1, 'a segment went');
+  t.equal(entries.at(-1)?.index, count);
+  t.same(after.recovered.content.hardState, hardState, 'the hard state outlives its segment');
+  t.end();
+});
+
+t.test('reserve() refuses on a full disk and accepts when there is room again', (t) => {
+  const disk = written(1);
+  const { wal } = open(disk);
+  disk.faults.capacityBytes = 2 * PREALLOCATE_BYTES;
+  t.equal(wal.reserve(PREALLOCATE_BYTES * 4), false);
+  t.equal(wal.reserve(1000), true);
+  wal.write([entry(2)], undefined);
+  disk.faults.capacityBytes = 100 * PREALLOCATE_BYTES;
+  t.equal(wal.reserve(PREALLOCATE_BYTES * 4), true);
+  disk.crash(keepNone);
+  t.same(texts(open(disk).recovered), ['entry 1', 'entry 2']);
+  t.end();
+});
+
+t.test('what a failed sync left in the cache is durable after the next open', (t) => {
+  const disk = written(1);
+  const { wal } = open(disk);
+  disk.faults.failSync = () => true;
+  t.throws(() => wal.write([entry(2)], undefined), { code: 'EIO' });
+  disk.faults.failSync = () => false;
+  const seen = texts(open(disk).recovered);
+  t.same(seen, ['entry 1', 'entry 2'], 'the cache still has it');
+  disk.crash(keepNone);
+  t.same(texts(open(disk).recovered), seen, 'so it must stay');
+  t.end();
+});
+
+t.test('a cut while a segment is made loses nothing', (t) => {
+  for (let cutAt = 0; cutAt < 12; cutAt++) {
+    const disk = written(2);
+    disk.crash(keepAll);
+    let left = cutAt;
+    disk.faults.beforeChange = () => {
+      if (left-- <= 0) throw new Error('power cut');
+    };
+    try {
+      open(disk);
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+    }
+    disk.faults.beforeChange = () => {};
+    disk.crash(cutAt % 2 === 0 ? keepNone : keepAll);
+    t.same(texts(open(disk).recovered), ['entry 1', 'entry 2'], `cut before change ${cutAt}`);
+  }
+  t.equal(segmentName(10), 'wal-000000000000000a.log');
+  t.end();
+});

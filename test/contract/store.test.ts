@@ -1,0 +1,112 @@
+/**
+ * One contract for every Store: a table of requests with complete answers, and random requests
+ * against the twin. Runs on the inline store and on the worker; other stores join the list.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import fc from 'fast-check';
+import t from 'tap';
+import { RealClock } from '#base/clock.ts';
+import { silentLog } from '#base/log.ts';
+import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { openStoreOn } from '#control/store/open.ts';
+import { openStore, startStoreWorker } from '#control/store/store.ts';
+import type { Store } from '#control/store/store.ts';
+import { compareSteps } from './store-compare.ts';
+import { steps } from './store-random.ts';
+import { contractRows } from './store-rows.ts';
+
+const directories: string[] = [];
+
+function newDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'store-contract-'));
+  directories.push(directory);
+  return directory;
+}
+
+t.teardown(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true });
+});
+
+function openWorker(dataDir: string): Promise<Store> {
+  const onFailure = (error: Error) => {
+    throw error;
+  };
+  return startStoreWorker({ dataDir, logLevel: 'error', onFailure });
+}
+
+function openInline(dataDir: string): Promise<Store> {
+  return openStore({ dataDir, clock: new RealClock(), log: silentLog });
+}
+
+const targets = { inline: openInline, worker: openWorker };
+
+for (const [name, open] of Object.entries(targets)) {
+  t.test(`${name} store`, async (t) => {
+    for (const row of contractRows) {
+      await t.test(row.name, async (t) => {
+        const store = await open(newDirectory());
+        try {
+          await row.run(store, t);
+        } finally {
+          await store.close();
+        }
+      });
+    }
+    await t.test('opens what it wrote', async (t) => {
+      const directory = newDirectory();
+      const { signal } = new AbortController();
+      const first = await open(directory);
+      const request = { key: 'a', value: Buffer.from('1') };
+      const txn = { compare: [], success: [{ kind: 'put', request }], failure: [] } as const;
+      await first.txn(txn, signal);
+      const { leaseId } = await first.leaseGrant(100, signal);
+      await t.rejects(open(directory), { code: 'UNAVAILABLE' }, 'one directory, one store');
+      await first.close();
+      await t.rejects(first.range({ key: 'a' }, signal), { code: 'CLOSED' });
+      const second = await open(directory);
+      t.equal((await second.range({ key: 'a' }, signal)).kvs[0]?.modRevision, 2);
+      t.equal(await second.leaseKeepAlive(leaseId, signal), 100);
+      await second.close();
+    });
+  });
+}
+
+t.test('the inline store answers random requests like the twin, across restarts', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps(true), async (list) => {
+      const disk = new MemoryDisk();
+      const io = { disk, crc32, log: silentLog, monotonicMs: () => 0, random: () => 0.5 };
+      const reopen = () => openStoreOn(io, { checkpointLogBytes: 300 });
+      let store = reopen();
+      const restart = async () => {
+        await store.close();
+        disk.crash(() => false);
+        store = reopen();
+        return store;
+      };
+      try {
+        await compareSteps({ store, restart }, list);
+      } finally {
+        await store.close();
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+t.test('the store on a worker answers random requests like the twin', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps(false), async (list) => {
+      const store = await openWorker(newDirectory());
+      try {
+        await compareSteps({ store }, list);
+      } finally {
+        await store.close();
+      }
+    }),
+    { numRuns: 8 },
+  );
+});
