@@ -15,9 +15,12 @@ import { Authorizer } from './auth/authorizer.ts';
 import { NodeAuthorizer } from './auth/node-authorizer.ts';
 import { RbacAuthorizer } from './auth/rbac.ts';
 import { ServiceAccountTokens } from './auth/service-account-tokens.ts';
+import { aggregateRoles, followAggregation } from './bootstrap/aggregate-roles.ts';
 import { Bootstrap } from './bootstrap/bootstrap.ts';
 import rbacFacts from './bootstrap/facts/rbac.gen.json' with { type: 'json' };
+import { ensureKubernetesService } from './bootstrap/kubernetes-service.ts';
 import { CacheHub } from './cache/cache-hub.ts';
+import { compactPeriodically } from './compaction.ts';
 import { admissionPlugins } from './admission/plugins.ts';
 import type { ApiRequest, ApiResponse } from './exchange.ts';
 import { servePort } from './frontend/port.ts';
@@ -26,13 +29,17 @@ import { DiscoveryHandler } from './handlers/discovery.ts';
 import { type HealthCheck, HealthHandler } from './handlers/health.ts';
 import { notServed, Router } from './handlers/router.ts';
 import { specialHandlers } from './handlers/special.ts';
+import { oidcDocument } from './handlers/tokens.ts';
 import { replyObject } from './handlers/reply.ts';
 import { Metrics } from './metrics.ts';
 import { Pipeline } from './pipeline.ts';
 import { AdmissionChain } from './registry/admission.ts';
+import { EventTtl } from './registry/event-ttl.ts';
 import { installResources } from './registry/install.ts';
+import { addressAt, parseIpv4Range } from './registry/ipv4-range.ts';
 import { Registry } from './registry/registry.ts';
-import { WriteHooks } from './registry/write-hooks.ts';
+import { ServiceClaims } from './registry/service-claims.ts';
+import { type KindHooks, WriteHooks } from './registry/write-hooks.ts';
 import type { UserInfo } from './resource.ts';
 
 export interface ApiServerConfig {
@@ -64,6 +71,7 @@ export class ApiServer {
   readonly #stop = new AbortController();
   readonly #tasks: TaskScope;
   readonly #hub: CacheHub;
+  readonly #serverAddress: string;
   #bootstrapped = false;
   #stopping = false;
 
@@ -105,7 +113,23 @@ export class ApiServer {
     const admission = new AdmissionChain(
       admissionPlugins({ resources, hub: this.#hub, authorizer, rbac, clock, random: randomBytes }),
     );
-    const hooks = new WriteHooks(new Map());
+    const hooks = new WriteHooks(
+      new Map<string, KindHooks>([
+        ['core/events', new EventTtl({ store, clock })],
+        [
+          'core/services',
+          new ServiceClaims({
+            services: cache('', 'services'),
+            addresses: cache('networking.k8s.io', 'ipaddresses'),
+            hub: this.#hub,
+            range: parseIpv4Range(config.serviceCidr),
+            nodePortRange: config.nodePortRange,
+            random: randomBytes,
+            uuid: randomUUID,
+          }),
+        ],
+      ]),
+    );
     const io = { store, hub: this.#hub, clock, random: randomBytes, uuid: randomUUID };
     const registry = new Registry(io, { admission, hooks });
     const { signal } = this.#tasks;
@@ -115,8 +139,9 @@ export class ApiServer {
     };
     this.#metrics = new Metrics(resources);
     this.#router = new Router(allFacts, specialHandlers());
-    const serverAddress = `${config.advertiseAddress}:${config.advertisePort}`;
-    this.#discovery = new DiscoveryHandler({ version: config.version, serverAddress });
+    this.#serverAddress = `${config.advertiseAddress}:${config.advertisePort}`;
+    const { version } = config;
+    this.#discovery = new DiscoveryHandler({ version, serverAddress: this.#serverAddress });
     this.#health = new HealthHandler(this.#checks());
     this.#pipeline = new Pipeline({
       services: this.#services,
@@ -138,7 +163,25 @@ export class ApiServer {
       serviceCidr: this.#config.serviceCidr,
       configMap: this.#authenticationData(),
     });
+    await this.#hub.waitForLatest(this.#tasks.signal);
+    const { advertiseAddress: address, advertisePort: port, serviceCidr } = this.#config;
+    const clusterIp = addressAt(parseIpv4Range(serviceCidr), 1);
+    await ensureKubernetesService(bootstrap, this.#services, { clusterIp, address, port });
+    while ((await aggregateRoles(this.#services, bootstrap)) > 0) {
+      await this.#hub.waitForLatest(this.#tasks.signal);
+    }
+    this.#spawnTasks(bootstrap);
     this.#bootstrapped = true;
+  }
+
+  #spawnTasks(bootstrap: Bootstrap): void {
+    const { store, clock, log } = this.#services;
+    this.#tasks.spawn('aggregate cluster roles', (signal) =>
+      followAggregation(this.#services, bootstrap, { clock, log }, signal),
+    );
+    this.#tasks.spawn('compact the store', (signal) =>
+      compactPeriodically({ store, clock, log }, signal),
+    );
   }
 
   handle(request: ApiRequest): Promise<ApiResponse> {
@@ -172,6 +215,8 @@ export class ApiServer {
     const { path } = call.info;
     const document = this.#discovery.handle(call) ?? this.#health.handle(call);
     if (document !== undefined) return document;
+    const issuer = oidcDocument(call, this.#serverAddress);
+    if (issuer !== undefined) return issuer;
     if (path === '/metrics') return this.#metrics.reply();
     if (path === '/') return replyObject(200, { paths: PATHS });
     return notServed();

@@ -182,7 +182,10 @@ export function userInfo(user: Call['user']): Record<string, unknown> {
 }
 
 /** undefined: the path is none of the issuer's documents. */
-export async function oidcDocument(call: Call, server: string): Promise<ApiResponse | undefined> {
+export function oidcDocument(
+  call: Call,
+  server: string,
+): ApiResponse | Promise<ApiResponse> | undefined {
   const { tokens } = call.services;
   switch (call.info.path) {
     case '/.well-known/openid-configuration':
@@ -193,11 +196,14 @@ export async function oidcDocument(call: Call, server: string): Promise<ApiRespo
         subject_types_supported: ['public'],
         id_token_signing_alg_values_supported: [tokens.algorithm],
       });
-    case '/openid/v1/jwks': {
-      const body = Buffer.from(JSON.stringify(await tokens.jwks()));
-      return { status: 200, headers: { 'content-type': 'application/jwk-set+json' }, body };
-    }
+    case '/openid/v1/jwks':
+      return keySet(call);
     default:
       return undefined;
   }
+}
+
+async function keySet(call: Call): Promise<ApiResponse> {
+  const body = Buffer.from(JSON.stringify(await call.services.tokens.jwks()));
+  return { status: 200, headers: { 'content-type': 'application/jwk-set+json' }, body };
 }

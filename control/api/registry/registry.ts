@@ -47,7 +47,7 @@ import {
   keepServerMetadata,
   type RandomBytes,
 } from './metadata.ts';
-import { ObjectStorage } from './object-storage.ts';
+import { type Extra, ObjectStorage } from './object-storage.ts';
 import type { ServedResource } from './served-resource.ts';
 import type { WriteHooks } from './write-hooks.ts';
 
@@ -133,25 +133,25 @@ export class Registry {
     await this.#admission.mutate(asked);
     if (resource.rules.hasGeneration === true) metadata.generation = 1;
     resource.rules.prepareForCreate?.(object, context);
+    const extra = await this.#hooks.onCreate(resource, object, context);
     this.#refuse(resource, object, validateGenericCreate(resource, object, context));
     for (const text of resource.rules.warningsOnCreate?.(object, context) ?? []) context.warn(text);
     resource.rules.canonicalize?.(object);
     await this.#admission.validate(asked);
-    return this.#store(resource, object, base, context);
+    return this.#store({ resource, object, base, extra }, context);
   }
 
   /** Writes a new object, under further names while its generated one is taken. */
   async #store(
-    resource: ServedResource,
-    object: KubeObject,
-    base: string,
+    write: { resource: ServedResource; object: KubeObject; base: string; extra: Extra },
     context: WriteContext,
   ): Promise<Written> {
+    const { resource, object, base } = write;
     const { metadata } = object;
+    let { extra } = write;
     for (let attempt = 1; ; attempt++) {
       const name = metadata.name ?? '';
       const key = resource.key(metadata.namespace ?? '', name);
-      const extra = await this.#hooks.onCreate(resource, object, context);
       const value = formatStored(object);
       if (context.dryRun) {
         await this.#io.hub.waitForLatest(context.signal);
@@ -166,13 +166,15 @@ export class Registry {
         return { json: withResourceVersion(value, revision), revision, created: true };
       }
       if (result.kind === 'extraFailed') {
-        if (attempt < UPDATE_ATTEMPTS_MAX) continue; // Another write claimed it: choose again.
-        throw internalError('gave up claiming what the object needs');
+        if (attempt >= UPDATE_ATTEMPTS_MAX) throw internalError('gave up claiming for the object');
+        extra = await this.#hooks.onCreate(resource, object, context); // Another write was first.
+        continue;
       }
       if (base === '') throw alreadyExists(resource.groupResource, name);
       if (attempt >= GENERATE_NAME_ATTEMPTS)
         throw generateNameConflict(resource.groupResource, name);
       metadata.name = generateName(base, this.#io.random);
+      extra = await this.#hooks.onCreate(resource, object, context); // Claims carry the name.
     }
   }
 
@@ -198,8 +200,8 @@ export class Registry {
       const old = parse(current);
       const object = await produce(parse(current));
       this.#checkVersion(target, object, old);
-      await this.#prepareUpdate(target, object, old, context);
-      const outcome = await this.#commitUpdate(target, { current, old, object }, context);
+      const extra = await this.#prepareUpdate(target, object, old, context);
+      const outcome = await this.#commitUpdate(target, { current, old, object, extra }, context);
       if (outcome.kind === 'done') return outcome.written;
       if (outcome.kind === 'changed') current = outcome.current;
     }
@@ -243,7 +245,7 @@ export class Registry {
     object: KubeObject,
     old: KubeObject,
     context: WriteContext,
-  ): Promise<void> {
+  ): Promise<Extra> {
     const { resource, namespace, name, subresource } = target;
     const rules = genericUpdateRules(resource, subresource);
     const asked: AdmissionRequest = {
@@ -255,6 +257,7 @@ export class Registry {
     rules.prepareForUpdate?.(object, old, context);
     this.#bumpGeneration(target, object, old);
     keepServerMetadata(object, old);
+    const extra = await this.#hooks.onUpdate({ resource, subresource }, object, old, context);
     this.#refuse(
       resource,
       object,
@@ -263,6 +266,7 @@ export class Registry {
     for (const text of rules.warningsOnUpdate?.(object, old, context) ?? []) context.warn(text);
     resource.rules.canonicalize?.(object);
     await this.#admission.validate(asked);
+    return extra;
   }
 
   #bumpGeneration(target: UpdateTarget, object: KubeObject, old: KubeObject): void {
@@ -275,7 +279,7 @@ export class Registry {
 
   async #commitUpdate(
     target: UpdateTarget,
-    write: { current: Current; old: KubeObject; object: KubeObject },
+    write: { current: Current; old: KubeObject; object: KubeObject; extra: Extra },
     context: WriteContext,
   ): Promise<
     | { kind: 'done'; written: Written }
@@ -283,19 +287,18 @@ export class Registry {
     | { kind: 'again' }
   > {
     const { resource, namespace, name } = target;
-    const { current, old, object } = write;
+    const { current, old, object, extra } = write;
     const key = resource.storeKey(resource.key(namespace, name));
     const at = { key, revision: current.revision };
     if (isDoneDeleting(object) && old.metadata.deletionTimestamp !== undefined && !context.dryRun) {
       const json = Buffer.from(JSON.stringify(object));
-      const extra = this.#hooks.onDelete(resource, old);
-      const result = await this.#storage.delete(at, context.signal, extra);
+      const release = this.#hooks.onDelete(resource, old);
+      const result = await this.#storage.delete(at, context.signal, release);
       if (result.kind === 'written') {
         return { kind: 'done', written: { json, revision: result.revision } };
       }
       return this.#retry(result);
     }
-    const extra = await this.#hooks.onUpdate(resource, object, old, context);
     const value = formatStored(object);
     const json = withResourceVersion(value, current.revision);
     if (context.dryRun || json.equals(current.json)) {

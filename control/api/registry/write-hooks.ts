@@ -1,6 +1,7 @@
 /**
  * What some kinds must claim or release in the same transaction as their own write: cluster IPs and
- * node ports of Services, the time to live of Events.
+ * node ports of Services, the time to live of Events. Called after the kind's prepareFor hooks and
+ * before validation, which then sees what was allocated.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { WriteContext } from './admission.ts';
@@ -34,11 +35,13 @@ export class WriteHooks {
   }
 
   async onUpdate(
-    resource: ServedResource,
+    at: { resource: ServedResource; subresource: string },
     object: KubeObject,
     old: KubeObject,
     context: WriteContext,
   ): Promise<Extra> {
+    const { resource, subresource } = at;
+    if (subresource !== '') return NOTHING;
     const kind = this.#kinds.get(resource.storagePrefix);
     return (await kind?.onUpdate?.(object, old, context)) ?? NOTHING;
   }
