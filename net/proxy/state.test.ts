@@ -277,6 +277,10 @@ t.test('ProxyState names UDP frontends whose endpoints were lost or regained', a
   );
 });
 
+function sorted(elements: ReadonlyMap<string, ElementValue>): string {
+  return JSON.stringify([...elements].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** The kernel's part of a batch: what it would refuse fails here. */
 function applyTo(kernel: Map<string, Map<string, ElementValue>>, changes: readonly Change[]): void {
   for (const change of changes) {
@@ -348,7 +352,7 @@ t.test('ProxyState: changes lead to the table of a fresh start', async (t) => {
       const chains = new Set(table.chains.map((chain) => chain.name));
       for (const set of table.sets) {
         const present = kernel.get(set.name) ?? new Map<string, ElementValue>();
-        if (JSON.stringify([...present].sort()) !== JSON.stringify([...set.elements].sort())) {
+        if (sorted(present) !== sorted(set.elements)) {
           throw new Error(`set ${set.name} differs`);
         }
         for (const value of set.elements.values()) {

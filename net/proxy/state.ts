@@ -266,7 +266,7 @@ function cidrOf(text: string): Cidr {
 function healthCheckOf(service: Service, localEndpointCount: number): HealthCheck | undefined {
   const { type, externalTrafficPolicy, healthCheckNodePort: port = 0 } = service.spec ?? {};
   if (type !== 'LoadBalancer' || externalTrafficPolicy !== 'Local' || port === 0) return undefined;
-  const { namespace = '', name = '' } = service.metadata;
+  const { namespace = '', name } = service.metadata;
   return { namespace, name, port, localEndpointCount };
 }
 

@@ -3,7 +3,7 @@
  * touches the host's own namespace.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -15,6 +15,7 @@ import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import { CLONE, setns, unshare } from '#base/linux/syscall.ts';
 import { silentLog } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
+import { ClusterDns } from '#net/dns/dns.ts';
 import { RtNetlink, inNetnsFd } from '#net/netlink/netlink.ts';
 import { Nftables } from '#net/nftables/nftables.ts';
 import { BridgePodNetwork } from '#net/pod/pod.ts';
@@ -24,6 +25,7 @@ import { NetWorker, type TestNetns, connectOutside, createNetns } from './net-wo
 
 const cidr = (text: string) => must(parseCidr(text), text);
 const clock = new RealClock();
+const DNS = '10.96.0.10';
 const [A, B] = ['10.244.1.2', '10.244.1.3'];
 
 /** Polls until `read` gives `expected`; what it gave last is returned either way. */
@@ -146,6 +148,7 @@ t.test('service proxy', { skip: process.getuid?.() === 0 ? false : 'needs root' 
     nodeName: 'node',
     podCidr: cidr('10.244.0.0/16'),
     serviceCidrs: [cidr('10.96.0.0/16')],
+    ownAddresses: [DNS],
   } as const;
   const proxy = new ServiceProxy(options);
   tasks.spawn('proxy', (taskSignal) => proxy.run(taskSignal));
@@ -243,6 +246,41 @@ t.test('service proxy', { skip: process.getuid?.() === 0 ? false : 'needs root' 
     t.equal(await eventually(() => inA.dialTcp('10.96.1.1', 80, short), `B ${A}`), `B ${A}`);
     services.delete(added);
     t.equal(await eventually(() => inA.dialTcp('10.96.1.1', 80, short), 'TIMEOUT'), 'TIMEOUT');
+  });
+
+  await t.test('pods and the node reach the cluster DNS', async (t) => {
+    const resolvConfPath = join(dir, 'resolv.conf');
+    writeFileSync(resolvConfPath, '');
+    const port53 = [
+      { name: 'dns', port: 53, protocol: 'UDP' },
+      { name: 'dns-tcp', port: 53, protocol: 'TCP' },
+    ];
+    services.set(testService('kube-dns', DNS, { ports: port53 }));
+    services.set(testService('group', 'None'));
+    const group = Array.from({ length: 90 }, (_, i) => ({ ip: `10.244.7.${i}` }));
+    endpointSlices.set(testSlice('group', group));
+    const dns = new ClusterDns({
+      clock,
+      log: silentLog,
+      services,
+      endpointSlices,
+      clusterDomain: 'cluster.local',
+      address: DNS,
+      ownCidrs: [],
+      resolvConfPath,
+    });
+    tasks.spawn('dns', (taskSignal) => dns.run(taskSignal));
+    await Promise.race([dns.listening, tasks.join()]);
+    const name = 'both.default.svc.cluster.local';
+    for (const from of [inA, inB, onNode]) t.equal(await from.resolve(DNS, name), '10.96.0.1');
+    const many = await inA.resolve(DNS, 'group.default.svc.cluster.local');
+    t.equal(many.split(' ').length, 90, 'too long for a datagram, comes by TCP');
+    t.equal(await inA.resolve(DNS, 'none.such.svc.cluster.local'), 'ENOTFOUND');
+    t.equal(await inA.resolve(DNS, 'example.org'), 'ESERVFAIL');
+    t.equal(
+      await inA.resolve(DNS, '_dns._udp.kube-dns.default.svc.cluster.local', 'SRV'),
+      '53 kube-dns.default.svc.cluster.local',
+    );
   });
 
   await t.test('a table that somebody removed is made again', async (t) => {

@@ -4,6 +4,7 @@
  * Servers answer with their name and the address that they saw the client have.
  */
 import dgram from 'node:dgram';
+import { Resolver } from 'node:dns/promises';
 import net from 'node:net';
 import { openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +17,7 @@ import { RtNetlink, inNetnsFd } from '#net/netlink/netlink.ts';
 const cidr = (text: string): Cidr => must(parseCidr(text), text);
 
 type Request =
+  | { kind: 'resolve'; server: string; name: string; type: 'A' | 'SRV' }
   | { kind: 'serveTcp' | 'serveUdp'; port: number; host: string; name: string }
   | {
       kind: 'dialTcp' | 'dialUdp';
@@ -112,6 +114,11 @@ export class NetWorker implements AsyncDisposable {
     return this.#ask({ kind: 'dialUdp', host, port, timeoutMs: 1000, ...options }).catch(codeOf);
   }
 
+  /** Addresses, or `PORT TARGET` of SRV records, sorted; or an error's code. */
+  resolve(server: string, name: string, type: 'A' | 'SRV' = 'A'): Promise<string> {
+    return this.#ask({ kind: 'resolve', server, name, type }).catch(codeOf);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker.terminate();
   }
@@ -125,6 +132,8 @@ const servers: unknown[] = [];
 
 function perform(request: Request): Promise<string> {
   switch (request.kind) {
+    case 'resolve':
+      return resolveName(request);
     case 'serveTcp':
       return new Promise((resolve, reject) => {
         const server = net.createServer((socket) => {
@@ -184,6 +193,26 @@ function perform(request: Request): Promise<string> {
           socket.connect(request.port, request.host, () => socket.send('hello'));
         });
       });
+  }
+}
+
+async function resolveName(request: Extract<Request, { kind: 'resolve' }>): Promise<string> {
+  const resolver = new Resolver({ timeout: 1000, tries: 2 });
+  resolver.setServers([request.server]);
+  try {
+    if (request.type === 'A') return (await resolver.resolve4(request.name)).sort().join(' ');
+    const records = await resolver.resolveSrv(request.name);
+    return records
+      .map(({ port, name }) => `${port} ${name}`)
+      .sort()
+      .join(' ');
+  } catch (error) {
+    throw new Error(
+      error instanceof Error && 'code' in error ? String(error.code) : String(error),
+      {
+        cause: error,
+      },
+    );
   }
 }
 
