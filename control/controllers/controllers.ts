@@ -5,6 +5,9 @@
 import { deploymentController } from './deployment/deployment.ts';
 import { garbageCollector } from './gc/gc.ts';
 import { namespaceController } from './namespace/namespace.ts';
+import { taintEvictionController } from './node/eviction.ts';
+import { nodeIpamController, nodeLifecycleController } from './node/lifecycle.ts';
+import { podGarbageCollector } from './node/pod-gc.ts';
 import { replicaSetController, replicationController } from './replicaset/replicaset.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account.ts';
 import type { Controller } from './shared/controller.ts';
@@ -16,5 +19,10 @@ export const allControllers: readonly Controller[] = [
   replicaSetController,
   replicationController,
   deploymentController,
+  nodeLifecycleController,
+  nodeIpamController,
+  taintEvictionController,
+  podGarbageCollector,
+  // Last: it shares the informers that the others have asked for.
   garbageCollector,
 ];
