@@ -23,6 +23,7 @@ export interface ResourceRow {
   readonly shortNames?: readonly string[];
   readonly categories?: readonly string[];
   readonly storageVersionHash?: string;
+  readonly deleteReturnsObject?: true;
   readonly subresources?: readonly {
     readonly name: string;
     readonly kind: string;
@@ -58,6 +59,8 @@ export interface ResourceFacts {
   readonly categories: readonly string[];
   /** '' when nothing is stored. */
   readonly storageVersionHash: string;
+  /** DELETE that removes at once answers with the object; other resources answer a Status. */
+  readonly deleteReturnsObject: boolean;
   readonly subresources: readonly SubresourceFacts[];
 }
 
@@ -75,6 +78,7 @@ function toFacts(row: ResourceRow): ResourceFacts {
     shortNames: row.shortNames ?? [],
     categories: row.categories ?? [],
     storageVersionHash: row.storageVersionHash ?? '',
+    deleteReturnsObject: row.deleteReturnsObject ?? false,
     subresources: (row.subresources ?? []).map((s) => ({
       name: s.name,
       kind: s.kind,

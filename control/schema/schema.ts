@@ -4,7 +4,7 @@
  * Pure: no clock, no I/O. Objects are plain JSON-shape objects (quantities and times are strings,
  * bytes base64). Inputs are never changed; results may share sub-objects with inputs.
  */
-export { applyMarkerDefaults } from './defaults.ts';
+export { applyMarkerDefaults, applyTypeDefaults } from './defaults.ts';
 export { type Discovery, discovery, type Document, type Serves } from './discovery.ts';
 export {
   type ApiObject,
@@ -22,6 +22,8 @@ export {
   joinListJson,
   normalise,
 } from './json-codec.ts';
+export { type OpenApi, type OpenApiDocument, openApiIndex, openApiV3 } from './openapi.ts';
+export { type Descriptions, NO_DESCRIPTIONS } from './openapi-schema.ts';
 export { jsonMergePatch, strategicMergePatch } from './patch.ts';
 export {
   decodeProtobuf,
@@ -32,3 +34,11 @@ export {
 } from './proto-codec.ts';
 export { decodeYaml, encodeYaml } from './yaml-codec.ts';
 export { type ResourceFacts, resources, type SubresourceFacts } from './resources.ts';
+export {
+  enumValues,
+  type FieldInfo,
+  kindType,
+  type StructType,
+  structType,
+  type TypeRef,
+} from './types.ts';

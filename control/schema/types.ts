@@ -21,6 +21,14 @@ interface TypeRow {
   readonly underlying?: string;
   readonly enum?: readonly string[];
   readonly mapType?: string;
+  readonly union?: UnionFacts;
+}
+
+/** Of a struct of which one member is set, named by the discriminator. */
+export interface UnionFacts {
+  readonly discriminator?: string;
+  /** Go names by JSON name. */
+  readonly members: Readonly<Record<string, string>>;
 }
 
 export interface FieldExtras {
@@ -101,6 +109,7 @@ export interface StructType {
   /** Has kind and apiVersion: an API kind of its own. */
   readonly hasTypeMeta: boolean;
   readonly isAtomic: boolean;
+  readonly union: UnionFacts | undefined;
 }
 
 const SPECIAL: Readonly<Record<string, ScalarKind>> = {
@@ -250,7 +259,8 @@ function buildStruct(name: string, row: TypeRow): BuiltStruct {
   const byName = new Map(fields.map((f) => [f.json, f]));
   assert(byName.size === fields.length, `${name}: two fields of one name`);
   const isAtomic = row.mapType === 'atomic';
-  return { name, go: goName(name), fields, byName, protoEntries, hasTypeMeta, isAtomic };
+  const { union } = row;
+  return { name, go: goName(name), fields, byName, protoEntries, hasTypeMeta, isAtomic, union };
 }
 
 /** The struct of that name, `core/v1.Pod`; a programmer error when there is none. */

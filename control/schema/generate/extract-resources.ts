@@ -32,6 +32,8 @@ export interface ResourceFact {
   readonly shortNames?: readonly string[];
   readonly categories?: readonly string[];
   readonly storageVersionHash?: string;
+  /** From OpenAPI: DELETE answers with the object, not with a Status. */
+  readonly deleteReturnsObject?: true;
   readonly subresources?: readonly SubresourceFact[];
 }
 
@@ -64,7 +66,25 @@ function subresourcesOf(parent: ApiResource, all: readonly ApiResource[]): Subre
     }));
 }
 
-function readResources(folder: string, group: string, version: string): ResourceFact[] {
+/** Plurals of the resources whose DELETE answers 200 with the object itself. */
+function deletesReturningObjects(folder: string, group: string, version: string): Set<string> {
+  const name = group === '' ? `api__${version}` : `apis__${group}__${version}`;
+  const document = readJson(join(folder, `${name}_openapi.json`)) as {
+    paths: Record<string, { delete?: { responses: Record<string, unknown> } }>;
+  }; // Recorded document.
+  const plurals = Object.entries(document.paths).flatMap(([path, item]) => {
+    const plural = /\/(\w+)\/\{name\}$/.exec(path)?.[1];
+    const answer = JSON.stringify(item.delete?.responses['200'] ?? null);
+    const isObject = answer !== 'null' && !answer.includes('meta.v1.Status');
+    return plural !== undefined && isObject ? [plural] : [];
+  });
+  return new Set(plurals);
+}
+
+function readResources(module: Module, group: string, version: string): ResourceFact[] {
+  const folder = join(module.folder, 'api/discovery');
+  const specs = join(module.folder, 'api/openapi-spec/v3');
+  const returning = deletesReturningObjects(specs, group, version);
   const name = group === '' ? `api__${version}.json` : `apis__${group}__${version}.json`;
   const document = readJson(join(folder, name)) as { resources: ApiResource[] }; // Recorded reply.
   return document.resources
@@ -82,6 +102,7 @@ function readResources(folder: string, group: string, version: string): Resource
         ...(r.shortNames === undefined ? {} : { shortNames: r.shortNames }),
         ...(r.categories === undefined ? {} : { categories: r.categories }),
         ...(r.storageVersionHash === undefined ? {} : { storageVersionHash: r.storageVersionHash }),
+        ...(returning.has(r.name) ? { deleteReturnsObject: true as const } : {}),
         ...(subresources.length === 0 ? {} : { subresources }),
       };
     });
@@ -102,7 +123,7 @@ export function extractResources(kubernetes: Module): {
     groups.push({ name: g.name, versions: g.versions.map((v) => v.version) });
   }
   const resources = groups.flatMap((g) =>
-    g.versions.flatMap((version) => readResources(folder, g.name, version)),
+    g.versions.flatMap((version) => readResources(kubernetes, g.name, version)),
   );
   return { groups, resources };
 }

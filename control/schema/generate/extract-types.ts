@@ -32,6 +32,12 @@ export interface FieldExtras {
   format?: string;
 }
 
+export interface UnionFact {
+  readonly discriminator?: string;
+  /** Go names of the members, by JSON name. */
+  readonly members: Readonly<Record<string, string>>;
+}
+
 export interface TypeFact {
   /** `core/v1.Pod` */
   readonly type: string;
@@ -40,8 +46,10 @@ export interface TypeFact {
   readonly underlying?: string;
   /** Values of a type marked `+enum`, sorted. */
   readonly enum?: readonly string[];
-  /** `+structType=atomic`, `+union`, ... that OpenAPI shows. */
+  /** `+structType=atomic` */
   readonly mapType?: string;
+  /** `+union`: what OpenAPI says of it. */
+  readonly union?: UnionFact;
 }
 
 function last(markers: readonly string[], name: string): string | undefined {
@@ -93,6 +101,19 @@ function fieldFact(field: GoField, constants: readonly GoConstant[]): FieldFact 
   return Object.keys(extras).length === 0 ? row : [...row, extras];
 }
 
+function unionFact(type: GoType): UnionFact | undefined {
+  if (!type.markers.includes('union')) return undefined;
+  const jsonName = (f: GoField): string => (f.tags['json'] ?? '').split(',')[0] ?? '';
+  const isDiscriminator = (f: GoField): boolean => f.markers.includes('unionDiscriminator');
+  const fields = type.fields ?? [];
+  const discriminator = fields.find(isDiscriminator);
+  const members = fields.filter((f) => !isDiscriminator(f)).map((f) => [jsonName(f), f.name]);
+  return {
+    ...(discriminator === undefined ? {} : { discriminator: jsonName(discriminator) }),
+    members: Object.fromEntries(members),
+  };
+}
+
 function typeFact(
   here: string,
   type: GoType,
@@ -112,11 +133,23 @@ function typeFact(
   const fields = type.fields.map((f) => fieldFact(f, constants)).filter((f) => f !== undefined);
   if (fields.length === 0 && type.fields.length > 0) return undefined; // Not an API type.
   const mapType = last(type.markers, 'structType') ?? last(type.markers, 'mapType');
-  return { type: name, fields, ...(mapType === undefined ? {} : { mapType }) };
+  const union = unionFact(type);
+  return {
+    type: name,
+    fields,
+    ...(mapType === undefined ? {} : { mapType }),
+    ...(union === undefined ? {} : { union }),
+  };
 }
 
-function extractPackage(folder: string, here: string): TypeFact[] {
-  const { types, constants } = parsePackage(folder, here);
+/** `values` keeps what packages read earlier define, by package and name. */
+function extractPackage(folder: string, here: string, values: Map<string, string>): TypeFact[] {
+  const parsed = parsePackage(folder, here);
+  const { types } = parsed;
+  const constants = parsed.constants
+    .map((c) => ({ ...c, value: c.from === undefined ? c.value : (values.get(c.from) ?? '') }))
+    .filter((c) => c.from === undefined || c.value !== '');
+  for (const c of constants) values.set(`${here}.${c.name}`, c.value);
   return types
     .map((t) => typeFact(here, t, constants))
     .filter((t) => t !== undefined)
@@ -142,14 +175,18 @@ export function extractTypes(modules: {
   aggregator: Module;
 }): TypeFact[] {
   const pkg = (module: Module, path: string): string => join(module.folder, 'pkg', path);
+  const values = new Map<string, string>();
+  const extract = (folder: string, here: string): TypeFact[] =>
+    extractPackage(folder, here, values);
+  const runtime = ['runtime.TypeMeta', 'runtime.RawExtension', 'runtime.Unknown'];
   return [
-    ...extractPackage(pkg(modules.apimachinery, 'types'), 'types'),
-    ...extractPackage(pkg(modules.apimachinery, 'runtime'), 'runtime').filter((t) =>
-      ['runtime.TypeMeta', 'runtime.RawExtension', 'runtime.Unknown'].includes(t.type),
+    ...extract(pkg(modules.apimachinery, 'types'), 'types'),
+    ...extract(pkg(modules.apimachinery, 'runtime'), 'runtime').filter((t) =>
+      runtime.includes(t.type),
     ),
-    ...extractPackage(pkg(modules.apimachinery, 'apis/meta/v1'), 'meta/v1'),
-    ...apiPackages(modules.api).flatMap((p) => extractPackage(join(modules.api.folder, p), p)),
-    ...extractPackage(pkg(modules.apiextensions, 'apis/apiextensions/v1'), 'apiextensions/v1'),
-    ...extractPackage(pkg(modules.aggregator, 'apis/apiregistration/v1'), 'apiregistration/v1'),
+    ...extract(pkg(modules.apimachinery, 'apis/meta/v1'), 'meta/v1'),
+    ...apiPackages(modules.api).flatMap((p) => extract(join(modules.api.folder, p), p)),
+    ...extract(pkg(modules.apiextensions, 'apis/apiextensions/v1'), 'apiextensions/v1'),
+    ...extract(pkg(modules.aggregator, 'apis/apiregistration/v1'), 'apiregistration/v1'),
   ];
 }

@@ -3,6 +3,7 @@
  * find the module cache; the facts are committed, so that `make gen` and builds do not.
  */
 import { join } from 'node:path';
+import { writeDescriptions } from './extract-descriptions.ts';
 import { writeObjects } from './extract-objects.ts';
 import { extractResources } from './extract-resources.ts';
 import { extractTypes } from './extract-types.ts';
@@ -20,3 +21,4 @@ const modules = {
 writeFacts(join(facts, 'resources.gen.json'), [kubernetes], { ...extractResources(kubernetes) });
 writeFacts(join(facts, 'types.gen.json'), Object.values(modules), { types: extractTypes(modules) });
 writeObjects(modules.api, join(facts, '../testdata/objects.gen.json.gz'));
+writeDescriptions(kubernetes, join(facts, 'descriptions.gen.json.gz'));

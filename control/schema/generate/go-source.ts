@@ -29,6 +29,8 @@ export interface GoConstant {
   readonly name: string;
   readonly type: string;
   readonly value: string;
+  /** The constant of another package that gives the value: `core/v1.IPv4Protocol`. */
+  readonly from?: string;
 }
 
 export interface GoPackage {
@@ -129,6 +131,12 @@ function parseFile(text: string, here: string): GoPackage {
       if (constant !== null) {
         const [, name = '', type = '', value = ''] = constant;
         constants.push({ name, type: `${here}.${type}`, value });
+      }
+      const converted = /^\t(\w+)\s*=\s*(\w+)\((?:"([^"]*)"|(\w+)\.(\w+))\)/.exec(line);
+      if (converted !== null) {
+        const [, name = '', type = '', value = '', alias, other = ''] = converted;
+        const from = alias === undefined ? undefined : `${imports.get(alias) ?? alias}.${other}`;
+        constants.push({ name, type: `${here}.${type}`, value, ...(from ? { from } : {}) });
       }
     }
     if (line === '' || line === '//') earlier = comments;
