@@ -3,7 +3,7 @@
  * are issued and with what names. The supervisor writes them on the OS, the launcher in `make dev`;
  * processes re-read them on change.
  */
-import { chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { issueLeaf, type KeyPair, type LeafRequest } from './pki.ts';
 
@@ -128,7 +128,8 @@ export function writePkiFiles(
   files: ReadonlyMap<string, string>,
   owner?: Owner,
 ): void {
-  mkdirSync(dir, { recursive: true, mode: 0o750 });
+  mkdirSync(dir, { recursive: true });
+  chmodSync(dir, 0o750);
   if (owner !== undefined) chownSync(dir, owner.uid, owner.gid);
   for (const [name, text] of files) {
     const staged = join(dir, `.${name}.new`);
