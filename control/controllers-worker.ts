@@ -1,8 +1,8 @@
 /**
- * Starts the worker thread of scheduler and controllers and gives it a port to the API server, over
- * which it acts as a member of system:masters.
+ * Starts the worker thread of scheduler and controllers and gives it two ports to the API server: what
+ * comes over the first acts as the controller manager, a member of system:masters, what comes over the
+ * second as the scheduler.
  */
-import { existsSync } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Log } from '#base/log.ts';
 import { type ApiServer, GROUP_MASTERS } from '#control/api/api.ts';
@@ -14,12 +14,16 @@ export interface ControllersHandle {
   stop(): Promise<void>;
 }
 
-const CONTROLLERS = {
-  name: 'system:kube-controller-manager',
-  uid: '',
-  groups: [GROUP_MASTERS, 'system:authenticated'],
-  extra: {},
+/** Whom the requests on each port come from. */
+const IDENTITIES = {
+  controllers: identity('system:kube-controller-manager', [GROUP_MASTERS]),
+  scheduler: identity('system:kube-scheduler', []),
 };
+
+function identity(name: string, groups: readonly string[]) {
+  return { name, uid: '', groups: [...groups, 'system:authenticated'], extra: {} };
+}
+
 const STOP_MS = 1_000;
 
 export function startControllers(parts: {
@@ -27,16 +31,23 @@ export function startControllers(parts: {
   config: ControlConfig;
   log: Log;
 }): ControllersHandle {
-  const file = new URL('./controllers/worker.ts', import.meta.url);
-  if (!existsSync(file)) {
-    return { failed: new Promise<never>(() => {}), stop: () => Promise.resolve() };
-  }
   const { api, config, log } = parts;
-  const { port1, port2 } = new MessageChannel();
-  const served = api.servePort(port1, CONTROLLERS);
-  const worker = new Worker(file, {
-    workerData: { config, port: port2 },
-    transferList: [port2],
+  const controllers = new MessageChannel();
+  const scheduler = new MessageChannel();
+  const served = [
+    api.servePort(controllers.port1, IDENTITIES.controllers),
+    api.servePort(scheduler.port1, IDENTITIES.scheduler),
+  ];
+  const worker = new Worker(new URL('./controllers/worker.ts', import.meta.url), {
+    workerData: {
+      controllersPort: controllers.port2,
+      schedulerPort: scheduler.port2,
+      pkiDir: config.pkiDir,
+      podCidr: config.podCidr,
+      serviceCidr: config.serviceCidr,
+      logLevel: config.logLevel,
+    },
+    transferList: [controllers.port2, scheduler.port2],
     name: 'controllers',
   });
   let stopping = false;
@@ -58,8 +69,9 @@ export function startControllers(parts: {
       }, STOP_MS);
       await exited;
       clearTimeout(timer);
-      served[Symbol.dispose]();
-      port1.close();
+      for (const port of served) port[Symbol.dispose]();
+      controllers.port1.close();
+      scheduler.port1.close();
     },
   };
 }

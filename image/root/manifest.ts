@@ -13,7 +13,7 @@ export interface Program {
 
 export const PROGRAMS: readonly Program[] = [
   { from: 'usr/bin/conmon', to: 'usr/bin/conmon', why: 'holds stdio of a container' },
-  { from: 'usr/sbin/runc', to: 'usr/bin/runc', why: 'starts containers' },
+  { from: 'usr/sbin/runc', to: 'usr/sbin/runc', why: 'starts containers' },
   { from: 'usr/sbin/chronyd', to: 'usr/sbin/chronyd', why: 'time' },
   { from: 'usr/sbin/dhcpcd', to: 'usr/sbin/dhcpcd', why: 'addresses' },
   { from: 'usr/sbin/e2fsck', to: 'usr/sbin/e2fsck', why: 'checks ext4 after a power cut' },
