@@ -3,6 +3,7 @@
  * main.ts run.
  */
 import { deploymentController } from './deployment/deployment.ts';
+import { endpointsController, endpointSliceController } from './endpoints/endpoints.ts';
 import { garbageCollector } from './gc/gc.ts';
 import { namespaceController } from './namespace/namespace.ts';
 import { taintEvictionController } from './node/eviction.ts';
@@ -19,6 +20,8 @@ export const allControllers: readonly Controller[] = [
   replicaSetController,
   replicationController,
   deploymentController,
+  endpointSliceController,
+  endpointsController,
   nodeLifecycleController,
   nodeIpamController,
   taintEvictionController,
