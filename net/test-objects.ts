@@ -89,7 +89,7 @@ export class TestInformer<
   T extends { metadata: { namespace?: string | undefined; name?: string | undefined } },
 > implements InformerView<T>
 {
-  readonly hasSynced = true;
+  hasSynced = true;
   readonly #objects = new Map<string, T>();
   readonly #handlers = new Set<Parameters<InformerView<T>['addHandler']>[0]>();
   readonly store = { list: () => [...this.#objects.values()] };

@@ -1,5 +1,5 @@
 /**
- * The agent process: kubelet, container runtime, pod network, service proxy. Composition root; start
+ * The agent process: kubelet, container runtime, pod network, service proxy, DNS. Composition root; start
  * it as `node daemon/agent/main.ts CONFIG.json`. SIGTERM ends it and leaves containers, addresses and
  * rules as they are: the next agent goes on with them.
  */
@@ -15,6 +15,7 @@ import { InformerFactory } from '#base/kube/informer-factory.ts';
 import { createKubeClient } from '#base/kube/kube-client.ts';
 import { FdLog, type Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
+import { ClusterDns } from '#net/dns/dns.ts';
 import { BridgePodNetwork } from '#net/pod/pod.ts';
 import { ServiceProxy } from '#net/proxy/proxy.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
@@ -98,16 +99,32 @@ async function serve(
   const io = { client: client(config, 'proxy'), clock, log: log.child('proxy') };
   const factory = new InformerFactory(io);
   const podCidr = cidr(config.clusterPodCidr ?? config.podCidr);
-  const proxy = new ServiceProxy({
-    ...io,
+  const serviceCidr = cidr(config.serviceCidr);
+  const views = {
     services: factory.informer(services),
     endpointSlices: factory.informer(endpointslices),
+  };
+  const proxy = new ServiceProxy({
+    ...io,
+    ...views,
     family: podCidr.address.length === 4 ? 4 : 6,
     nodeName,
     podCidr,
-    serviceCidrs: [cidr(config.serviceCidr)],
+    serviceCidrs: [serviceCidr],
     ownAddresses: dns,
   });
+  for (const address of dns) {
+    const ownCidrs = [podCidr, serviceCidr];
+    const server = new ClusterDns({
+      clock,
+      log: log.child('dns'),
+      ...views,
+      clusterDomain,
+      address,
+      ownCidrs,
+    });
+    tasks.spawn(`DNS on ${address}`, (signal) => server.run(signal));
+  }
   tasks.spawn('informers of the proxy', (signal) => factory.run(signal));
   tasks.spawn('service proxy', (signal) => proxy.run(signal));
   await tasks.join();

@@ -395,6 +395,17 @@ t.test('cluster DNS', async (t) => {
     );
   });
 
+  await t.test('SERVFAIL until the cluster was seen once', async (t) => {
+    endpointSlices.hasSynced = false;
+    t.equal(readPacket(await askUdp(port, question(`web.${N}`, 'A'))), 'SERVFAIL');
+    t.equal(readPacket(await askUdp(port, question(`nothing.${N}`, 'A'))), 'SERVFAIL');
+    t.equal(
+      readPacket(await askUdp(port, question('www.example.org', 'A'))),
+      'NOERROR A 192.0.2.1',
+    );
+    endpointSlices.hasSynced = true;
+  });
+
   await t.test('SERVFAIL when the node has no other name server', async (t) => {
     writeFileSync(resolvConfPath, 'nameserver 127.0.0.1\n');
     clock.skippedMs += 6000;

@@ -9,13 +9,19 @@
 import { type DecodedPacket, type Question, RECURSION_DESIRED, decode, encode } from 'dns-packet';
 import { must } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
+import { isErrno } from '#base/errors.ts';
 import { type Cidr, cidrContains, parseIp } from '#base/ip.ts';
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import type { Log } from '#base/log.ts';
 import { RT_SCOPE, RtNetlink } from '#net/netlink/netlink.ts';
 import type { InformerView } from '#net/port.ts';
-import { TCP_MESSAGE_BYTES_MAX, UDP_PAYLOAD_BYTES, UDP_PAYLOAD_BYTES_PLAIN } from './limits.ts';
+import {
+  LISTEN_RETRY_MS,
+  TCP_MESSAGE_BYTES_MAX,
+  UDP_PAYLOAD_BYTES,
+  UDP_PAYLOAD_BYTES_PLAIN,
+} from './limits.ts';
 import { addressOfReverseName } from './names.ts';
 import {
   type Decision,
@@ -83,11 +89,28 @@ export class ClusterDns {
     return this.#listening.promise;
   }
 
-  /** Runs until aborted. Must be called in the namespace where pods are to find it. */
+  /**
+   * Runs until aborted; an address or port that is taken is tried again. Must be called in the
+   * namespace where pods are to find it.
+   */
   async run(signal: AbortSignal): Promise<void> {
+    const { clock, log, address } = this.#options;
+    using _handlers = this.#watch();
+    for (;;) {
+      try {
+        await this.#serve(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isErrno(error)) throw error;
+        log.warn('cluster DNS cannot listen', { address, error });
+        await clock.sleep(LISTEN_RETRY_MS, signal);
+      }
+    }
+  }
+
+  async #serve(signal: AbortSignal): Promise<void> {
     const { log, address, port = 53 } = this.#options;
     ensureAddress(address);
-    using _handlers = this.#watch();
     const listen = { address, port };
     await using sockets = new DnsSockets(
       (query, transport) => this.answer(query, transport, signal),
@@ -130,6 +153,8 @@ export class ClusterDns {
     const opt = optOf(query);
     if (opt !== undefined && opt.ednsVersion !== 0) return refuse(BADVERS);
     const decision = decide(this.#zone, question, this.#rotation++);
+    // Until everything was seen once, what is not there may only be unknown.
+    if (decision.kind !== 'forward' && !this.#informersSynced()) return refuse(RCODE.SERVFAIL);
     switch (decision.kind) {
       case 'answer':
         return respondWithin(query, this.#partsOf(question, decision), bytesMax);
@@ -204,6 +229,10 @@ export class ClusterDns {
       this.#options.log.debug('name not resolved', { name: question.name, error });
       return respond(query, { rcode: RCODE.SERVFAIL });
     }
+  }
+
+  #informersSynced(): boolean {
+    return this.#options.services.hasSynced && this.#options.endpointSlices.hasSynced;
   }
 
   #watch(): Disposable {

@@ -31,3 +31,6 @@ export const RESOLV_CONF_SECONDS = 5;
 
 /** Steps of a chain of CNAMEs inside the cluster. */
 export const CNAME_STEPS_MAX = 8;
+
+/** Until another try, when the address or port is taken. */
+export const LISTEN_RETRY_MS = 2000;

@@ -134,6 +134,17 @@ t.test('service proxy', { skip: process.getuid?.() === 0 ? false : 'needs root' 
     }),
   );
   endpointSlices.set(testSlice('guarded', [onA]));
+  services.set(
+    testService('kubernetes', '10.96.0.9', {
+      ports: [{ name: 'https', port: 443, protocol: 'TCP' }],
+    }),
+  );
+  endpointSlices.set(
+    testSlice('kubernetes', [{ ip: '192.0.2.1' }], {
+      ports: [{ name: 'https', port: 6443, protocol: 'TCP' }],
+    }),
+  );
+  await onNode.serveTcp(6443, 'API');
   const udp = { ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] };
   services.set(testService('udp', '10.96.0.8', udp));
   endpointSlices.set(testSlice('udp', [onA], udp));
@@ -202,6 +213,8 @@ t.test('service proxy', { skip: process.getuid?.() === 0 ? false : 'needs root' 
       () => inA.dialTcp('10.96.0.5', 80, short),
       'TIMEOUT',
     ],
+    ['pod to a service of the node', () => inA.dialTcp('10.96.0.9', 443), `API ${A}`],
+    ['node to a service of its own', () => onNode.dialTcp('10.96.0.9', 443), 'API 192.0.2.1'],
     ['UDP to service', () => inB.dialUdp('10.96.0.8', 53), `A ${B}`],
   ] as const;
   for (const [name, dial, expected] of cases) t.equal(await dial(), expected, name);
