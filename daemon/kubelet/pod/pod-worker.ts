@@ -348,7 +348,7 @@ export class PodWorker {
     if (this.#refreshing) return;
     this.#refreshing = true;
     this.#io.tasks.spawn('refresh volumes', async (signal) => {
-      while (this.#refreshWanted) {
+      while (this.#refreshWanted && this.#memory.endingSinceMs === undefined) {
         this.#refreshWanted = false;
         await this.#refreshOnce(signal);
       }

@@ -1,7 +1,7 @@
 /**
  * The volumes of one pod on disk: mounts them all, keeps those with content from the API up to date,
  * and takes everything down again. Every call is idempotent, so that a restarted agent just mounts
- * again. Called by the pod worker, one call at a time.
+ * again. Calls wait for each other: nothing is written below a directory that is being removed.
  */
 import { chmod, chown, lchown, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ export class PodVolumes {
   readonly #mounter: Mounter;
   readonly #paths: PodPaths;
   readonly #sources: Sources;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(io: { mounter: Mounter; paths: PodPaths; sources: Sources }) {
     this.#mounter = io.mounter;
@@ -32,7 +33,30 @@ export class PodVolumes {
   }
 
   /** Throws VolumeError naming the first volume that cannot be mounted. */
-  async mountAll(pod: Pod, signal: AbortSignal): Promise<void> {
+  mountAll(pod: Pod, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(() => this.#mountAll(pod, signal));
+  }
+
+  /** Writes what changed in the API since; a source that is gone leaves the last content. */
+  refresh(pod: Pod, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const volume of pod.spec.volumes ?? []) {
+        if (hasPayload(volume)) await this.#write(pod, volume, signal);
+      }
+    });
+  }
+
+  unmountAll(): Promise<void> {
+    return this.#inTurn(() => removePodDirectory(this.#mounter, this.#paths.directory));
+  }
+
+  #inTurn(run: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(run);
+    this.#last = turn.catch(() => undefined); // Its caller hears of the failure.
+    return turn;
+  }
+
+  async #mountAll(pod: Pod, signal: AbortSignal): Promise<void> {
     await mkdir(join(this.#paths.directory, 'volumes'), { recursive: true, mode: 0o750 });
     const results = await Promise.allSettled(
       (pod.spec.volumes ?? []).map((volume) => this.#mount(pod, volume, signal)),
@@ -46,17 +70,6 @@ export class PodVolumes {
         cause: result.reason,
       });
     }
-  }
-
-  /** Writes what changed in the API since; a source that is gone leaves the last content. */
-  async refresh(pod: Pod, signal: AbortSignal): Promise<void> {
-    for (const volume of pod.spec.volumes ?? []) {
-      if (hasPayload(volume)) await this.#write(pod, volume, signal);
-    }
-  }
-
-  async unmountAll(): Promise<void> {
-    await removePodDirectory(this.#mounter, this.#paths.directory);
   }
 
   async #mount(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
