@@ -41,6 +41,11 @@ async function main(): Promise<void> {
       serviceAccountKey: readFileSync(pki('sa.key'), 'utf8'),
       clientCa: readFileSync(pki('ca.crt'), 'utf8'),
       frontProxyCa: readIfPresent(pki('front-proxy-ca.crt')),
+      kubelet: {
+        certificate: pki('kubelet-client.crt'),
+        key: pki('kubelet-client.key'),
+        ca: pki('ca.crt'),
+      },
     },
     store,
     clock,

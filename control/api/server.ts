@@ -41,6 +41,7 @@ import { Registry } from './registry/registry.ts';
 import { ServiceClaims } from './registry/service-claims.ts';
 import { type KindHooks, WriteHooks } from './registry/write-hooks.ts';
 import type { UserInfo } from './resource.ts';
+import { type KubeletFiles, Kubelets } from './stream/kubelets.ts';
 
 export interface ApiServerConfig {
   /** Where clients reach it, `10.0.0.1:6443`, for discovery and the kubernetes Service. */
@@ -57,6 +58,8 @@ export interface ApiServerKeys {
   readonly serviceAccountKey: string;
   readonly clientCa: string;
   readonly frontProxyCa?: string | undefined;
+  /** Paths of the files for talking to kubelets. */
+  readonly kubelet?: KubeletFiles | undefined;
 }
 
 export class ApiServer {
@@ -133,9 +136,10 @@ export class ApiServer {
     const io = { store, hub: this.#hub, clock, random: randomBytes, uuid: randomUUID };
     const registry = new Registry(io, { admission, hooks });
     const { signal } = this.#tasks;
+    const kubelets = new Kubelets({ nodes: cache('', 'nodes'), files: keys.kubelet });
     this.#services = {
       ...{ store, hub: this.#hub, registry, admission, resources, authorizer, rbac, tokens },
-      ...{ clock, log, signal },
+      ...{ clock, log, signal, kubelets },
     };
     this.#metrics = new Metrics(resources);
     this.#router = new Router(allFacts, specialHandlers());

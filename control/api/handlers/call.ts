@@ -17,6 +17,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { ServedResources } from '../registry/served-resource.ts';
 import { isTrue, type RequestInfo } from '../request-info.ts';
 import type { UserInfo } from '../resource.ts';
+import type { Kubelets } from '../stream/kubelets.ts';
 
 /** What handlers need of the server. */
 export interface Services {
@@ -28,6 +29,7 @@ export interface Services {
   readonly authorizer: Authorizer;
   readonly rbac: RbacAuthorizer;
   readonly tokens: ServiceAccountTokens;
+  readonly kubelets: Kubelets;
   readonly clock: Clock;
   readonly log: Log;
   /** Aborts when the server stops: ends watches and waits. */

@@ -8,6 +8,8 @@ import {
 } from './access-reviews.ts';
 import type { Handler } from './call.ts';
 import { bindPod, evictPod } from './pod-actions.ts';
+import { podAttach, podExec, podLog, podPortForward } from './pod-streams.ts';
+import { proxyNode, proxyPod, proxyService } from './proxy.ts';
 import { scaleHandler } from './scale.ts';
 import { requestToken, reviewToken } from './tokens.ts';
 
@@ -16,6 +18,13 @@ export function specialHandlers(): ReadonlyMap<string, Handler> {
     ['/pods/binding', bindPod],
     ['/bindings/', bindPod],
     ['/pods/eviction', evictPod],
+    ['/pods/log', podLog],
+    ['/pods/exec', podExec],
+    ['/pods/attach', podAttach],
+    ['/pods/portforward', podPortForward],
+    ['/pods/proxy', proxyPod],
+    ['/services/proxy', proxyService],
+    ['/nodes/proxy', proxyNode],
     ['/serviceaccounts/token', requestToken],
     ['authentication.k8s.io/tokenreviews/', reviewToken],
     ['authentication.k8s.io/selfsubjectreviews/', selfSubjectReview],
