@@ -11,6 +11,7 @@ import type {
 import type { FieldErrors } from './field-errors.ts';
 import { ENV_FIELD_PATHS, validateFieldRef, validateResourceFieldRef } from './field-refs.ts';
 import { checkConfigKey, checkDnsLabel, checkDnsSubdomain, checkEnvName } from './formats.ts';
+import { given } from './given.ts';
 import { subdomainName } from './meta.ts';
 import { validateNoBacksteps } from './paths.ts';
 import { allContainers } from './pod-containers-list.ts';
@@ -55,7 +56,7 @@ function validateValueFrom(e: FieldErrors, at: string, variable: EnvVar): void {
 }
 
 function validateFileKey(e: FieldErrors, at: string, ref: FileKeySelector): void {
-  const { key = '', volumeName = '', path = '' }: Partial<typeof ref> = ref;
+  const { key = '', volumeName = '', path = '' } = given(ref);
   if (key === '') e.required(`${at}.key`);
   else e.invalidEach(`${at}.key`, key, checkEnvName(key));
   if (volumeName === '') e.required(`${at}.volumeName`);

@@ -10,6 +10,7 @@ import type {
   VolumeMount,
 } from '#base/kube/api/core-v1.gen.ts';
 import type { FieldErrors } from './field-errors.ts';
+import { given } from './given.ts';
 import { validateDescendingPath } from './paths.ts';
 
 type Volumes = ReadonlyMap<string, Volume>;
@@ -32,7 +33,7 @@ export function validateMounts(
       mountPath = '',
       subPath = '',
       subPathExpr = '',
-    }: Partial<typeof mount> = mount;
+    } = given(mount);
     if (name === '') e.required(`${own}.name`);
     if (!volumes.has(name)) e.notFound(`${own}.name`, name);
     if (mountPath === '') e.required(`${own}.mountPath`);
@@ -100,7 +101,7 @@ export function validateDevices(
   const paths = new Set<string>();
   for (const [i, device] of (container.volumeDevices ?? []).entries()) {
     const own = `${at}.volumeDevices[${i}]`;
-    const { name = '', devicePath = '' }: Partial<typeof device> = device;
+    const { name = '', devicePath = '' } = given(device);
     const volume = volumes.get(name);
     if (name === '') e.required(`${own}.name`);
     if (names.has(name)) e.invalid(`${own}.name`, name, 'must be unique');

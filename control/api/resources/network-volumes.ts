@@ -6,6 +6,7 @@
 import type { Volume } from '#base/kube/api/core-v1.gen.ts';
 import { type FieldErrors, sortedMap } from './field-errors.ts';
 import { byteLength, checkDnsLabel, checkDnsSubdomain, rangeMessage } from './formats.ts';
+import { given } from './given.ts';
 import { validateDescendingPath } from './paths.ts';
 
 type Rule = (e: FieldErrors, at: string, volume: Volume) => void;
@@ -124,7 +125,7 @@ const BLOB_URI = 'https://{account-name}.blob.core.windows.net/{container-name}/
 const azureDisk: Rule = (e, at, { azureDisk: source }) => {
   if (source === undefined) return;
   required(e, at, { diskName: source.diskName, diskURI: source.diskURI });
-  const { cachingMode, kind, diskURI = '' }: Partial<typeof source> = source;
+  const { cachingMode, kind, diskURI = '' } = given(source);
   if (cachingMode !== undefined && !CACHING_MODES.includes(cachingMode)) {
     e.notSupported(`${at}.cachingMode`, cachingMode, CACHING_MODES);
   }

@@ -14,6 +14,7 @@ import { validateEnv, validateEnvFrom } from './container-env.ts';
 import { validateDevices, validateMounts } from './container-mounts.ts';
 import type { FieldErrors } from './field-errors.ts';
 import { checkDnsLabel, checkPortName, checkPortNumber } from './formats.ts';
+import { given } from './given.ts';
 import { validateContainerResources } from './pod-resources.ts';
 import { validatePullPolicy } from './pod-volumes.ts';
 import { PROBE_KINDS, validateLifecycle, validateProbe } from './probes.ts';
@@ -214,7 +215,7 @@ function validatePorts(e: FieldErrors, path: string, ports: readonly ContainerPo
       containerPort = 0,
       hostPort = 0,
       protocol = '',
-    }: Partial<typeof port> = port;
+    } = given(port);
     const messages = name === '' ? [] : checkPortName(name);
     const at = `${path}[${i}]`;
     e.invalidEach(`${at}.name`, name, messages);
@@ -250,7 +251,7 @@ function validateResizePolicy(
 ): void {
   const seen = new Set<string>();
   for (const [i, policy] of (container.resizePolicy ?? []).entries()) {
-    const { resourceName = '', restartPolicy = '' }: Partial<typeof policy> = policy;
+    const { resourceName = '', restartPolicy = '' } = given(policy);
     if (seen.has(resourceName)) e.duplicate(`${path}[${i}]`, resourceName);
     seen.add(resourceName);
     requiredOneOf(e, path, resourceName, ['cpu', 'memory']);

@@ -32,6 +32,7 @@ import {
 } from './scheduling-rules.ts';
 import { validatePodSecurityContext } from './security-contexts.ts';
 import { validateHostProcess, validatePodOs } from './windows-pods.ts';
+import { given } from './given.ts';
 
 export interface PodSpecContext {
   /** Set for real pods, absent for templates. */
@@ -126,7 +127,7 @@ function validateResourceClaims(
       name = '',
       resourceClaimName,
       resourceClaimTemplateName,
-    }: Partial<typeof claim> = claim;
+    } = given(claim);
     if (name === '') e.required(`${at}.name`);
     else if (names.has(name)) e.duplicate(`${at}.name`, name);
     else {

@@ -158,7 +158,8 @@ const FIELD_LABELS = [
 ] as const;
 
 function selectableFields(pod: Pod): Record<string, string> {
-  const { spec, status = {} }: Partial<typeof pod> = pod;
+  const { spec } = pod;
+  const status = pod.status ?? {};
   return {
     'spec.nodeName': spec.nodeName ?? '',
     'spec.restartPolicy': spec.restartPolicy ?? '',

@@ -16,6 +16,7 @@ import type {
 import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
 import type { FieldErrors } from './field-errors.ts';
 import { checkDnsLabel, checkDnsSubdomain, checkLabelValue } from './formats.ts';
+import { given } from './given.ts';
 import { validateLabelKey, validateLabelSelector } from './meta.ts';
 
 const TAINT_EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
@@ -29,7 +30,7 @@ function validateRequirement(
   requirement: NodeSelectorRequirement,
   options: { readonly anyValue: boolean },
 ): void {
-  const { operator = '', values = [] }: Partial<typeof requirement> = requirement;
+  const { operator = '', values = [] } = given(requirement);
   switch (operator) {
     case 'In':
     case 'NotIn':
@@ -63,7 +64,7 @@ function validateFieldRequirement(
   at: string,
   requirement: NodeSelectorRequirement,
 ): void {
-  const { operator = '', values = [], key = '' }: Partial<typeof requirement> = requirement;
+  const { operator = '', values = [], key = '' } = given(requirement);
   if (operator === 'In' || operator === 'NotIn') {
     if (values.length !== 1) {
       const detail =
@@ -243,7 +244,7 @@ export function validateTopologySpread(
       topologyKey = '',
       whenUnsatisfiable = '',
       minDomains,
-    }: Partial<typeof constraint> = constraint;
+    } = given(constraint);
     if (maxSkew <= 0) e.invalid(`${at}.maxSkew`, maxSkew, 'must be greater than zero');
     if (topologyKey === '') e.required(`${at}.topologyKey`, 'can not be empty');
     const actions = ['DoNotSchedule', 'ScheduleAnyway'];
