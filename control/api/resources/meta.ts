@@ -216,7 +216,7 @@ function validateCoreFinalizers(e: FieldErrors, finalizers: readonly string[]): 
 /** An unqualified finalizer must be one that Kubernetes itself handles. */
 export function validateCoreFinalizer(e: FieldErrors, field: string, finalizer: string): void {
   const known = finalizer.includes('/') || STANDARD_FINALIZERS.has(finalizer);
-  if (checkQualifiedName(finalizer).length === 0 && !known) {
+  if (!known) {
     e.invalid(
       field,
       finalizer,

@@ -44,6 +44,12 @@ export function defaultPodTemplateSpec(template: PodTemplateSpec): void {
 }
 
 function defaultPodSpec(spec: PodSpec): void {
+  // One name in two spellings; the new one wins.
+  const account = spec.serviceAccountName || spec.serviceAccount;
+  if (account !== undefined) {
+    spec.serviceAccountName = account;
+    spec.serviceAccount = account;
+  }
   spec.dnsPolicy ||= 'ClusterFirst';
   spec.restartPolicy ||= 'Always';
   spec.securityContext ??= {};

@@ -133,7 +133,12 @@ function validateIps(
   }
   if (ips.length < 2) return;
   const families = new Set(ips.map(({ ip }) => ipFamily(ip)));
-  if (families.size !== 2 || ips.length > 2) {
+  const at = ips.findIndex(({ ip }) => ipFamily(ip) === undefined);
+  if (at >= 0) {
+    const bad = ips[at]?.ip ?? '';
+    e.internal(path, `failed to check for dual stack with error:invalid IP[${at}]: ${bad}`);
+  }
+  if (at >= 0 || families.size !== 2 || ips.length > 2) {
     const value = new RenderedValue(goJson(ips.map(({ ip }) => ({ IP: ip }))));
     e.invalid(path, value, 'may specify no more than one IP for each IP family');
   }

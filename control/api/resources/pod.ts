@@ -14,7 +14,9 @@ import { validatePodStatusUpdate } from './pod-status.ts';
 import { validateEphemeralContainersUpdate, validatePodUpdate } from './pod-update.ts';
 import { validatePodCreate } from './pod-validation.ts';
 import { sameValue } from './same-value.ts';
-import { collect, copyField, resetMetaForStatus } from './strategies.ts';
+import { collect, collectUpdate, copyField, resetMetaForStatus } from './strategies.ts';
+
+const NAMESPACED = { namespaced: true };
 
 function prepareForCreate(pod: Pod): void {
   pod.metadata.generation = 1;
@@ -183,7 +185,8 @@ export const podRules: ResourceRules<Pod> = {
   prepareForUpdate(pod, old) {
     copyField(pod, old, 'status');
   },
-  validateUpdate: (pod, old) => collect((e) => validatePodUpdate(e, pod, old)),
+  validateUpdate: (pod, old) =>
+    collectUpdate(pod, old, NAMESPACED, (e) => validatePodUpdate(e, pod, old)),
   warningsOnCreate(pod) {
     const messages = checkDnsLabel(pod.metadata.name);
     if (messages.length === 0) return [];
@@ -199,15 +202,18 @@ export const podRules: ResourceRules<Pod> = {
   subresources: {
     status: {
       prepareForUpdate: prepareStatusUpdate,
-      validateUpdate: (pod, old) => collect((e) => validatePodStatusUpdate(e, pod, old)),
+      validateUpdate: (pod, old) =>
+        collectUpdate(pod, old, NAMESPACED, (e) => validatePodStatusUpdate(e, pod, old)),
     },
     ephemeralcontainers: {
       prepareForUpdate: prepareEphemeralUpdate,
-      validateUpdate: (pod, old) => collect((e) => validateEphemeralContainersUpdate(e, pod, old)),
+      validateUpdate: (pod, old) =>
+        collectUpdate(pod, old, NAMESPACED, (e) => validateEphemeralContainersUpdate(e, pod, old)),
     },
     resize: {
       prepareForUpdate: prepareResize,
-      validateUpdate: (pod, old) => collect((e) => validatePodResize(e, pod, old)),
+      validateUpdate: (pod, old) =>
+        collectUpdate(pod, old, NAMESPACED, (e) => validatePodResize(e, pod, old)),
     },
   },
   table: podTable,

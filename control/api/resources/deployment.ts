@@ -1,0 +1,160 @@
+/** Rules of apps/v1 Deployments. Source: kubernetes v1.36.3 pkg/apis/apps, pkg/registry/apps. */
+import type { Deployment } from '#base/kube/api/apps-v1.gen.ts';
+import type { ResourceRules } from '../resource.ts';
+import type { FieldErrors } from './field-errors.ts';
+import {
+  IMMUTABLE,
+  selectorValue,
+  subdomainName,
+  validateMeta,
+  validateMetaUpdate,
+  validateNotNegative,
+} from './meta.ts';
+import { defaultPodTemplateSpec } from './pod-defaults.ts';
+import { sameValue } from './same-value.ts';
+import { collect, collectUpdate, copyField } from './strategies.ts';
+import { age, containerCells, formatSelector, selectorText, tableOf } from './tables.ts';
+import {
+  countOrPercent,
+  podNameWarnings,
+  validateAtMostAll,
+  validateCountOrPercent,
+  validateCounts,
+  validateReplicaCounts,
+  validateReplicated,
+} from './workloads.ts';
+
+const META = { namespaced: true, name: subdomainName, coreFinalizers: true };
+
+function defaultDeployment(deployment: Deployment): void {
+  deployment.spec ??= { template: {} };
+  const { spec } = deployment;
+  spec.replicas ??= 1;
+  spec.strategy ??= {};
+  spec.strategy.type ||= 'RollingUpdate';
+  if (spec.strategy.type === 'RollingUpdate') {
+    spec.strategy.rollingUpdate ??= {};
+    spec.strategy.rollingUpdate.maxUnavailable ??= '25%';
+    spec.strategy.rollingUpdate.maxSurge ??= '25%';
+  }
+  spec.revisionHistoryLimit ??= 10;
+  spec.progressDeadlineSeconds ??= 600;
+  spec.template ??= {};
+  defaultPodTemplateSpec(spec.template);
+}
+
+function validateSpec(e: FieldErrors, { spec }: Deployment): void {
+  validateNotNegative(e, 'spec.replicas', spec.replicas ?? 0);
+  validateReplicated(e, 'spec', spec);
+  validateStrategy(e, spec.strategy ?? {});
+  validateNotNegative(e, 'spec.minReadySeconds', spec.minReadySeconds ?? 0);
+  validateNotNegative(e, 'spec.revisionHistoryLimit', spec.revisionHistoryLimit ?? 0);
+  const deadline = spec.progressDeadlineSeconds;
+  if (deadline === undefined) return;
+  validateNotNegative(e, 'spec.progressDeadlineSeconds', deadline);
+  if (deadline <= (spec.minReadySeconds ?? 0)) {
+    e.invalid('spec.progressDeadlineSeconds', deadline, 'must be greater than minReadySeconds');
+  }
+}
+
+function validateStrategy(e: FieldErrors, strategy: Deployment['spec']['strategy'] & {}): void {
+  const { type = '', rollingUpdate } = strategy;
+  const path = 'spec.strategy.rollingUpdate';
+  if (type === 'Recreate') {
+    if (rollingUpdate === undefined) return;
+    e.forbidden(path, "may not be specified when strategy `type` is 'Recreate'");
+  } else if (type === 'RollingUpdate') {
+    const { maxUnavailable, maxSurge } = rollingUpdate ?? {};
+    validateCountOrPercent(e, `${path}.maxUnavailable`, maxUnavailable);
+    validateCountOrPercent(e, `${path}.maxSurge`, maxSurge);
+    if (countOrPercent(maxUnavailable) === 0 && countOrPercent(maxSurge) === 0) {
+      e.invalid(`${path}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0');
+    }
+    validateAtMostAll(e, `${path}.maxUnavailable`, maxUnavailable);
+  } else {
+    const shown = { Type: type, RollingUpdate: rollingUpdate ?? null };
+    e.notSupported('spec.strategy', shown, ['Recreate', 'RollingUpdate']);
+  }
+}
+
+function validateStatusUpdate(e: FieldErrors, deployment: Deployment, old: Deployment): void {
+  validateMetaUpdate(e, deployment.metadata, old.metadata, META);
+  const status = deployment.status ?? {};
+  const { updatedReplicas, readyReplicas, availableReplicas } = status;
+  validateCounts(e, 'status', {
+    observedGeneration: status.observedGeneration,
+    replicas: status.replicas,
+    updatedReplicas,
+    readyReplicas,
+    availableReplicas,
+    unavailableReplicas: status.unavailableReplicas,
+    terminatingReplicas: status.terminatingReplicas,
+    collisionCount: status.collisionCount,
+  });
+  validateReplicaCounts(e, status, { updatedReplicas, readyReplicas, availableReplicas });
+  const before = old.status?.collisionCount;
+  if (before !== undefined && (status.collisionCount ?? -1) < before) {
+    e.invalid('status.collisionCount', status.collisionCount ?? 0, 'cannot be decremented');
+  }
+}
+
+export const deploymentRules: ResourceRules<Deployment> = {
+  group: 'apps',
+  version: 'v1',
+  resource: 'deployments',
+  default: defaultDeployment,
+  prepareForCreate(deployment) {
+    deployment.status = {};
+  },
+  validate: (deployment) =>
+    collect((e) => {
+      validateMeta(e, deployment.metadata, META);
+      validateSpec(e, deployment);
+    }),
+  prepareForUpdate(deployment, old) {
+    copyField(deployment, old, 'status');
+  },
+  validateUpdate: (deployment, old) =>
+    collectUpdate(deployment, old, META, (e) => {
+      validateMetaUpdate(e, deployment.metadata, old.metadata, META);
+      validateSpec(e, deployment);
+      if (!sameValue(deployment.spec.selector, old.spec.selector)) {
+        e.invalid('spec.selector', selectorValue(deployment.spec.selector), IMMUTABLE);
+      }
+    }),
+  warningsOnCreate: ({ metadata }) => podNameWarnings(metadata.name),
+  // Annotations count, because they are copied to the replica sets.
+  bumpsGeneration: (deployment, old) =>
+    !sameValue(deployment.spec, old.spec) ||
+    !sameValue(deployment.metadata.annotations, old.metadata.annotations),
+  subresources: {
+    status: {
+      prepareForUpdate(deployment, old) {
+        copyField(deployment, old, 'spec');
+        copyField(deployment.metadata, old.metadata, 'labels');
+      },
+      validateUpdate: (deployment, old) =>
+        collectUpdate(deployment, old, META, (e) => validateStatusUpdate(e, deployment, old)),
+    },
+  },
+  scale: {
+    specReplicas: ({ spec }) => spec.replicas ?? 0,
+    statusReplicas: ({ status }) => status?.replicas ?? 0,
+    selector: ({ spec }) => selectorText(spec.selector),
+    setSpecReplicas({ spec }, replicas) {
+      spec.replicas = replicas;
+    },
+  },
+  table: tableOf(
+    'Name,Ready,Up-to-date:integer,Available:integer,Age|Containers,Images,Selector',
+    ({ metadata, spec, status }, nowMs) => [
+      metadata.name,
+      `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
+      status?.updatedReplicas ?? 0,
+      status?.availableReplicas ?? 0,
+      age(metadata.creationTimestamp, nowMs),
+      ...containerCells(spec.template),
+      formatSelector(spec.selector),
+    ],
+  ),
+};

@@ -1,0 +1,124 @@
+/**
+ * Sends the table of bad and good requests to a server and writes its answers, or compares them with
+ * the recorded ones:
+ *
+ *   node test/contract/bad-requests/record.ts --server URL --token TOKEN [--compare] [--only TEXT]
+ *
+ * The answers committed here are upstream's: kube-apiserver v1.36.3 with its default feature gates and
+ * without the admission plugins that change objects (ServiceAccount, DefaultTolerationSeconds,
+ * Priority, TaintNodesByCondition, StorageObjectInUseProtection, RuntimeClass, PodTopologyLabels,
+ * DefaultStorageClass, DefaultIngressClass, PersistentVolumeClaimResize), so that they show what
+ * defaulting, strategies and validation do. It changes objects of the namespace `default`.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { parseArgs } from 'node:util';
+import { type Answer, type BoundCase, type Json, merge, readCases, type Recorded } from './table.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    server: { type: 'string' },
+    token: { type: 'string', default: '' },
+    compare: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+  },
+});
+if (options.server === undefined) throw new Error('record: --server URL is missing');
+const server = new URL(options.server);
+// The judge runs on loopback with a certificate of its own making.
+const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
+
+interface Reply {
+  readonly code: number;
+  readonly body: Json;
+}
+
+async function send(method: string, path: string, body?: Json): Promise<Reply> {
+  const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+  const headers = { authorization: `Bearer ${options.token}`, 'content-type': 'application/json' };
+  const outgoing = request(new URL(path, server), { method, headers, agent }, (incoming) => {
+    let text = '';
+    incoming.setEncoding('utf8');
+    incoming.on('data', (chunk: string) => (text += chunk));
+    incoming.on('error', reject);
+    incoming.on('end', () => {
+      const parsed: unknown = text.startsWith('{') ? JSON.parse(text) : { message: text };
+      resolve({ code: incoming.statusCode ?? 0, body: parsed as Json }); // A Status or an object.
+    });
+  });
+  outgoing.on('error', reject);
+  outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+  return await promise;
+}
+
+const nameOf = (object: Json): string => {
+  const metadata = object['metadata'] as Json; // Every base has one.
+  return typeof metadata['name'] === 'string' ? metadata['name'] : '';
+};
+
+async function remove(entry: BoundCase): Promise<void> {
+  const name = nameOf(entry.object);
+  if (name === '') return;
+  const path = `${entry.path}/${encodeURIComponent(name)}`;
+  await send('DELETE', `${path}?gracePeriodSeconds=0`);
+  const left = await send('GET', path);
+  if (left.code !== 200) return;
+  const metadata = merge(left.body['metadata'], { finalizers: null });
+  await send('PUT', path, { ...left.body, metadata });
+}
+
+function answerOf(reply: Reply): Answer {
+  const { code, body } = reply;
+  if (code < 300) return { code };
+  const details = body['details'] as Json | undefined; // Of a Status.
+  return {
+    code,
+    reason: body['reason'] as string | undefined, // Of a Status.
+    message: body['message'] as string | undefined, // Of a Status.
+    causes: details?.['causes'] as Json[] | undefined, // Of a Status.
+  };
+}
+
+async function play(entry: BoundCase): Promise<Recorded> {
+  await remove(entry);
+  const created = await send('POST', entry.path, entry.object);
+  if (entry.update === undefined) {
+    if (created.code < 300) await remove(entry);
+    const answer = answerOf(created);
+    return created.code < 300 ? { answer, stored: created.body } : { answer };
+  }
+  if (created.code >= 300) throw new Error(`${entry.key}: ${JSON.stringify(created.body)}`);
+  const path = `${entry.path}/${encodeURIComponent(nameOf(entry.object))}`;
+  const changed = merge(created.body, entry.update) as Json; // A map, as the object is.
+  const target = entry.subresource === undefined ? path : `${path}/${entry.subresource}`;
+  const reply = await send('PUT', target, changed);
+  await remove(entry);
+  const answer = answerOf(reply);
+  const stored = reply.code < 300 ? { stored: reply.body } : {};
+  return { answer, old: created.body, ...stored };
+}
+
+for (const folder of ['cases', 'good'] as const) {
+  const file = new URL(`${folder}.gen.json`, import.meta.url);
+  const recorded: Record<string, Recorded> = {};
+  const known: Record<string, Recorded> = options.compare
+    ? (((await import(file.href, { with: { type: 'json' } })) as { default: Json }).default as never) // Ours.
+    : {};
+  for (const entry of readCases(folder)) {
+    if (!entry.key.includes(options.only)) continue;
+    const now = await play(entry);
+    recorded[entry.key] = now;
+    const isAccepted = now.answer.code < 300;
+    if (isAccepted !== (folder === 'good')) console.log(`${entry.key}: answered ${now.answer.code} ${now.answer.message ?? ''}`);
+    if (options.compare && !isDeepStrictEqual(JSON.parse(JSON.stringify(now.answer)), known[entry.key]?.answer)) {
+      console.log(`${entry.key}: differs`, now.answer, known[entry.key]?.answer);
+    }
+  }
+  console.log(`${folder}: ${Object.keys(recorded).length} requests`);
+  const head = { $source: 'Recorded from kube-apiserver v1.36.3 by record.ts. Do not edit.' };
+  if (!options.compare) {
+    writeFileSync(file, `${JSON.stringify({ ...head, ...recorded }, undefined, 1)}\n`);
+  }
+}
+agent.destroy();

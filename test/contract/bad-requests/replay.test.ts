@@ -1,0 +1,143 @@
+/**
+ * Replays the table of requests through the rules of control/api/resources and compares code, reason,
+ * message and causes with upstream's recorded answers, and stored objects with upstream's.
+ */
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import type { KubeObject } from '#base/kube/client.ts';
+import { invalid } from '#control/api/errors.ts';
+import type { HookContext, ResourceRules, UpdateRules } from '#control/api/resource.ts';
+import { fieldErrorCauses } from '#control/api/resources/field-errors.ts';
+import { resourceRules } from '#control/api/resources/resources.ts';
+import { encodeJson, normalise, parseApiVersion, resources } from '#control/schema/schema.ts';
+import { type Answer, type BoundCase, type Json, merge, readCases, type Recorded } from './table.ts';
+
+const only = process.env['ONLY'] ?? '';
+
+const context: HookContext = {
+  nowMs: 0,
+  user: { name: 'admin', uid: '', groups: ['system:masters'], extra: {} },
+  dryRun: false,
+};
+
+function recorded(folder: string): Record<string, Recorded> {
+  const text = readFileSync(new URL(`${folder}.gen.json`, import.meta.url), 'utf8');
+  return JSON.parse(text) as Record<string, Recorded>; // Written by record.ts.
+}
+
+interface Kind {
+  readonly rules: ResourceRules;
+  readonly kind: string;
+  readonly group: string;
+  readonly version: string;
+  readonly namespaced: boolean;
+}
+
+function kindOf(object: Json): Kind {
+  const { group, version } = parseApiVersion(String(object['apiVersion'])) ?? { group: '?', version: '' };
+  const facts = resources.find(
+    (r) => r.group === group && r.version === version && r.kind === object['kind'],
+  );
+  const rules = resourceRules.find(
+    (r) => r.group === group && r.version === version && r.resource === facts?.resource,
+  );
+  if (rules === undefined || facts === undefined) throw new Error(`no rules for ${object['kind']}`);
+  return { rules, kind: facts.kind, group, version, namespaced: facts.namespaced };
+}
+
+function canonical(kind: Kind, object: unknown): KubeObject {
+  const gvk = { group: kind.group, version: kind.version, kind: kind.kind };
+  const decoded = normalise(gvk, structuredClone(object)).object as unknown as KubeObject; // Checked.
+  kind.rules.default?.(decoded);
+  return decoded;
+}
+
+function answer(kind: Kind, name: string, errors: Parameters<typeof fieldErrorCauses>[0]): Answer {
+  if (errors.length === 0) return { code: 200 };
+  const { status } = invalid(kind, name, fieldErrorCauses(errors));
+  return {
+    code: status.code ?? 0,
+    reason: status.reason,
+    message: status.message,
+    causes: status.details?.causes as unknown as Json[], // Plain objects.
+  };
+}
+
+function create(entry: BoundCase): { answer: Answer; object: KubeObject; kind: Kind } {
+  const kind = kindOf(entry.object);
+  const object = canonical(kind, entry.object);
+  if (kind.namespaced) object.metadata.namespace = 'default';
+  const generated = object.metadata.generateName ?? '';
+  if ((object.metadata.name ?? '') === '' && generated !== '') object.metadata.name = `${generated}xxxxx`;
+  kind.rules.prepareForCreate?.(object, context);
+  const errors = kind.rules.validate?.(object, context) ?? [];
+  if (errors.length === 0) kind.rules.canonicalize?.(object);
+  return { answer: answer(kind, object.metadata.name ?? '', errors), object, kind };
+}
+
+function update(entry: BoundCase, old: Json): { answer: Answer; object: KubeObject; kind: Kind } {
+  const kind = kindOf(entry.object);
+  const object = canonical(kind, merge(old, entry.update));
+  const before = canonical(kind, old);
+  object.metadata.generation = before.metadata.generation;
+  const { subresource } = entry;
+  const rules: UpdateRules | undefined =
+    subresource === undefined ? kind.rules : kind.rules.subresources?.[subresource];
+  rules?.prepareForUpdate?.(object, before, context);
+  object.metadata.creationTimestamp = before.metadata.creationTimestamp;
+  const errors = rules?.validateUpdate?.(object, before, context) ?? [];
+  if (errors.length === 0) kind.rules.canonicalize?.(object);
+  return { answer: answer(kind, object.metadata.name ?? '', errors), object, kind };
+}
+
+/** The name that upstream generated cannot be foreseen. */
+function withoutSuffix(value: Answer, entry: BoundCase): Answer {
+  const generated = (entry.object['metadata'] as Json)['generateName']; // Every base has metadata.
+  if (typeof generated !== 'string') return value;
+  const text = JSON.stringify(value).replaceAll(new RegExp(`${generated}[a-z0-9]{5}`, 'g'), generated);
+  return JSON.parse(text) as Answer; // Was an Answer.
+}
+
+/** Sets are checked in Go's random order of maps where upstream ranges over one: compare sorted. */
+function comparable(value: Answer, entry: BoundCase): unknown {
+  const plain = JSON.parse(JSON.stringify(withoutSuffix(value, entry))) as Answer; // Was an Answer.
+  const causes = (plain.causes ?? []).map((cause) => JSON.stringify(cause)).toSorted();
+  return { ...plain, causes, message: causes.length > 1 ? sortedMessage(plain.message) : plain.message };
+}
+
+function sortedMessage(message = ''): string {
+  const open = message.indexOf('[');
+  if (open < 0) return message;
+  return message.slice(0, open) + message.slice(open + 1, -1).split(', ').toSorted().join(', ');
+}
+
+const VOLATILE = ['uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'generation'];
+
+function stored(kind: Kind, object: unknown): unknown {
+  const gvk = { group: kind.group, version: kind.version, kind: kind.kind };
+  const copy = JSON.parse(encodeJson(gvk, object as never)) as Json; // An object of that kind.
+  const metadata = copy['metadata'] as Json; // Every object has it.
+  for (const field of VOLATILE) delete metadata[field];
+  return copy;
+}
+
+for (const folder of ['cases', 'good'] as const) {
+  const answers = recorded(folder);
+  for (const entry of readCases(folder)) {
+    if (!entry.key.includes(only)) continue;
+    t.test(`${folder}: ${entry.key}`, async (t) => {
+      const expected = answers[entry.key];
+      if (expected === undefined) {
+        t.fail('not recorded: run record.ts');
+        return;
+      }
+      const result = entry.update === undefined ? create(entry) : update(entry, expected.old ?? {});
+      if (folder === 'cases') {
+        t.same(comparable(result.answer, entry), comparable(expected.answer, entry));
+      } else {
+        t.same(result.answer.message, undefined);
+        t.same(stored(result.kind, result.object), stored(result.kind, expected.stored));
+      }
+    });
+  }
+}
