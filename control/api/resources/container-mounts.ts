@@ -28,12 +28,7 @@ export function validateMounts(
   const taken = new Set<string>();
   for (const [i, mount] of (container.volumeMounts ?? []).entries()) {
     const own = `${path}[${i}]`;
-    const {
-      name = '',
-      mountPath = '',
-      subPath = '',
-      subPathExpr = '',
-    } = given(mount);
+    const { name = '', mountPath = '', subPath = '', subPathExpr = '' } = given(mount);
     if (name === '') e.required(`${own}.name`);
     if (!volumes.has(name)) e.notFound(`${own}.name`, name);
     if (mountPath === '') e.required(`${own}.mountPath`);

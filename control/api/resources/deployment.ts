@@ -27,7 +27,7 @@ import {
 const META = { namespaced: true, name: subdomainName, coreFinalizers: true };
 
 function defaultDeployment(deployment: Deployment): void {
-  deployment.spec ??= { template: {} };
+  deployment.spec ??= {} as Deployment['spec']; // What is missing is reported by validation.
   const { spec } = deployment;
   spec.replicas ??= 1;
   spec.strategy ??= {};

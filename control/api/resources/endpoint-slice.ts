@@ -9,7 +9,12 @@ import type { ResourceRules } from '../resource.ts';
 import { checkCanonicalIp, checkIp, ipFamily } from './addresses.ts';
 import { validateEndpointIp } from './endpoints-validation.ts';
 import { FieldErrors } from './field-errors.ts';
-import { checkDnsLabel, checkDnsSubdomain, checkLabelValue, checkQualifiedName } from './formats.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkLabelValue,
+  checkQualifiedName,
+} from './formats.ts';
 import { given } from './given.ts';
 import { IMMUTABLE, subdomainName, validateLabels, validateMeta } from './meta.ts';
 import { sameValue } from './same-value.ts';
@@ -75,7 +80,12 @@ function validateEndpoints(
       e.tooMany(`${at}.addresses`, addresses.length, ADDRESSES_MAX);
     }
     for (const [j, address] of addresses.entries()) {
-      validateAddress(e, { list: `${at}.addresses`, field: `${at}.addresses[${j}]` }, address, addressType);
+      validateAddress(
+        e,
+        { list: `${at}.addresses`, field: `${at}.addresses[${j}]` },
+        address,
+        addressType,
+      );
     }
     if (nodeName !== undefined) {
       e.invalidEach(`${at}.nodeName`, nodeName, checkDnsSubdomain(nodeName));
@@ -170,7 +180,9 @@ export const endpointSliceRules: ResourceRules<EndpointSlice> = {
   table: tableOf('Name,AddressType,Ports,Endpoints,Age', (slice, nowMs) => [
     slice.metadata.name,
     slice.addressType,
-    shorten((slice.ports ?? []).map(({ port, name }) => (port === undefined ? (name ?? '*') : `${port}`))),
+    shorten(
+      (slice.ports ?? []).map(({ port, name }) => (port === undefined ? (name ?? '*') : `${port}`)),
+    ),
     shorten((slice.endpoints ?? []).flatMap(({ addresses }) => addresses)),
     age(slice.metadata.creationTimestamp, nowMs),
   ]),

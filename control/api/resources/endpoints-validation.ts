@@ -5,7 +5,12 @@
 import type { Endpoints, EndpointAddress, EndpointPort } from '#base/kube/api/core-v1.gen.ts';
 import { checkIp, parseIp } from './addresses.ts';
 import { FieldErrors } from './field-errors.ts';
-import { checkDnsLabel, checkDnsSubdomain, checkPortNumber, checkQualifiedName } from './formats.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkPortNumber,
+  checkQualifiedName,
+} from './formats.ts';
 import { given } from './given.ts';
 import { subdomainName, validateMeta } from './meta.ts';
 import { sameValue } from './same-value.ts';

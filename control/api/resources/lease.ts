@@ -29,6 +29,12 @@ function validateSpec(e: FieldErrors, { spec }: Lease): void {
   }
 }
 
+/** Fields of coordinated leader election, which is off by default and so is not stored. */
+function dropElection(lease: Lease): void {
+  delete lease.spec?.strategy;
+  delete lease.spec?.preferredHolder;
+}
+
 export const leaseRules: ResourceRules<Lease> = {
   group: 'coordination.k8s.io',
   version: 'v1',
@@ -36,11 +42,13 @@ export const leaseRules: ResourceRules<Lease> = {
   default(lease) {
     lease.spec ??= {};
   },
+  prepareForCreate: dropElection,
   validate: (lease) =>
     collect((e) => {
       validateMeta(e, lease.metadata, META);
       validateSpec(e, lease);
     }),
+  prepareForUpdate: dropElection,
   validateUpdate: (lease, old) =>
     collectUpdate(lease, old, META, (e) => {
       validateMetaUpdate(e, lease.metadata, old.metadata, {});

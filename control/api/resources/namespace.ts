@@ -3,12 +3,7 @@ import type { Namespace } from '#base/kube/api/core-v1.gen.ts';
 import type { ResourceRules } from '../resource.ts';
 import type { FieldErrors } from './field-errors.ts';
 import { checkQualifiedName } from './formats.ts';
-import {
-  labelName,
-  validateCoreFinalizer,
-  validateMeta,
-  validateMetaUpdate,
-} from './meta.ts';
+import { labelName, validateCoreFinalizer, validateMeta, validateMetaUpdate } from './meta.ts';
 import { collect, collectUpdate, copyField } from './strategies.ts';
 import { age, tableOf } from './tables.ts';
 

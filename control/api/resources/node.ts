@@ -1,7 +1,7 @@
 /** Rules of v1 Nodes. Source: kubernetes v1.36.3 pkg/apis/core/validation, pkg/registry/core/node. */
 import type { Node, Taint } from '#base/kube/api/core-v1.gen.ts';
 import type { ResourceRules } from '../resource.ts';
-import { checkCidr, ipFamily } from './addresses.ts';
+import { checkCidr, ipFamily, parseCidr } from './addresses.ts';
 import { type FieldErrors, goJson, goQuote, RenderedValue, sortedMap } from './field-errors.ts';
 import { checkLabelValue } from './formats.ts';
 import { given } from './given.ts';
@@ -78,14 +78,19 @@ function validate(e: FieldErrors, node: Node): void {
     e.invalidEach(`spec.podCIDRs[${i}]`, cidr, checkCidr(cidr));
   }
   if (cidrs.length < 2) return;
+  const bad = cidrs.findIndex((cidr) => parseCidr(cidr) === undefined);
+  if (bad >= 0) {
+    const problem = `invalid CIDR[${bad}]: <nil> (invalid CIDR address: ${cidrs[bad]})`;
+    const detail = `invalid PodCIDRs. failed to check with dual stack with error:${problem}`;
+    e.internal('spec.podCIDRs', detail);
+  }
   const families = new Set(cidrs.map((cidr) => ipFamily(cidr.split('/')[0] ?? '')));
-  if (families.size !== 2 || cidrs.length > 2) {
+  if (bad >= 0 || families.size !== 2 || cidrs.length > 2) {
     e.invalid('spec.podCIDRs', cidrs, 'may specify no more than one CIDR for each IP family');
   }
 }
 
 function validateUpdate(e: FieldErrors, node: Node, old: Node): void {
-  validate(e, node);
   validateMetaUpdate(e, node.metadata, old.metadata, META);
   validateResources(e, node);
   validateFeatures(e, node.status?.declaredFeatures ?? []);
@@ -165,7 +170,11 @@ export const nodeRules: ResourceRules<Node> = {
     copyField(node, old, 'status');
     copyField(node.spec, old.spec, 'configSource');
   },
-  validateUpdate: (node, old) => collectUpdate(node, old, META, (e) => validateUpdate(e, node, old)),
+  validateUpdate: (node, old) =>
+    collectUpdate(node, old, META, (e) => {
+      validate(e, node);
+      validateUpdate(e, node, old);
+    }),
   fieldLabels: ['spec.unschedulable'],
   selectableFields: ({ spec }) => ({ 'spec.unschedulable': `${spec?.unschedulable === true}` }),
   subresources: {

@@ -210,12 +210,7 @@ function validateContainer(
 function validatePorts(e: FieldErrors, path: string, ports: readonly ContainerPort[]): void {
   const names = new Set<string>();
   for (const [i, port] of ports.entries()) {
-    const {
-      name = '',
-      containerPort = 0,
-      hostPort = 0,
-      protocol = '',
-    } = given(port);
+    const { name = '', containerPort = 0, hostPort = 0, protocol = '' } = given(port);
     const messages = name === '' ? [] : checkPortName(name);
     const at = `${path}[${i}]`;
     e.invalidEach(`${at}.name`, name, messages);

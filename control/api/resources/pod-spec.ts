@@ -123,11 +123,7 @@ function validateResourceClaims(
       continue;
     }
     const at = `${path}[${i}]`;
-    const {
-      name = '',
-      resourceClaimName,
-      resourceClaimTemplateName,
-    } = given(claim);
+    const { name = '', resourceClaimName, resourceClaimTemplateName } = given(claim);
     if (name === '') e.required(`${at}.name`);
     else if (names.has(name)) e.duplicate(`${at}.name`, name);
     else {

@@ -4,7 +4,7 @@
  */
 import type { Container, Pod, PodAffinity, PodSpec } from '#base/kube/api/core-v1.gen.ts';
 import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
-import type { DeleteRequest, ResourceRules } from '../resource.ts';
+import type { DeleteRequest, HookContext, ResourceRules } from '../resource.ts';
 import { checkDnsLabel } from './formats.ts';
 import { podTable } from './pod-columns.ts';
 import { defaultPod } from './pod-defaults.ts';
@@ -18,7 +18,7 @@ import { collect, collectUpdate, copyField, resetMetaForStatus } from './strateg
 
 const NAMESPACED = { namespaced: true };
 
-function prepareForCreate(pod: Pod): void {
+function prepareForCreate(pod: Pod, { nowMs }: HookContext): void {
   pod.metadata.generation = 1;
   const { spec } = pod;
   // Admission may have set the name after defaulting; the old spelling follows it.
@@ -31,6 +31,7 @@ function prepareForCreate(pod: Pod): void {
         status: 'False',
         reason: 'SchedulingGated',
         message: 'Scheduling is blocked due to non-empty scheduling gates',
+        lastTransitionTime: new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z'),
       },
     ];
   }

@@ -26,6 +26,7 @@ import {
 import { sameValue } from './same-value.ts';
 import { collect, collectUpdate } from './strategies.ts';
 import { age, tableOf } from './tables.ts';
+import { selectorMatches } from './workloads.ts';
 
 const GROUP = 'rbac.authorization.k8s.io';
 const NAMESPACED = { namespaced: true, name: pathName, coreFinalizers: true };
@@ -77,6 +78,9 @@ function validateClusterRole(e: FieldErrors, role: ClusterRole): void {
   }
   for (const [i, selector] of selectors.entries()) {
     validateLabelSelector(e, `${path}[${i}]`, selector);
+    if (selectorMatches(selector, {}) === undefined) {
+      e.invalid(`${path}[${i}]`, null, 'invalid label selector.');
+    }
   }
 }
 
@@ -139,7 +143,9 @@ function bindingCells(binding: Binding, nowMs: number): readonly unknown[] {
   const names = (kind: string): string =>
     subjects
       .filter((subject) => subject.kind === kind)
-      .map(({ namespace, name }) => (kind === 'ServiceAccount' ? `${namespace ?? ''}/${name}` : name))
+      .map(({ namespace, name }) =>
+        kind === 'ServiceAccount' ? `${namespace ?? ''}/${name}` : name,
+      )
       .join(', ');
   return [
     binding.metadata.name,

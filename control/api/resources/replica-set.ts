@@ -49,7 +49,7 @@ export const replicaSetRules: ResourceRules<ReplicaSet> = {
   version: 'v1',
   resource: 'replicasets',
   default(set) {
-    set.spec ??= { selector: {} };
+    set.spec ??= {} as ReplicaSet['spec']; // What is missing is reported by validation.
     set.spec.replicas ??= 1;
     set.spec.template ??= {};
     defaultPodTemplateSpec(set.spec.template);

@@ -11,18 +11,14 @@ import { leaseRules } from './lease.ts';
 import { namespaceRules } from './namespace.ts';
 import { nodeRules } from './node.ts';
 import { podRules } from './pod.ts';
-import {
-  clusterRoleBindingRules,
-  clusterRoleRules,
-  roleBindingRules,
-  roleRules,
-} from './rbac.ts';
+import { clusterRoleBindingRules, clusterRoleRules, roleBindingRules, roleRules } from './rbac.ts';
 import { replicaSetRules } from './replica-set.ts';
 import { secretRules } from './secret.ts';
 import { serviceAccountRules } from './service-account.ts';
 import { serviceRules } from './service.ts';
+import { withoutNulls } from './without-nulls.ts';
 
-export const resourceRules: readonly ResourceRules[] = [
+const declared: readonly ResourceRules[] = [
   configMapRules,
   endpointsRules,
   namespaceRules,
@@ -40,3 +36,5 @@ export const resourceRules: readonly ResourceRules[] = [
   roleBindingRules,
   roleRules,
 ];
+
+export const resourceRules: readonly ResourceRules[] = declared.map(withoutNulls);

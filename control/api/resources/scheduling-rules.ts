@@ -239,12 +239,7 @@ export function validateTopologySpread(
 ): void {
   for (const [i, constraint] of constraints.entries()) {
     const at = `${path}[${i}]`;
-    const {
-      maxSkew = 0,
-      topologyKey = '',
-      whenUnsatisfiable = '',
-      minDomains,
-    } = given(constraint);
+    const { maxSkew = 0, topologyKey = '', whenUnsatisfiable = '', minDomains } = given(constraint);
     if (maxSkew <= 0) e.invalid(`${at}.maxSkew`, maxSkew, 'must be greater than zero');
     if (topologyKey === '') e.required(`${at}.topologyKey`, 'can not be empty');
     const actions = ['DoNotSchedule', 'ScheduleAnyway'];

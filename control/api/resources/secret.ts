@@ -23,7 +23,7 @@ function absorbStringData(secret: Secret): void {
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
 function utf8(text: string): number[] {
-  return [...text].flatMap((char) => {
+  return Array.from(text).flatMap((char) => {
     const code = char.codePointAt(0) ?? 0;
     if (code < 0x80) return [code];
     if (code < 0x800) return [0xc0 | (code >> 6), 0x80 | (code & 0x3f)];
@@ -84,7 +84,7 @@ function validate(e: FieldErrors, secret: Secret): void {
 
 function decodeBase64(text: string): string {
   const bytes: number[] = [];
-  const digits = [...text.replaceAll('=', '')].map((char) => ALPHABET.indexOf(char));
+  const digits = Array.from(text.replaceAll('=', '')).map((char) => ALPHABET.indexOf(char));
   for (let i = 0; i < digits.length; i += 4) {
     const part = digits.slice(i, i + 4);
     const word = [0, 1, 2, 3].reduce((sum, at) => (sum << 6) | (part[at] ?? 0), 0);
@@ -94,11 +94,7 @@ function decodeBase64(text: string): string {
   return String.fromCharCode(...bytes);
 }
 
-function validateJson(
-  e: FieldErrors,
-  data: Readonly<Record<string, string>>,
-  key: string,
-): void {
+function validateJson(e: FieldErrors, data: Readonly<Record<string, string>>, key: string): void {
   const value = data[key];
   if (value === undefined) return e.required(`data[${key}]`);
   const problem = jsonObjectProblem(decodeBase64(value));
@@ -114,12 +110,21 @@ function jsonObjectProblem(text: string): string | undefined {
   } catch {
     const first = text.trim().charAt(0);
     if (/[[{"\d-]/.test(first)) return 'unexpected end of JSON input';
+    const literal = ['null', 'true', 'false'].find((word) => word.startsWith(first));
+    if (literal !== undefined) return literalProblem(text.trim(), literal);
     return `invalid character '${first}' looking for beginning of value`;
   }
   if (value === null || (typeof value === 'object' && !Array.isArray(value))) return undefined;
   const kind = Array.isArray(value) ? 'array' : typeof value;
   const go = kind === 'boolean' ? 'bool' : kind;
   return `json: cannot unmarshal ${go} into Go value of type map[string]interface {}`;
+}
+
+function literalProblem(text: string, literal: string): string {
+  const at = [...literal].findIndex((char, i) => text.charAt(i) !== char);
+  if (text.charAt(at) === '') return 'unexpected end of JSON input';
+  const found = `invalid character '${text.charAt(at)}' in literal ${literal}`;
+  return `${found} (expecting '${literal.charAt(at)}')`;
 }
 
 function validateUpdate(e: FieldErrors, secret: Secret, old: Secret): void {

@@ -99,7 +99,8 @@ function dropWhatTypeChangeEnds(service: Service, old: Service): void {
       for (const port of spec.ports ?? []) delete port.nodePort;
     }
   }
-  if (needsHealthCheckPort(old) && !needsHealthCheckPort(service)) dropIfSame('healthCheckNodePort');
+  if (needsHealthCheckPort(old) && !needsHealthCheckPort(service))
+    dropIfSame('healthCheckNodePort');
   if (before.type === 'LoadBalancer' && spec.type !== 'LoadBalancer') {
     dropIfSame('allocateLoadBalancerNodePorts');
     dropIfSame('loadBalancerClass');

@@ -5,7 +5,12 @@
 import type { Service, ServicePort, ServiceSpec } from '#base/kube/api/core-v1.gen.ts';
 import { checkCidr, checkIp, ipFamily, parseIp } from './addresses.ts';
 import { type FieldErrors, goJson, RenderedValue } from './field-errors.ts';
-import { checkDnsLabel, checkDnsSubdomain, checkPortNumber, checkQualifiedName } from './formats.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkPortNumber,
+  checkQualifiedName,
+} from './formats.ts';
 import { given } from './given.ts';
 import { labelName, validateLabels, validateMeta, validateMetaUpdate } from './meta.ts';
 import { validatePortNumberOrName } from './probes.ts';
@@ -184,7 +189,11 @@ export function validateClusterIps(
   for (const [i, ip] of ips.entries()) {
     const family = families[i];
     if (family === undefined || `IPv${ipFamily(ip)}` === family) continue;
-    e.invalid(`${path}[${i}]`, ip, `expected an ${family} value as indicated by \`ipFamilies[${i}]\``);
+    e.invalid(
+      `${path}[${i}]`,
+      ip,
+      `expected an ${family} value as indicated by \`ipFamilies[${i}]\``,
+    );
   }
 }
 
@@ -305,7 +314,8 @@ function validateSourceRanges(e: FieldErrors, service: Service, old: Service | u
   } else if (annotation !== undefined) {
     const field = `metadata.annotations[${SOURCE_RANGES}]`;
     if (!isBalancer) e.forbidden(field, BALANCER_ONLY);
-    if (old?.metadata.annotations?.[SOURCE_RANGES] === annotation || annotation.trim() === '') return;
+    if (old?.metadata.annotations?.[SOURCE_RANGES] === annotation || annotation.trim() === '')
+      return;
     for (const range of annotation.trim().split(',')) {
       e.invalidEach(field, range.trim(), checkCidr(range.trim()));
     }

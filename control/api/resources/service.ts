@@ -1,12 +1,13 @@
 /** Rules of v1 Services. Source: kubernetes v1.36.3 pkg/registry/core/service. */
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
-import type { ResourceRules } from '../resource.ts';
+import type { FieldError, ResourceRules } from '../resource.ts';
 import {
   isExternallyAccessible,
   prepareServiceIps,
   prepareServiceIpsUpdate,
 } from './service-ips.ts';
 import {
+  validateClusterIps,
   validateServiceCreate,
   validateServiceStatusUpdate,
   validateServiceUpdate,
@@ -38,6 +39,7 @@ function defaultService(service: Service): void {
   if (['NodePort', 'LoadBalancer', 'ClusterIP'].includes(spec.type)) {
     spec.internalTrafficPolicy ??= 'Cluster';
   }
+  if (spec.type === 'ExternalName') delete spec.internalTrafficPolicy;
   if (spec.type === 'LoadBalancer') {
     spec.allocateLoadBalancerNodePorts ??= true;
     for (const ingress of service.status?.loadBalancer?.ingress ?? []) {
@@ -73,6 +75,15 @@ function portsCell({ spec }: Service): string {
   return orNone(ports.join(','));
 }
 
+/** What stops the allocation of addresses, and with it the request, before anything else is judged. */
+function allocationErrors(
+  service: Service,
+  old: Service | undefined,
+): readonly FieldError[] | undefined {
+  const errors = collect((e) => validateClusterIps(e, service, old));
+  return errors.length === 0 ? undefined : errors;
+}
+
 export const serviceRules: ResourceRules<Service> = {
   group: '',
   version: 'v1',
@@ -82,12 +93,14 @@ export const serviceRules: ResourceRules<Service> = {
     service.status = { loadBalancer: {} };
     prepareServiceIps(service);
   },
-  validate: (service) => collect((e) => validateServiceCreate(e, service)),
+  validate: (service) =>
+    allocationErrors(service, undefined) ?? collect((e) => validateServiceCreate(e, service)),
   prepareForUpdate(service, old) {
     copyField(service, old, 'status');
     prepareServiceIpsUpdate(service, old);
   },
   validateUpdate: (service, old) =>
+    allocationErrors(service, old) ??
     collectUpdate(service, old, NAMESPACED, (e) => validateServiceUpdate(e, service, old)),
   allowCreateOnUpdate: true,
   returnsDeletedObject: true,
@@ -102,19 +115,18 @@ export const serviceRules: ResourceRules<Service> = {
         copyField(service, old, 'spec');
       },
       validateUpdate: (service, old) =>
-        collectUpdate(service, old, NAMESPACED, (e) => validateServiceStatusUpdate(e, service, old)),
+        collectUpdate(service, old, NAMESPACED, (e) =>
+          validateServiceStatusUpdate(e, service, old),
+        ),
     },
   },
-  table: tableOf(
-    'Name,Type,Cluster-IP,External-IP,Port(s),Age|Selector',
-    (service, nowMs) => [
-      service.metadata.name,
-      service.spec.type ?? '',
-      service.spec.clusterIPs?.[0] ?? NONE,
-      externalIp(service),
-      portsCell(service),
-      age(service.metadata.creationTimestamp, nowMs),
-      formatLabels(service.spec.selector),
-    ],
-  ),
+  table: tableOf('Name,Type,Cluster-IP,External-IP,Port(s),Age|Selector', (service, nowMs) => [
+    service.metadata.name,
+    service.spec.type ?? '',
+    service.spec.clusterIPs?.[0] ?? NONE,
+    externalIp(service),
+    portsCell(service),
+    age(service.metadata.creationTimestamp, nowMs),
+    formatLabels(service.spec.selector),
+  ]),
 };

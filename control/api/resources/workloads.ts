@@ -4,10 +4,15 @@
  */
 import type { PodTemplateSpec } from '#base/kube/api/core-v1.gen.ts';
 import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
-import { compileLabelSelector, SelectorError } from '#base/kube/selectors.ts';
-import { type FieldErrors, RenderedValue, sortedMap } from './field-errors.ts';
+import { compileLabelSelector } from '#base/kube/selectors.ts';
+import { FieldErrors, RenderedValue, sortedMap } from './field-errors.ts';
 import { checkDnsLabel, checkPercent } from './formats.ts';
-import { isEmptySelector, selectorValue, validateLabelSelector, validateNotNegative } from './meta.ts';
+import {
+  isEmptySelector,
+  selectorValue,
+  validateLabelSelector,
+  validateNotNegative,
+} from './meta.ts';
 import { validatePodTemplateSpec } from './pod-spec.ts';
 
 const MISMATCH = '`selector` does not match template `labels`';
@@ -17,12 +22,9 @@ export function selectorMatches(
   selector: LabelSelector | undefined,
   labels: Readonly<Record<string, string>> | undefined,
 ): boolean | undefined {
-  try {
-    return compileLabelSelector(selector).matches(labels ?? {});
-  } catch (error) {
-    if (error instanceof SelectorError) return undefined;
-    throw error;
-  }
+  const errors = new FieldErrors();
+  validateLabelSelector(errors, '', selector);
+  return errors.ok ? compileLabelSelector(selector).matches(labels ?? {}) : undefined;
 }
 
 /** A map of labels as Go prints it: null when absent. */
@@ -43,8 +45,8 @@ export function validateReplicated(e: FieldErrors, path: string, spec: Workload)
   if (matches === undefined) {
     return e.invalid(`${path}.selector`, selectorValue(selector), 'invalid label selector');
   }
-  const hasSelector = selector !== undefined && !isEmptySelector(selector);
-  if (hasSelector && !matches) {
+  const selectsAll = selector !== undefined && isEmptySelector(selector);
+  if (!selectsAll && !matches) {
     const labels = labelsValue(template?.metadata?.labels);
     e.invalid(`${path}.template.metadata.labels`, labels, MISMATCH);
   }

@@ -10,7 +10,14 @@ import type { HookContext, ResourceRules, UpdateRules } from '#control/api/resou
 import { fieldErrorCauses } from '#control/api/resources/field-errors.ts';
 import { resourceRules } from '#control/api/resources/resources.ts';
 import { encodeJson, normalise, parseApiVersion, resources } from '#control/schema/schema.ts';
-import { type Answer, type BoundCase, type Json, merge, readCases, type Recorded } from './table.ts';
+import {
+  type Answer,
+  type BoundCase,
+  type Json,
+  merge,
+  readCases,
+  type Recorded,
+} from './table.ts';
 
 const only = process.env['ONLY'] ?? '';
 
@@ -34,14 +41,18 @@ interface Kind {
 }
 
 function kindOf(object: Json): Kind {
-  const { group, version } = parseApiVersion(String(object['apiVersion'])) ?? { group: '?', version: '' };
+  const { group, version } = parseApiVersion(String(object['apiVersion'])) ?? {
+    group: '?',
+    version: '',
+  };
   const facts = resources.find(
     (r) => r.group === group && r.version === version && r.kind === object['kind'],
   );
   const rules = resourceRules.find(
     (r) => r.group === group && r.version === version && r.resource === facts?.resource,
   );
-  if (rules === undefined || facts === undefined) throw new Error(`no rules for ${object['kind']}`);
+  if (rules === undefined || facts === undefined)
+    throw new Error(`no rules for ${String(object['kind'])}`);
   return { rules, kind: facts.kind, group, version, namespaced: facts.namespaced };
 }
 
@@ -68,7 +79,8 @@ function create(entry: BoundCase): { answer: Answer; object: KubeObject; kind: K
   const object = canonical(kind, entry.object);
   if (kind.namespaced) object.metadata.namespace = 'default';
   const generated = object.metadata.generateName ?? '';
-  if ((object.metadata.name ?? '') === '' && generated !== '') object.metadata.name = `${generated}xxxxx`;
+  if ((object.metadata.name ?? '') === '' && generated !== '')
+    object.metadata.name = `${generated}xxxxx`;
   kind.rules.prepareForCreate?.(object, context);
   const errors = kind.rules.validate?.(object, context) ?? [];
   if (errors.length === 0) kind.rules.canonicalize?.(object);
@@ -94,7 +106,10 @@ function update(entry: BoundCase, old: Json): { answer: Answer; object: KubeObje
 function withoutSuffix(value: Answer, entry: BoundCase): Answer {
   const generated = (entry.object['metadata'] as Json)['generateName']; // Every base has metadata.
   if (typeof generated !== 'string') return value;
-  const text = JSON.stringify(value).replaceAll(new RegExp(`${generated}[a-z0-9]{5}`, 'g'), generated);
+  const text = JSON.stringify(value).replaceAll(
+    new RegExp(`${generated}[a-z0-9]{5}`, 'g'),
+    generated,
+  );
   return JSON.parse(text) as Answer; // Was an Answer.
 }
 
@@ -102,13 +117,24 @@ function withoutSuffix(value: Answer, entry: BoundCase): Answer {
 function comparable(value: Answer, entry: BoundCase): unknown {
   const plain = JSON.parse(JSON.stringify(withoutSuffix(value, entry))) as Answer; // Was an Answer.
   const causes = (plain.causes ?? []).map((cause) => JSON.stringify(cause)).toSorted();
-  return { ...plain, causes, message: causes.length > 1 ? sortedMessage(plain.message) : plain.message };
+  return {
+    ...plain,
+    causes,
+    message: causes.length > 1 ? sortedMessage(plain.message) : plain.message,
+  };
 }
 
 function sortedMessage(message = ''): string {
   const open = message.indexOf('[');
   if (open < 0) return message;
-  return message.slice(0, open) + message.slice(open + 1, -1).split(', ').toSorted().join(', ');
+  return (
+    message.slice(0, open) +
+    message
+      .slice(open + 1, -1)
+      .split(', ')
+      .toSorted()
+      .join(', ')
+  );
 }
 
 const VOLATILE = ['uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'generation'];
@@ -118,6 +144,9 @@ function stored(kind: Kind, object: unknown): unknown {
   const copy = JSON.parse(encodeJson(gvk, object as never)) as Json; // An object of that kind.
   const metadata = copy['metadata'] as Json; // Every object has it.
   for (const field of VOLATILE) delete metadata[field];
+  const status = (copy['status'] ?? {}) as Json; // A map.
+  for (const condition of (status['conditions'] ?? []) as Json[])
+    delete condition['lastTransitionTime']; // Maps.
   return copy;
 }
 

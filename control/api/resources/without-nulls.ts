@@ -1,0 +1,100 @@
+/**
+ * Nulls of canonical objects. Upstream writes some absent lists and structs as null, so decoded objects
+ * may hold them; the rules of kinds only know absent. `withoutNulls` wraps rules so that they never meet
+ * a null.
+ */
+import type { KubeObject } from '#base/kube/client.ts';
+import type { ResourceRules, UpdateRules } from '../resource.ts';
+
+/** The value with its null members gone; the value itself where it has none. */
+export function dropNulls<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    const items: unknown[] = value;
+    const kept = items.map(dropNulls);
+    return kept.every((item, i) => item === items[i]) ? value : (kept as T); // Same shape.
+  }
+  const own: unknown = value;
+  let copy = own as Record<string, unknown>; // Any object is a map.
+  for (const [key, member] of Object.entries(value)) {
+    const kept: unknown = dropNulls(member);
+    if (kept === member && member !== null) continue;
+    if (copy === own) copy = { ...value };
+    if (kept === null) delete copy[key];
+    else copy[key] = kept;
+  }
+  return copy === own ? value : (copy as T); // Same shape.
+}
+
+function dropNullsInPlace(object: KubeObject): void {
+  const kept = dropNulls(object);
+  if (kept === object) return;
+  for (const key of Object.keys(object)) Reflect.deleteProperty(object, key);
+  Object.assign(object, kept);
+}
+
+function wrapUpdate(rules: UpdateRules): UpdateRules {
+  const { prepareForUpdate, validateUpdate, warningsOnUpdate } = rules;
+  return {
+    ...(prepareForUpdate === undefined
+      ? {}
+      : {
+          prepareForUpdate(object, old, context) {
+            dropNullsInPlace(object);
+            prepareForUpdate(object, dropNulls(old), context);
+          },
+        }),
+    ...(validateUpdate === undefined
+      ? {}
+      : {
+          validateUpdate: (object, old, context) =>
+            validateUpdate(dropNulls(object), dropNulls(old), context),
+        }),
+    ...(warningsOnUpdate === undefined
+      ? {}
+      : {
+          warningsOnUpdate: (object, old, context) =>
+            warningsOnUpdate(dropNulls(object), dropNulls(old), context),
+        }),
+  };
+}
+
+export function withoutNulls(rules: ResourceRules): ResourceRules {
+  const { validate, bumpsGeneration, selectableFields, table, subresources } = rules;
+  return {
+    ...rules,
+    ...wrapUpdate(rules),
+    default(object) {
+      dropNullsInPlace(object);
+      rules.default?.(object);
+    },
+    prepareForCreate(object, context) {
+      dropNullsInPlace(object);
+      rules.prepareForCreate?.(object, context);
+    },
+    ...(validate === undefined
+      ? {}
+      : { validate: (object, context) => validate(dropNulls(object), context) }),
+    ...(bumpsGeneration === undefined
+      ? {}
+      : { bumpsGeneration: (object, old) => bumpsGeneration(dropNulls(object), dropNulls(old)) }),
+    ...(selectableFields === undefined
+      ? {}
+      : { selectableFields: (object) => selectableFields(dropNulls(object)) }),
+    ...(table === undefined
+      ? {}
+      : {
+          table: {
+            columns: table.columns,
+            row: (object, nowMs) => table.row(dropNulls(object), nowMs),
+          },
+        }),
+    ...(subresources === undefined
+      ? {}
+      : {
+          subresources: Object.fromEntries(
+            Object.entries(subresources).map(([name, part]) => [name, wrapUpdate(part)]),
+          ),
+        }),
+  };
+}
