@@ -121,7 +121,7 @@ function jsonObjectProblem(text: string): string | undefined {
 }
 
 function literalProblem(text: string, literal: string): string {
-  const at = [...literal].findIndex((char, i) => text.charAt(i) !== char);
+  const at = Array.from(literal).findIndex((char, i) => text.charAt(i) !== char);
   if (text.charAt(at) === '') return 'unexpected end of JSON input';
   const found = `invalid character '${text.charAt(at)}' in literal ${literal}`;
   return `${found} (expecting '${literal.charAt(at)}')`;

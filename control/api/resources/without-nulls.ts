@@ -19,7 +19,7 @@ export function dropNulls<T>(value: T): T {
   for (const [key, member] of Object.entries(value)) {
     const kept: unknown = dropNulls(member);
     if (kept === member && member !== null) continue;
-    if (copy === own) copy = { ...value };
+    if (copy === own) copy = { ...copy };
     if (kept === null) delete copy[key];
     else copy[key] = kept;
   }
@@ -34,33 +34,26 @@ function dropNullsInPlace(object: KubeObject): void {
 }
 
 function wrapUpdate(rules: UpdateRules): UpdateRules {
-  const { prepareForUpdate, validateUpdate, warningsOnUpdate } = rules;
   return {
-    ...(prepareForUpdate === undefined
+    ...(rules.prepareForUpdate === undefined
       ? {}
       : {
           prepareForUpdate(object, old, context) {
             dropNullsInPlace(object);
-            prepareForUpdate(object, dropNulls(old), context);
+            rules.prepareForUpdate?.(object, dropNulls(old), context);
           },
         }),
-    ...(validateUpdate === undefined
+    ...(rules.validateUpdate === undefined
       ? {}
       : {
           validateUpdate: (object, old, context) =>
-            validateUpdate(dropNulls(object), dropNulls(old), context),
-        }),
-    ...(warningsOnUpdate === undefined
-      ? {}
-      : {
-          warningsOnUpdate: (object, old, context) =>
-            warningsOnUpdate(dropNulls(object), dropNulls(old), context),
+            rules.validateUpdate?.(dropNulls(object), dropNulls(old), context) ?? [],
         }),
   };
 }
 
 export function withoutNulls(rules: ResourceRules): ResourceRules {
-  const { validate, bumpsGeneration, selectableFields, table, subresources } = rules;
+  const { table, subresources } = rules;
   return {
     ...rules,
     ...wrapUpdate(rules),
@@ -72,15 +65,18 @@ export function withoutNulls(rules: ResourceRules): ResourceRules {
       dropNullsInPlace(object);
       rules.prepareForCreate?.(object, context);
     },
-    ...(validate === undefined
+    ...(rules.validate === undefined
       ? {}
-      : { validate: (object, context) => validate(dropNulls(object), context) }),
-    ...(bumpsGeneration === undefined
+      : { validate: (object, context) => rules.validate?.(dropNulls(object), context) ?? [] }),
+    ...(rules.bumpsGeneration === undefined
       ? {}
-      : { bumpsGeneration: (object, old) => bumpsGeneration(dropNulls(object), dropNulls(old)) }),
-    ...(selectableFields === undefined
+      : {
+          bumpsGeneration: (object, old) =>
+            rules.bumpsGeneration?.(dropNulls(object), dropNulls(old)) ?? false,
+        }),
+    ...(rules.selectableFields === undefined
       ? {}
-      : { selectableFields: (object) => selectableFields(dropNulls(object)) }),
+      : { selectableFields: (object) => rules.selectableFields?.(dropNulls(object)) ?? {} }),
     ...(table === undefined
       ? {}
       : {
