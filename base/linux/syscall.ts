@@ -26,9 +26,6 @@ const DECLARATIONS = {
   syncfs: 'int syncfs(int)',
   waitid: 'int waitid(int, unsigned int, void *, int, void *)',
   prctl: 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
-  tcgetattr: 'int tcgetattr(int, void *)',
-  tcsetattr: 'int tcsetattr(int, int, const void *)',
-  cfmakeraw: 'void cfmakeraw(void *)',
   eventfd: 'int eventfd(unsigned int, int)',
   poll: 'int poll(void *, unsigned long, int)',
   socket: 'int socket(int, int, int)',
@@ -286,14 +283,6 @@ function wait(idType: number, id: number, options: number): Exited | undefined {
 export function prctl(option: number, ...args: readonly number[]): number {
   const [a = 0, b = 0, c = 0, d = 0] = args;
   return call('prctl', `${option}`, option, a, b, c, d);
-}
-
-/** Makes a terminal pass bytes as they are: no echo, no line editing, no newline translation. */
-export function setTerminalRaw(fd: number): void {
-  const termios = new Uint8Array(64); // struct termios of glibc has 60 bytes.
-  call('tcgetattr', `fd ${fd}`, fd, termios);
-  libc('cfmakeraw')(termios);
-  call('tcsetattr', `fd ${fd}`, fd, 0, termios);
 }
 
 // --- sockets and polling -----------------------------------------------------------------------

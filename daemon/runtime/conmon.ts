@@ -1,18 +1,19 @@
 /**
- * Starts conmon, which creates the container by runc, holds its streams, writes its log and its exit
- * file, and outlives this process. Protocol, from conmon's source:
+ * Starts conmon, which runs runc for us, holds the streams of what it starts, and outlives this process.
+ * `create` makes a container, `exec` an extra process under a terminal. Protocol, from conmon's source:
  *
- *   fd 4 (_OCI_STARTPIPE)  conmon waits for a byte: by then it is in its pod's cgroup
- *   fd 3 (_OCI_SYNCPIPE)   one line of JSON: {"data": PID} or {"data": -1, "message": TEXT}
- *   <bundle>/attach, ctl   attach socket (SOCK_SEQPACKET), control fifo: see attach.ts
- *   <bundle>/oom           exists when the kernel ended a process for want of memory
- *   <exit dir>/<id>        exit code as text, by rename
+ *   fd 3 (_OCI_SYNCPIPE)    lines {"data": PID} or {"data": -1, "message": TEXT}; exec: then {"data": EXIT}
+ *   fd 4 (_OCI_STARTPIPE)   conmon waits for a byte: by then it is in its pod's cgroup;
+ *                           exec: for a second one, by then the client is attached
+ *   fd 5 (_OCI_ATTACHPIPE)  exec: a line when the attach socket is there
+ *   <bundle>/attach, ctl    attach socket (SOCK_SEQPACKET), control fifo: see attach.ts
+ *   <bundle>/oom            exists when the kernel ended a process for want of memory
+ *   <exit dir>/<id>         exit code as text, by rename
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { must } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
 import { collect } from './child.ts';
 import { ERROR_TEXT_BYTES_MAX } from './limits.ts';
@@ -29,6 +30,33 @@ export interface ConmonRequest {
   readonly stdin: boolean;
   /** Close the container's stdin when its first attached client leaves. */
   readonly stdinOnce: boolean;
+}
+
+export interface ConmonExecRequest {
+  readonly containerId: string;
+  /** Of the session: gets the attach socket and the pid file. */
+  readonly dir: string;
+  /** OCI process, as JSON. */
+  readonly processPath: string;
+  /** Puts conmon into its cgroup. */
+  readonly adopt: (pid: number) => void;
+  /** Connects the client; the process starts afterwards. */
+  readonly attach: () => Promise<void>;
+}
+
+export interface ExecProcess {
+  readonly pid: number;
+  readonly exited: Promise<number>;
+}
+
+interface Launch {
+  readonly sync: AsyncIterator<string>;
+  readonly start: Writable;
+  readonly attach: AsyncIterator<string> | undefined;
+  readonly stderr: () => string;
+  /** Rejects when conmon could not be run, or the signal fired. */
+  readonly failed: Promise<never>;
+  release(): void;
 }
 
 export class Conmon {
@@ -49,61 +77,106 @@ export class Conmon {
     adopt: (pid: number) => void,
     signal: AbortSignal,
   ): Promise<number> {
+    const { id, bundle } = request;
+    const args = [
+      ['--cid', id, '--cuuid', id, '--name', request.name],
+      ['--bundle', bundle, '--container-pidfile', join(bundle, 'pid')],
+      ['--conmon-pidfile', join(bundle, 'conmon.pid')],
+      ['--log-path', `k8s-file:${request.logPath}`, '--no-sync-log'],
+      ['--exit-dir', request.exitDir],
+      request.tty ? ['--terminal'] : [],
+      request.stdin ? ['--stdin'] : [],
+      request.stdin && !request.stdinOnce ? ['--leave-stdin-open'] : [],
+    ].flat();
+    const launch = this.#launch({ args, cwd: bundle, attach: false, adopt }, signal);
+    try {
+      const first = await Promise.race([launch.sync.next(), launch.failed]);
+      return parsePid(first.value, launch.stderr());
+    } finally {
+      launch.release();
+    }
+  }
+
+  /** A process under a terminal in a running container. `signal` counts until it runs. */
+  async exec(request: ConmonExecRequest, signal: AbortSignal): Promise<ExecProcess> {
+    const { containerId, dir, adopt } = request;
+    const args = [
+      ['--cid', containerId, '--cuuid', containerId, '--name', containerId],
+      ['--exec', '--exec-attach', '--exec-process-spec', request.processPath, '--terminal'],
+      ['--bundle', dir, '--container-pidfile', join(dir, 'pid')],
+      ['--log-path', 'off', '--stdin', '--leave-stdin-open'],
+    ].flat();
+    const launch = this.#launch({ args, cwd: dir, attach: true, adopt }, signal);
+    const { sync } = launch;
+    try {
+      const ready = await Promise.race([launch.attach?.next(), launch.failed]);
+      // Ended already: the sync pipe says why.
+      if (typeof ready?.value === 'string') await request.attach();
+      launch.start.end('\0');
+      const first = await Promise.race([sync.next(), launch.failed]);
+      const pid = parsePid(first.value, launch.stderr());
+      const exited = sync.next().then(({ value }) => {
+        launch.release();
+        return typeof value === 'string' ? parseReply(value).data : 255;
+      });
+      return { pid, exited };
+    } catch (error) {
+      launch.release();
+      throw error;
+    }
+  }
+
+  #launch(
+    options: {
+      args: readonly string[];
+      cwd: string;
+      attach: boolean;
+      adopt: (pid: number) => void;
+    },
+    signal: AbortSignal,
+  ): Launch {
     signal.throwIfAborted();
-    const child = spawn(this.#path, this.#args(request), {
-      cwd: request.bundle,
+    const runtimeArgs = this.#runc.globalArgs.flatMap((arg) => ['--runtime-arg', arg]);
+    const common = ['--api-version=1', '--full-attach', '--log-level', 'error'];
+    const runtime = ['--runtime', this.#runc.path, ...runtimeArgs];
+    const child = spawn(this.#path, [...common, ...runtime, ...options.args], {
+      cwd: options.cwd,
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
         TMPDIR: this.#tmpDir,
         _OCI_SYNCPIPE: '3',
         _OCI_STARTPIPE: '4',
+        ...(options.attach ? { _OCI_ATTACHPIPE: '5' } : {}),
       },
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', options.attach ? 'pipe' : 'ignore'],
     });
     const sync = child.stdio[3] as Readable; // 'pipe' above.
     const start = child.stdio[4] as Writable; // 'pipe' above.
+    const attach = child.stdio.at(5) as Readable | null; // 'pipe' or 'ignore' above.
     start.on('error', () => undefined); // It may be gone already: the sync pipe tells why.
-    const stderr = collect(child.stderr, ERROR_TEXT_BYTES_MAX);
     const failed = Promise.withResolvers<never>();
-    child.once('error', failed.reject);
+    failed.promise.catch(() => undefined); // Raced against by whoever waits at that moment.
+    child.once('error', (error) => failed.reject(runError(this.#path, error)));
     const onAbort = () => {
-      child.kill('SIGKILL');
-      sync.destroy(); // The monitor may live on; the caller deletes the container.
+      child.kill('SIGKILL'); // Its monitor may live on; the caller deletes the container.
       failed.reject(signal.reason);
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      if (child.pid !== undefined) {
-        adopt(child.pid);
-        start.end('\0');
-      }
-      const line = await Promise.race([firstLine(sync), failed.promise]);
-      return parsePid(line, stderr());
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT', 'EACCES')) throw error;
-      throw new RuntimeError('CREATE_FAILED', `cannot run ${this.#path}`, { cause: error });
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      sync.destroy();
-      start.destroy();
+    if (child.pid !== undefined) {
+      options.adopt(child.pid);
+      start.write('\0');
     }
-  }
-
-  #args(request: ConmonRequest): readonly string[] {
-    const { id, bundle } = request;
-    return [
-      ['--api-version=1', '--cid', id, '--cuuid', id, '--name', request.name],
-      ['--runtime', this.#runc.path],
-      this.#runc.globalArgs.flatMap((arg) => ['--runtime-arg', arg]),
-      ['--bundle', bundle, '--full-attach'],
-      ['--container-pidfile', join(bundle, 'pid')],
-      ['--conmon-pidfile', join(bundle, 'conmon.pid')],
-      ['--log-path', `k8s-file:${request.logPath}`, '--no-sync-log'],
-      ['--log-level', 'error', '--exit-dir', request.exitDir],
-      request.tty ? ['--terminal'] : [],
-      request.stdin ? ['--stdin'] : [],
-      request.stdin && !request.stdinOnce ? ['--leave-stdin-open'] : [],
-    ].flat();
+    return {
+      sync: lines(sync),
+      start,
+      attach: attach === null ? undefined : lines(attach),
+      stderr: collect(child.stderr, ERROR_TEXT_BYTES_MAX),
+      failed: failed.promise,
+      release() {
+        signal.removeEventListener('abort', onAbort);
+        for (const stream of [sync, start, attach]) stream?.destroy();
+      },
+    };
   }
 }
 
@@ -123,30 +196,43 @@ export function conmonPid(bundle: string): number | undefined {
   }
 }
 
-async function firstLine(stream: Readable): Promise<string> {
-  let text = '';
-  for await (const chunk of stream) {
-    text += String(chunk);
-    const end = text.indexOf('\n');
-    if (end >= 0) return text.slice(0, end);
-    if (text.length > 64 * 1024) break;
-  }
-  return text;
+function runError(path: string, error: unknown): unknown {
+  if (!isErrno(error, 'ENOENT', 'EACCES')) return error;
+  return new RuntimeError('CREATE_FAILED', `cannot run ${path}`, { cause: error });
 }
 
-function parsePid(line: string, stderr: string): number {
-  const fail = (text: string): RuntimeError => {
-    const message = text.trim() === '' ? 'conmon ended without a word' : runcMessage(text);
-    return new RuntimeError('CREATE_FAILED', message);
-  };
-  if (line.trim() === '') throw fail(stderr);
-  let json: unknown;
+/** Whole lines of a pipe; what follows the last newline counts as one. A destroyed pipe just ends. */
+async function* lines(stream: Readable): AsyncGenerator<string> {
+  let text = '';
   try {
-    json = JSON.parse(line);
-  } catch {
-    throw fail(line);
+    for await (const chunk of stream) {
+      text += String(chunk);
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        yield text.slice(0, end);
+        text = text.slice(end + 1);
+      }
+      if (text.length > ERROR_TEXT_BYTES_MAX * 4) break;
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET')) throw error;
   }
-  const reply = must(json as { data?: number; message?: string } | null, 'conmon replied'); // Its format.
-  if (typeof reply.data === 'number' && reply.data > 0) return reply.data;
-  throw fail(reply.message ?? stderr);
+  if (text !== '') yield text;
+}
+
+function parseReply(line: string): { data: number; message: string } {
+  try {
+    const reply = JSON.parse(line) as { data?: number; message?: string }; // conmon's format.
+    return { data: reply.data ?? -1, message: reply.message ?? '' };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return { data: -1, message: line };
+  }
+}
+
+function parsePid(line: unknown, stderr: string): number {
+  const reply = typeof line === 'string' ? parseReply(line) : { data: -1, message: '' };
+  if (reply.data > 0) return reply.data;
+  const text = reply.message.trim() === '' ? stderr : reply.message;
+  const message = text.trim() === '' ? 'conmon ended without a word' : runcMessage(text);
+  throw new RuntimeError('CREATE_FAILED', message);
 }

@@ -1,6 +1,6 @@
 /**
- * Extra processes in running containers: `runc exec` as a child with pipes, or under a pseudo-terminal
- * of node-pty. Sessions end with their process; a session that is left early ends its process, which
+ * Extra processes in running containers without a terminal: `runc exec` as a child with pipes (with
+ * one: exec-terminal.ts). Sessions end with their process; a session that is left early ends its process, which
  * is known by runc's pid file (the pid of `runc exec` itself is only the messenger's).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -10,10 +10,9 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { isErrno } from '#base/errors.ts';
-import { setTerminalRaw } from '#base/linux/syscall.ts';
-import { EXEC_OUTPUT_BYTES_MAX, STREAM_BYTES_MAX } from './limits.ts';
+import { EXEC_OUTPUT_BYTES_MAX } from './limits.ts';
 import { type ExecResult, RuntimeError, type StreamRequest, type StreamSession } from './port.ts';
-import { ByteQueue, noBytes, readableBytes } from './byte-queue.ts';
+import { noBytes, readableBytes } from './byte-queue.ts';
 import { type Runc, runcMessage } from './runc.ts';
 
 const ENV = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', TERM: 'xterm' };
@@ -30,7 +29,7 @@ export interface ExecTarget {
 export async function execSync(target: ExecTarget, signal: AbortSignal): Promise<ExecResult> {
   signal.throwIfAborted();
   const request = { stdin: false, stdout: true, stderr: true, tty: false };
-  await using session = execPiped(target, request);
+  await using session = execPiped(target, request, signal);
   const stop = Promise.withResolvers<never>();
   const onAbort = () => stop.reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -45,16 +44,12 @@ export async function execSync(target: ExecTarget, signal: AbortSignal): Promise
   }
 }
 
-export async function exec(
+export function execPiped(
   target: ExecTarget,
   request: StreamRequest,
   signal: AbortSignal,
-): Promise<StreamSession> {
+): StreamSession {
   signal.throwIfAborted();
-  return request.tty ? await execTerminal(target) : execPiped(target, request);
-}
-
-function execPiped(target: ExecTarget, request: StreamRequest): StreamSession {
   const pidFile = newPidFile(target);
   const child = spawn(target.runc.path, execArgs(target, pidFile, []), {
     env: ENV,
@@ -87,60 +82,6 @@ function execPiped(target: ExecTarget, request: StreamRequest): StreamSession {
       endProcess(child, pidFile);
       for (const stream of [stdin, stdout, stderr]) stream?.destroy();
       await exited.catch(() => undefined);
-    },
-  };
-}
-
-async function execTerminal(target: ExecTarget): Promise<StreamSession> {
-  const pty = await import('node-pty'); // Loads a native addon: only nodes that use it pay for it.
-  const pidFile = newPidFile(target);
-  const terminal = pty.spawn(target.runc.path, [...execArgs(target, pidFile, ['--tty'])], {
-    env: ENV,
-    cwd: target.bundle,
-    encoding: null,
-    name: 'xterm',
-  });
-  // runc does so too, but only after its process runs: the first lines would be translated twice.
-  setTerminalRaw((terminal as unknown as { fd: number }).fd); // Of UnixTerminal; not in the typings.
-  const output = new ByteQueue(STREAM_BYTES_MAX, {
-    pause: () => terminal.pause(),
-    resume: () => terminal.resume(),
-  });
-  terminal.onData((data: unknown) => output.push(data as Buffer)); // Bytes, as encoding is null.
-  const exited = new Promise<number>((resolve, reject) => {
-    terminal.onExit(({ exitCode, signal }) => {
-      output.end();
-      const started = readPid(pidFile) !== undefined;
-      rmSync(pidFile, { force: true });
-      if (started) resolve(signal ? 128 + signal : exitCode);
-      else reject(new RuntimeError('START_FAILED', runcMessage(output.firstText())));
-    });
-  });
-  exited.catch(() => undefined); // Whoever cares awaits `exited` itself.
-  let done = false;
-  const settle = exited.then(
-    () => void (done = true),
-    () => void (done = true),
-  );
-  return {
-    stdout: output,
-    stderr: noBytes(),
-    exited,
-    writeStdin(data) {
-      if (!done) terminal.write(Buffer.from(data));
-      return Promise.resolve();
-    },
-    closeStdin() {
-      if (!done) terminal.write('\x04'); // End of file, as typed.
-    },
-    resize(columns, rows) {
-      if (!done && columns > 0 && rows > 0) terminal.resize(columns, rows);
-    },
-    async [Symbol.asyncDispose]() {
-      if (done) return;
-      output.discard();
-      if (!killPid(readPid(pidFile))) terminal.kill('SIGKILL');
-      await settle;
     },
   };
 }

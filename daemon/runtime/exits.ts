@@ -43,7 +43,7 @@ export class ExitWatcher implements Disposable {
   constructor(dir: string, look: () => void) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     this.#look = look;
-    this.#watcher = watch(dir, { persistent: false }, () => this.#schedule());
+    this.#watcher = watch(dir, () => this.#schedule());
     this.#watcher.on('error', () => undefined); // The timer still looks.
     this.#timer = setInterval(look, EXIT_SWEEP_MS);
     this.#timer.unref();

@@ -13,7 +13,8 @@ import { Attacher, controlMonitor } from './attach.ts';
 import { Cgroups, parseCgroupLayout } from './cgroup.ts';
 import { Conmon } from './conmon.ts';
 import { Containers } from './containers.ts';
-import { exec, execSync, type ExecTarget } from './exec.ts';
+import { execTerminal } from './exec-terminal.ts';
+import { execPiped, execSync, type ExecTarget } from './exec.ts';
 import { observeHost } from './host.ts';
 import { ImageStore } from './image/image-store.ts';
 import { type RegistryConfig, RegistryPuller } from './image/registry-puller.ts';
@@ -97,6 +98,7 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
   readonly #cgroups: Cgroups;
   readonly #clock: Clock;
   readonly #runc: Runc;
+  readonly #conmon: Conmon;
   readonly #attacher = new Attacher();
   readonly #listeners = new Set<(change: { sandboxId: string; containerId?: string }) => void>();
   readonly #serial = new Serial();
@@ -115,11 +117,12 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
       emit({ sandboxId }),
     );
     this.#runc = new Runc({ path: config.runcPath, root: join(runDir, 'runc') });
+    this.#conmon = new Conmon({ path: config.conmonPath, runc: this.#runc, tmpDir: runDir });
     this.#containers = new Containers(
       {
         ...shared,
         runc: this.#runc,
-        conmon: new Conmon({ path: config.conmonPath, runc: this.#runc, tmpDir: runDir }),
+        conmon: this.#conmon,
         images: io.images,
         sandboxes: this.#sandboxes,
         host: observeHost(layout.version),
@@ -216,7 +219,12 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
     request: StreamRequest & { argv: readonly string[] },
     signal: AbortSignal,
   ): Promise<StreamSession> {
-    return await exec(this.#execTarget(containerId, request.argv), request, signal);
+    const target = this.#execTarget(containerId, request.argv);
+    if (!request.tty) return execPiped(target, request, signal);
+    const { podCgroup } = this.#mustRun(containerId);
+    const adopt = (pid: number) => this.#cgroups.addMonitor(podCgroup, pid);
+    const how = { conmon: this.#conmon, attacher: this.#attacher, adopt };
+    return await execTerminal({ ...target, ...how }, request, signal);
   }
 
   async attach(

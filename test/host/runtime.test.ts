@@ -109,6 +109,7 @@ await t.test('containers', { skip, timeout: 120_000 }, async (t) => {
     t.equal(await session.exited, 5);
     await output.done;
     t.match(output.text(), /31 97\r\n/);
+    t.notMatch(output.text(), /\r\r\n/, 'one terminal, not two');
     await containers.removeContainer(id, signal);
   });
 
