@@ -9,7 +9,7 @@ import { RealClock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { ApiServer, TlsFrontEnd } from '#control/api/api.ts';
-import { openStore } from '#control/store/store.ts';
+import { startStoreWorker } from '#control/store/store.ts';
 import { parseControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
 
@@ -23,10 +23,11 @@ async function main(): Promise<void> {
   const clock = new RealClock();
   const startMs = clock.monotonicMs();
   const pki = (name: string) => join(config.pkiDir, name);
-  const store = await openStore({
+  const storeFailed = Promise.withResolvers<never>();
+  const store = await startStoreWorker({
     dataDir: join(config.dataDir, 'store'),
-    clock,
-    log: log.child('store'),
+    logLevel: config.logLevel,
+    onFailure: (error) => storeFailed.reject(error),
   });
   const api = new ApiServer({
     config: {
@@ -65,7 +66,7 @@ async function main(): Promise<void> {
   const stopped = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });
-  const failed = Promise.race([api.join(), controllers.failed]);
+  const failed = Promise.race([api.join(), controllers.failed, storeFailed.promise]);
   const why = await Promise.race([stopped, failed.then(() => 'a task ended')]);
   log.info('control stops', { why });
   api.beginShutdown();

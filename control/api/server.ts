@@ -138,8 +138,18 @@ export class ApiServer {
     const { signal } = this.#tasks;
     const kubelets = new Kubelets({ nodes: cache('', 'nodes'), files: keys.kubelet });
     this.#services = {
-      ...{ store, hub: this.#hub, registry, admission, resources, authorizer, rbac, tokens },
-      ...{ clock, log, signal, kubelets },
+      store,
+      hub: this.#hub,
+      registry,
+      admission,
+      resources,
+      authorizer,
+      rbac,
+      tokens,
+      kubelets,
+      clock,
+      log,
+      signal,
     };
     this.#metrics = new Metrics(resources);
     this.#router = new Router(allFacts, specialHandlers());
@@ -278,8 +288,17 @@ export class ApiServer {
 }
 
 const PATHS = [
-  ...['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v3'],
-  ...['/openid/v1/jwks', '/readyz', '/version', '/.well-known/openid-configuration'],
+  '/.well-known/openid-configuration',
+  '/api',
+  '/api/v1',
+  '/apis',
+  '/healthz',
+  '/livez',
+  '/metrics',
+  '/openapi/v3',
+  '/openid/v1/jwks',
+  '/readyz',
+  '/version',
 ];
 
 /** The rules of ClusterRole system:node, which kubelets are held to. */

@@ -81,8 +81,14 @@ export class RbacEscalation implements AdmissionPlugin {
 
   #may(request: AdmissionRequest, verb: string, resource: string, name: string): boolean {
     return this.#authorizer.decide(request.context.user, {
-      ...{ kind: 'resource', verb, group: GROUP, version: 'v1', resource, subresource: '', name },
+      kind: 'resource',
+      verb,
+      group: GROUP,
+      version: 'v1',
+      resource,
+      subresource: '',
       namespace: request.namespace,
+      name,
     }).allowed;
   }
 

@@ -61,7 +61,14 @@ export function attributesOf(info: RequestInfo, fieldSelector?: string | null): 
   if (!info.isResource) return { kind: 'path', verb: info.verb, path: info.path };
   const { verb, group, version, resource, subresource, namespace, name } = info;
   return {
-    ...{ kind: 'resource', verb, group, version, resource, subresource, namespace, name },
+    kind: 'resource',
+    verb,
+    group,
+    version,
+    resource,
+    subresource,
+    namespace,
+    name,
     ...(fieldSelector ? { fieldSelector } : {}),
   };
 }

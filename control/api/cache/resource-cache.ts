@@ -39,7 +39,7 @@ export interface CacheChange {
 export class ResourceCache {
   readonly #fieldsOf: FieldsOf;
   readonly #objects = new Map<string, CachedObject>();
-  readonly #keys = new SortedKeys();
+  #keys = new SortedKeys();
   #events: CacheEvent[] = [];
   #eventsHead = 0;
   /** Events with a revision up to this one are not in the window. */
@@ -135,7 +135,7 @@ export class ResourceCache {
   reset(): void {
     for (const set of this.#receivers.values()) for (const receiver of set) receiver.onReset();
     this.#receivers.clear();
-    for (const key of [...this.#keys.from('')]) this.#keys.delete(key);
+    this.#keys = new SortedKeys();
     this.#objects.clear();
     this.#events = [];
     this.#eventsHead = 0;

@@ -151,7 +151,7 @@ export function parseWriteOptions(
     });
   }
   const manager = query.get('fieldManager') ?? '';
-  if ([...manager].length > 128) {
+  if (Buffer.byteLength(manager) > 128) {
     causes.push({
       reason: 'FieldValueTooLong',
       field: 'fieldManager',

@@ -15,7 +15,13 @@ import type { Call } from './call.ts';
 import { replyText } from './reply.ts';
 
 const LOG_OPTIONS = [
-  ...['follow', 'previous', 'timestamps', 'sinceSeconds', 'sinceTime', 'tailLines', 'limitBytes'],
+  'follow',
+  'previous',
+  'timestamps',
+  'sinceSeconds',
+  'sinceTime',
+  'tailLines',
+  'limitBytes',
   'stream',
 ];
 const ERROR_BYTES_MAX = 2048;
@@ -30,7 +36,8 @@ async function findPod(call: Call): Promise<Pod> {
 
 /** The container asked for, or the only one. Throws ApiError 400. */
 function containerOf(pod: Pod, wanted: string): string {
-  const { containers = [], initContainers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  const { initContainers = [], ephemeralContainers = [] } = pod.spec;
+  const { containers } = pod.spec;
   const { name } = pod.metadata;
   const all = [...initContainers, ...containers, ...ephemeralContainers].map((c) => c.name);
   if (wanted !== '') {
@@ -59,7 +66,7 @@ export async function podLog(call: Call): Promise<ApiResponse> {
     if (value !== null && value !== '') query.set(option, value);
   }
   const { namespace, name } = pod.metadata;
-  const path = `/containerLogs/${namespace}/${name}/${container}?${query}`;
+  const path = `/containerLogs/${namespace}/${name}/${container}?${query.toString()}`;
   const backend = call.services.kubelets.of(nodeName);
   const message = await requestBackend(backend, { method: 'GET', path, headers: {} });
   const status = message.statusCode ?? 500;
@@ -179,7 +186,11 @@ function streamHandler(endpoint: 'exec' | 'attach') {
       for (const argument of command) passed.append('command', argument);
     }
     const { namespace, name } = pod.metadata;
-    return passToKubelet(call, `/${endpoint}/${namespace}/${name}/${container}?${passed}`, pod);
+    return passToKubelet(
+      call,
+      `/${endpoint}/${namespace}/${name}/${container}?${passed.toString()}`,
+      pod,
+    );
   };
 }
 
@@ -192,5 +203,5 @@ export async function podPortForward(call: Call): Promise<ApiResponse> {
   const passed = new URLSearchParams();
   for (const ports of call.query.getAll('ports')) passed.append('ports', ports);
   const { namespace, name } = pod.metadata;
-  return passToKubelet(call, `/portForward/${namespace}/${name}?${passed}`, pod);
+  return passToKubelet(call, `/portForward/${namespace}/${name}?${passed.toString()}`, pod);
 }

@@ -126,9 +126,14 @@ export class Registry {
     const base = (metadata.name ?? '') === '' ? (metadata.generateName ?? '') : '';
     if (base !== '') metadata.name = generateName(base, this.#io.random);
     const asked: AdmissionRequest = {
-      ...{ operation: 'CREATE', resource, subresource: '', namespace, object, context },
+      operation: 'CREATE',
+      resource,
+      subresource: '',
+      namespace,
       name: metadata.name ?? '',
+      object,
       old: undefined,
+      context,
     };
     await this.#admission.mutate(asked);
     if (resource.rules.hasGeneration === true) metadata.generation = 1;
@@ -249,7 +254,14 @@ export class Registry {
     const { resource, namespace, name, subresource } = target;
     const rules = genericUpdateRules(resource, subresource);
     const asked: AdmissionRequest = {
-      ...{ operation: 'UPDATE', resource, subresource, namespace, name, object, old, context },
+      operation: 'UPDATE',
+      resource,
+      subresource,
+      namespace,
+      name,
+      object,
+      old,
+      context,
     };
     await this.#admission.mutate(asked);
     ensureNamespace(object, resource.facts.namespaced ? namespace : '');
@@ -381,8 +393,14 @@ export class Registry {
       check?.(old);
       if (!admitted) {
         await this.#admission.validate({
-          ...{ operation: 'DELETE', resource, subresource: '', namespace, name, old, context },
+          operation: 'DELETE',
+          resource,
+          subresource: '',
+          namespace,
+          name,
           object: undefined,
+          old,
+          context,
         });
         for (const text of resource.rules.warningsOnDelete?.(old, context) ?? []) {
           if (options.propagationPolicy === undefined && options.orphanDependents === undefined) {

@@ -29,8 +29,17 @@ const CONNECT_TIMEOUT_MS = 30_000;
 const BUFFER_BYTES_MAX = 1024 * 1024;
 /** Headers that belong to one connection (RFC 9110 section 7.6.1), and pseudo-headers. */
 const HOP_BY_HOP = new Set([
-  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer'],
-  ...['transfer-encoding', 'upgrade', 'http2-settings', 'proxy-connection', 'host'],
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+  'proxy-connection',
+  'host',
 ]);
 
 /** Headers that may go on to the next hop. */
