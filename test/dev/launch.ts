@@ -298,11 +298,13 @@ async function retryBusy(run: () => void): Promise<void> {
   }
 }
 
-const { values, positionals } = parseArgs({
-  options: { image: { type: 'string', multiple: true, default: [] } },
-  allowPositionals: true,
-});
-const identity = devIdentity(CHECKOUT);
-if (positionals[0] === 'up') await up(identity, values.image);
-else if (positionals[0] === 'down') await down(identity);
-else throw new Error('usage: launch.ts up [--image FILE ...] | down');
+if (import.meta.main) {
+  const { values, positionals } = parseArgs({
+    options: { image: { type: 'string', multiple: true, default: [] } },
+    allowPositionals: true,
+  });
+  const identity = devIdentity(CHECKOUT);
+  if (positionals[0] === 'up') await up(identity, values.image);
+  else if (positionals[0] === 'down') await down(identity);
+  else throw new Error('usage: launch.ts up [--image FILE ...] | down');
+}
