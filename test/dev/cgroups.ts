@@ -5,6 +5,7 @@
  */
 import {
   existsSync,
+  globSync,
   mkdirSync,
   readFileSync,
   readdirSync,
@@ -68,6 +69,18 @@ export function enableControllers(dir: string): void {
   if (controllers === '') return;
   const enable = controllers.split(' ').map((name) => `+${name}`);
   writeFileSync(join(dir, 'cgroup.subtree_control'), enable.join(' '));
+}
+
+/** Every process in the group or below it: whatever of the node still runs. */
+export function processesIn(hierarchies: readonly Hierarchy[], cgroup: string): Set<number> {
+  const pids = new Set<number>();
+  for (const { path } of hierarchies) {
+    for (const file of globSync(join(path, cgroup, '**/cgroup.procs'))) {
+      for (const line of readFileSync(file, 'utf8').split('\n'))
+        if (line !== '') pids.add(Number(line));
+    }
+  }
+  return pids;
 }
 
 /** Removes the group and all below it from every hierarchy; nothing may run in it any more. */

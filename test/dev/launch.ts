@@ -30,7 +30,7 @@ import {
 import { createCa, createSigningKey, type KeyPair } from '#base/pki/pki.ts';
 import { type Chunk, Images } from '#base/protocol/bareboat.gen.ts';
 import { connectUnix } from '#base/protocol/protocol.ts';
-import { createCgroups, parseHierarchies, removeCgroups } from './cgroups.ts';
+import { createCgroups, parseHierarchies, processesIn, removeCgroups } from './cgroups.ts';
 import type { EnterConfig } from './enter.ts';
 import { type DevIdentity, devIdentity } from './identity.ts';
 
@@ -106,6 +106,8 @@ export async function down(identity: DevIdentity): Promise<void> {
   rmSync(pidFile, { force: true });
   if (existsSync(`/sys/class/net/${identity.hostLink}`)) ip('link', 'del', identity.hostLink);
   const hierarchies = parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8'));
+  // Also what an `up` that was interrupted, or whose record is lost, left running.
+  for (const pid of processesIn(hierarchies, identity.cgroup)) process.kill(pid, 'SIGKILL');
   await retryBusy(() => removeCgroups(hierarchies, identity.cgroup));
 }
 

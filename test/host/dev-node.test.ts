@@ -25,6 +25,7 @@ t.setTimeout(280_000);
 const checkout = dirname(dirname(import.meta.dirname));
 const identity = devIdentity(checkout);
 const scratch = mkdtempSync(join(tmpdir(), 'bareboat-host-'));
+await down(identity);
 const before = hostTraces();
 const kubectlPath = await ensureKubectl();
 
