@@ -330,7 +330,9 @@ function readField(r: ProtoReader, field: FieldInfo, wire: number, given: unknow
 }
 
 interface Plan {
-  readonly byNumber: ReadonlyMap<number, FieldInfo | StructType>;
+  /** By field number; upstream's numbers are small. */
+  readonly fields: readonly (FieldInfo | undefined)[];
+  readonly embedded: readonly (StructType | undefined)[];
   readonly maps: readonly number[];
 }
 
@@ -340,9 +342,15 @@ const plans = new Map<StructType, Plan>();
 function planOf(type: StructType): Plan {
   let plan = plans.get(type);
   if (plan === undefined) {
-    const byNumber = new Map(type.protoEntries.map((e) => [e.number, e.field ?? e.embedded]));
+    const length = Math.max(0, ...type.protoEntries.map((e) => e.number)) + 1;
+    const fields: (FieldInfo | undefined)[] = Array.from({ length });
+    const embedded: (StructType | undefined)[] = Array.from({ length });
+    for (const entry of type.protoEntries) {
+      fields[entry.number] = entry.field;
+      embedded[entry.number] = entry.embedded;
+    }
     const maps = type.fields.filter((f) => f.ref.kind === 'map').map((f) => f.index);
-    plan = { byNumber, maps };
+    plan = { fields, embedded, maps };
     plans.set(type, plan);
   }
   return plan;
@@ -350,26 +358,31 @@ function planOf(type: StructType): Plan {
 
 /** Reads fields of `type` into the slots of `outer`, which embeds it (or is it). */
 function readInto(r: ProtoReader, type: StructType, outer: StructType, given: unknown[]): void {
-  const { byNumber } = planOf(type);
-  r.fields((number, wire) => {
-    const entry = byNumber.get(number);
-    if (entry === undefined) return false;
-    if ('protoEntries' in entry) {
+  const plan = planOf(type);
+  while (r.at < r.end) {
+    const tag = r.varint();
+    const number = Math.floor(tag / 8);
+    const wire = tag % 8;
+    const field = plan.fields[number];
+    const embedded = plan.embedded[number];
+    if (field !== undefined) {
+      readField(r, type === outer ? field : (outer.byName.get(field.json) ?? field), wire, given);
+    } else if (embedded !== undefined) {
       const end = r.end;
       r.end = r.limit();
-      readInto(r, entry, outer, given);
+      readInto(r, embedded, outer, given);
       r.end = end;
-      return true;
+    } else {
+      if (number === 0) malformed(`proto: illegal tag 0 (wire type ${wire})`);
+      r.skip(wire);
     }
-    const field = type === outer ? entry : outer.byName.get(entry.json);
-    readField(r, field ?? entry, wire, given);
-    return true;
-  });
+  }
 }
 
 /** The object of a message that ends where the reader ends. */
 export function decodeStruct(r: ProtoReader, type: StructType): Record<string, unknown> {
-  const given: unknown[] = [];
+  // oxlint-disable-next-line unicorn/no-new-array -- a length; Array.from is many times slower
+  const given: unknown[] = new Array(type.fields.length);
   readInto(r, type, type, given);
   for (const index of planOf(type).maps) {
     const map = given[index];

@@ -100,6 +100,21 @@ export class ProtoWriter {
 
   /** Length and bytes of a string. */
   string(text: string): void {
+    const length = text.length;
+    const to = this.#reserve(length);
+    const bytes = this.#bytes;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 0x80) {
+        this.#at += length; // Not ASCII: once more, with room for more.
+        return this.#longString(text);
+      }
+      bytes[to + i] = code;
+    }
+    this.varint(length);
+  }
+
+  #longString(text: string): void {
     const length = utf8Length(text);
     const to = this.#reserve(length);
     const end = writeUtf8(this.#bytes, to, text);

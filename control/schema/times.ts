@@ -40,45 +40,86 @@ function hasValidStart(text: string): boolean {
   return digits(text, 11, 2) < 24 && digits(text, 14, 2) < 60 && digits(text, 17, 2) < 60;
 }
 
-const INSTANT =
-  /^(\d{4})-(\d\d)-(\d\d)T(\d{1,2}):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))$/;
+/** Days since 1970-01-01 of a date of the Gregorian calendar, years counted from March. */
+function daysOf(year: number, month: number, day: number): number {
+  const y = month <= 2 ? year - 1 : year;
+  const era = Math.floor(y / 400);
+  const yearOfEra = y - era * 400;
+  const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1;
+  const dayOfEra =
+    yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
+  return era * 146_097 + dayOfEra - 719_468;
+}
+
+const pad2 = (n: number): string => (n < 10 ? `0${n}` : `${n}`);
+
+/** `2024-05-01T10:00:00`, the inverse of daysOf and a clock. */
+function formatSeconds(seconds: number): string {
+  const days = Math.floor(seconds / 86_400);
+  const clock = seconds - days * 86_400;
+  const z = days + 719_468;
+  const era = Math.floor(z / 146_097);
+  const dayOfEra = z - era * 146_097;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const fromMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  const day = dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1;
+  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9;
+  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  const date = `${String(year).padStart(4, '0')}-${pad2(month)}-${pad2(day)}`;
+  const minutes = Math.floor(clock / 60);
+  return `${date}T${pad2(Math.floor(minutes / 60))}:${pad2(minutes % 60)}:${pad2(clock % 60)}`;
+}
+
+/** Of the first 19 characters, which hasValidStart accepts. */
+function secondsOf(text: string): number {
+  const days = daysOf(digits(text, 0, 4), digits(text, 5, 2), digits(text, 8, 2));
+  const clock = digits(text, 11, 2) * 3600 + digits(text, 14, 2) * 60 + digits(text, 17, 2);
+  return days * 86_400 + clock;
+}
+
+const isCanonical = (text: string): boolean =>
+  text.length === 20 && text.charCodeAt(19) === 90 && hasValidStart(text);
+
+const TAIL = /^(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))$/;
 
 /** RFC 3339 with or without fraction, as lenient as Go; undefined when it is none. */
 export function parseInstant(text: string): Instant | undefined {
-  const match = INSTANT.exec(text);
-  if (match === null) return undefined;
-  const part = (i: number): number => Number(match[i] ?? 0);
-  if (!isDate(part(1), part(2), part(3))) return undefined;
-  if (part(4) > 23 || part(5) > 59 || part(6) > 59 || part(9) > 24 || part(10) > 59) {
-    return undefined;
-  }
-  const date = new Date(0);
-  date.setUTCFullYear(part(1), part(2) - 1, part(3));
-  const clock = part(4) * 3600 + part(5) * 60 + part(6);
-  const offset = (part(9) * 60 + part(10)) * 60 * (match[8] === '-' ? -1 : 1);
+  if (isCanonical(text)) return { seconds: secondsOf(text), nanos: 0 };
+  // Go takes an hour of one digit.
+  const padded = /^.{11}\d:/.test(text) ? `${text.slice(0, 11)}0${text.slice(11)}` : text;
+  const tail = hasValidStart(padded) ? TAIL.exec(padded.slice(19)) : null;
+  if (tail === null) return undefined;
+  const [, fraction = '', sign, hours = '0', minutes = '0'] = tail;
+  if (Number(hours) > 24 || Number(minutes) > 59) return undefined;
+  const offset = (Number(hours) * 60 + Number(minutes)) * 60 * (sign === '-' ? -1 : 1);
   return {
-    seconds: date.getTime() / 1000 + clock - offset,
-    nanos: Number((match[7] ?? '').slice(0, 9).padEnd(9, '0')),
+    seconds: secondsOf(padded) - offset,
+    nanos: Number(fraction.slice(0, 9).padEnd(9, '0')),
   };
 }
 
 /** `2024-05-01T10:00:00Z`; null for the zero time. */
 export function formatTime(seconds: number): string | null {
-  if (seconds === ZERO_SECONDS) return null;
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
+  return seconds === ZERO_SECONDS ? null : `${formatSeconds(seconds)}Z`;
 }
 
 /** `2024-05-01T10:00:00.123456Z`; null for the zero time. */
 export function formatMicroTime({ seconds, nanos }: Instant): string | null {
   if (seconds === ZERO_SECONDS && nanos === 0) return null;
-  const micros = String(Math.trunc(nanos / 1000)).padStart(6, '0');
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${micros}Z`;
+  return `${formatSeconds(seconds)}.${String(Math.trunc(nanos / 1000)).padStart(6, '0')}Z`;
 }
 
 /** The canonical text, null for the zero time, undefined when `text` is no time. */
 export function canonicalTime(text: string): string | null | undefined {
-  const isCanonical = text.length === 20 && text.charCodeAt(19) === 90 && hasValidStart(text);
-  if (isCanonical && !text.startsWith('0001-01-01T00:00:00')) return text;
+  if (isCanonical(text) && !text.startsWith('0001-01-01T00:00:00')) return text;
   const instant = parseInstant(text);
   return instant === undefined ? undefined : formatTime(instant.seconds);
 }

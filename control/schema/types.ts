@@ -140,6 +140,8 @@ function goName(type: string): string {
 // Memo of pure functions of the generated table: bounded by its size.
 const structs = new Map<string, BuiltStruct>();
 const refs = new Map<string, TypeRef>();
+/** By group, version, kind. */
+const kinds = new Map<string, Map<string, Map<string, StructType>>>();
 
 function rowOf(name: string): TypeRow {
   const text = must(typeRows[name], `unknown type ${name}`);
@@ -300,6 +302,19 @@ export function packageOf(group: string): string {
 
 /** The type of a kind; undefined when upstream v1.36 serves no such kind. */
 export function kindType(gvk: GroupVersionKind): StructType | undefined {
+  const { group, version, kind } = gvk;
+  const own = kinds.get(group)?.get(version)?.get(kind);
+  if (own !== undefined) return own;
+  const type = findKind(gvk);
+  if (type === undefined) return undefined; // Not kept: there is no bound to what clients name.
+  const versions = kinds.get(group) ?? new Map<string, Map<string, StructType>>();
+  kinds.set(group, versions);
+  const byKind = versions.get(version) ?? new Map<string, StructType>();
+  versions.set(version, byKind.set(kind, type));
+  return type;
+}
+
+function findKind(gvk: GroupVersionKind): StructType | undefined {
   const own = `${packageOf(gvk.group)}/${gvk.version}.${gvk.kind}`;
   const name = typeRows[own] === undefined ? `meta/v1.${gvk.kind}` : own;
   if (typeRows[name] === undefined) return undefined;

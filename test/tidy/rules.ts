@@ -23,6 +23,13 @@ export const PURE: readonly string[] = [
   'base/kube/selectors.ts',
   'control/api/resources/',
   'control/raft/',
+  ...[
+    'defaults diagnose discovery go-errors gvk json- merge-order normalise openapi patch',
+    'proto- resources schema strategic-merge times types utf8 yaml-codec',
+  ]
+    .join(' ')
+    .split(' ')
+    .map((name) => `control/schema/${name}`),
 ];
 
 export const PURE_BANNED: readonly RegExp[] = [
