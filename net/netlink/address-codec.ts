@@ -14,6 +14,7 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8 } as const;
 const IFA_F_NODAD = 0x2;
+const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, TABLE: 15 } as const;
 const NDA = { DST: 1, LLADDR: 2 } as const;
@@ -30,6 +31,8 @@ export interface InterfaceAddress {
   readonly index: number;
   readonly address: Cidr;
   readonly scope: number;
+  /** Set by somebody; false for what autoconfiguration gave for a time. */
+  readonly permanent: boolean;
 }
 
 export interface AddressSettings {
@@ -111,6 +114,7 @@ export function parseAddress(message: NetlinkMessage): InterfaceAddress | undefi
     index: view.getUint32(4, true),
     address: { family, address, prefixLength: payload[1] ?? 0 },
     scope: payload[3] ?? 0,
+    permanent: ((attributes.u32(IFA.FLAGS) ?? payload[2] ?? 0) & IFA_F_PERMANENT) !== 0,
   };
 }
 

@@ -33,11 +33,11 @@ export type NetlinkNotice =
  * thread's at the call. An error that ends the reading is given to `onEnd` (never after disposal).
  */
 export function subscribeRoute(
-  groups: readonly number[],
+  what: { readonly groups: readonly number[]; readonly bufferBytes?: number },
   listener: (notice: NetlinkNotice) => void,
   onEnd: (error: Error) => void,
 ): Disposable {
-  const fd = openNetlink(NETLINK.ROUTE, groups);
+  const fd = openNetlink(NETLINK.ROUTE, what);
   const buffer = new Uint8Array(EVENT_BYTES_MAX);
   let disposed = false;
   const wait = () => {

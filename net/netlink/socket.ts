@@ -50,7 +50,7 @@ export class NetlinkSocket implements Disposable {
 
   /** Throws LinuxError when the kernel lacks `protocol`. */
   constructor(protocol: number) {
-    this.#fd = openNetlink(protocol, []);
+    this.#fd = openNetlink(protocol, { groups: [] });
     setsockopt(this.#fd, { level: SOL_NETLINK, name: NETLINK_CAP_ACK }, 1);
     setsockopt(this.#fd, { level: SOL_NETLINK, name: NETLINK_EXT_ACK }, 1);
     if (protocol === NETLINK.ROUTE) {
@@ -188,12 +188,16 @@ export class NetlinkSocket implements Disposable {
 }
 
 /** A bound socket, member of `groups`, with room for large batches and bursts. */
-export function openNetlink(protocol: number, groups: readonly number[]): number {
+export function openNetlink(
+  protocol: number,
+  options: { readonly groups: readonly number[]; readonly bufferBytes?: number },
+): number {
   assert(endianness() === 'LE', 'netlink codecs are little-endian');
   const fd = socket(AF.NETLINK, SOCK.RAW, protocol);
   try {
-    setsockopt(fd, { level: SOL_SOCKET, name: SO_SNDBUFFORCE }, SOCKET_BUFFER_BYTES);
-    setsockopt(fd, { level: SOL_SOCKET, name: SO_RCVBUFFORCE }, SOCKET_BUFFER_BYTES);
+    const { groups, bufferBytes = SOCKET_BUFFER_BYTES } = options;
+    setsockopt(fd, { level: SOL_SOCKET, name: SO_SNDBUFFORCE }, bufferBytes);
+    setsockopt(fd, { level: SOL_SOCKET, name: SO_RCVBUFFORCE }, bufferBytes);
     const address = new Uint8Array(12); // sockaddr_nl: u16 family, u16 0, u32 port id, u32 groups
     address[0] = AF.NETLINK;
     bind(fd, address);
