@@ -33,8 +33,10 @@ function becomeCandidate(state: RaftState): void {
 
 function poll(state: RaftState): void {
   const pre = state.role === 'preCandidate';
-  state.votes.set(state.id, true);
-  if (decide(state)) return;
+  // A real vote for oneself counts when it is durable (`onOwnVotePersisted`): a candidate that won
+  // with it and crashed could vote again in the same term, for another. A pre-vote binds nobody.
+  if (pre) state.votes.set(state.id, true);
+  if (pre && decide(state)) return;
   for (const to of others(state)) {
     if (!isVoter(state.members, to)) continue;
     send(state, {
@@ -56,6 +58,13 @@ function decide(state: RaftState): boolean {
   else if (state.role === 'preCandidate') becomeCandidate(state);
   else startLeading(state);
   return true;
+}
+
+/** The hard state of the current term is durable, this member's vote in it too. */
+export function onOwnVotePersisted(state: RaftState): void {
+  if (state.role !== 'candidate' || state.votes.has(state.id)) return;
+  state.votes.set(state.id, true);
+  decide(state);
 }
 
 /** Any role: grants or refuses. The term of a real vote is the own one by now. */

@@ -7,7 +7,13 @@
  * A group of one uses the same paths: it elects itself, and commits when its own disk acknowledged.
  */
 import { assert } from '#base/assert.ts';
-import { becomeFollower, campaign, onVoteRequest, onVoteResponse } from './election.ts';
+import {
+  becomeFollower,
+  campaign,
+  onOwnVotePersisted,
+  onVoteRequest,
+  onVoteResponse,
+} from './election.ts';
 import { onAppend, onHeartbeat, onSnapshot } from './follower.ts';
 import {
   broadcastAppend,
@@ -157,6 +163,7 @@ export class Raft {
     const state = this.#state;
     // A mark of an older term may speak of entries that were overwritten and written again.
     if (mark.inTerm !== state.term) return;
+    onOwnVotePersisted(state);
     if (state.log.persistedTo(mark.index, mark.term) && state.role === 'leader') {
       onOwnPersisted(state);
     }
