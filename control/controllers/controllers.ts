@@ -5,6 +5,8 @@
 import { deploymentController } from './deployment/deployment.ts';
 import { endpointsController, endpointSliceController } from './endpoints/endpoints.ts';
 import { garbageCollector } from './gc/gc.ts';
+import { jobController } from './job/job.ts';
+import { ttlAfterFinishedController } from './job/ttl.ts';
 import { namespaceController } from './namespace/namespace.ts';
 import { taintEvictionController } from './node/eviction.ts';
 import { nodeIpamController, nodeLifecycleController } from './node/lifecycle.ts';
@@ -20,6 +22,8 @@ export const allControllers: readonly Controller[] = [
   replicaSetController,
   replicationController,
   deploymentController,
+  jobController,
+  ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
   nodeLifecycleController,
