@@ -86,6 +86,10 @@ export interface ResourceRules<T extends KubeObject = KubeObject> extends Update
    * Called before the grace of an earlier delete is compared.
    */
   gracePeriodSeconds?(object: T, request: DeleteRequest): number | undefined;
+  /** Finalizers that the kind keeps outside of metadata (namespaces: spec.finalizers). */
+  otherFinalizers?(object: T): readonly string[];
+  /** In place, when a deletion that must wait begins (namespaces: phase Terminating). */
+  onDeletionMark?(object: T): void;
   /** True: immediate deletion answers with the object instead of a Status. */
   readonly returnsDeletedObject?: boolean | undefined;
   /** True: metadata.generation is 1 on create and rises on updates of the main resource. */

@@ -97,13 +97,21 @@ export function planDelete(
   options: DeleteOptions,
   nowMs: number,
 ): DeletePlan {
+  const held = (rules.otherFinalizers?.(object) ?? []).length > 0;
+  if (held && object.metadata.deletionTimestamp !== undefined) return { kind: 'pending' };
   const grace = planGrace(object, rules, options, nowMs);
   if (grace === 'pending') return { kind: 'pending' };
   const finalizers = plannedFinalizers(object, rules, options);
   if (finalizers.length > 0) object.metadata.finalizers = finalizers;
   else delete object.metadata.finalizers;
+  if (held) {
+    object.metadata.deletionTimestamp = formatTime(nowMs);
+    rules.onDeletionMark?.(object);
+    return { kind: 'mark', object };
+  }
   if (hasFinalizers(object)) {
     if (grace === 'none') markDeleting(object, nowMs);
+    rules.onDeletionMark?.(object);
     return { kind: 'mark', object };
   }
   if (grace !== 'none' && grace > 0) return { kind: 'mark', object };
@@ -182,8 +190,9 @@ function plannedPropagation(
 }
 
 /** Whether an update took the last thing that kept a deleting object. */
-export function isDoneDeleting(object: KubeObject): boolean {
+export function isDoneDeleting(object: KubeObject, rules: ResourceRules): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds } = object.metadata;
   if (deletionTimestamp === undefined || hasFinalizers(object)) return false;
+  if ((rules.otherFinalizers?.(object) ?? []).length > 0) return false;
   return (deletionGracePeriodSeconds ?? 0) === 0;
 }

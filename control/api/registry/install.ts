@@ -9,6 +9,7 @@ import type { ResourceRules } from '../resource.ts';
 import { resourceRules } from '../resources/resources.ts';
 import { eventConversion } from './convert-events.ts';
 import { autoscalerConversion } from './convert-autoscalers.ts';
+import { kindDefaults } from './kind-defaults.ts';
 import { genericScale } from './generic-scale.ts';
 import { type Conversion, ServedResource, ServedResources } from './served-resource.ts';
 
@@ -22,42 +23,6 @@ const SHARED: Readonly<Record<string, { group: string; version: string; conversi
       conversion: autoscalerConversion,
     },
   };
-
-/** Kinds without declared rules whose generation upstream keeps. */
-const WITH_GENERATION: ReadonlySet<string> = new Set([
-  'apps/daemonsets',
-  'apps/statefulsets',
-  'core/replicationcontrollers',
-  'core/podtemplates',
-  'batch/cronjobs',
-  'networking.k8s.io/ingresses',
-  'networking.k8s.io/ingressclasses',
-  'networking.k8s.io/networkpolicies',
-  'policy/poddisruptionbudgets',
-  'flowcontrol.apiserver.k8s.io/flowschemas',
-  'flowcontrol.apiserver.k8s.io/prioritylevelconfigurations',
-  'admissionregistration.k8s.io/mutatingwebhookconfigurations',
-  'admissionregistration.k8s.io/validatingwebhookconfigurations',
-  'admissionregistration.k8s.io/validatingadmissionpolicies',
-  'admissionregistration.k8s.io/validatingadmissionpolicybindings',
-  'admissionregistration.k8s.io/mutatingadmissionpolicies',
-  'admissionregistration.k8s.io/mutatingadmissionpolicybindings',
-  'apiextensions.k8s.io/customresourcedefinitions',
-  'resource.k8s.io/resourceslices',
-  'resource.k8s.io/deviceclasses',
-  'scheduling.k8s.io/priorityclasses',
-]);
-
-/** Main resources by kind that upstream answers with the object when it is deleted. */
-const RETURNS_DELETED: ReadonlySet<string> = new Set([
-  'core/pods',
-  'core/persistentvolumes',
-  'core/persistentvolumeclaims',
-  'core/serviceaccounts',
-  'core/services',
-  'core/podtemplates',
-  'core/resourcequotas',
-]);
 
 export function isStored(facts: ResourceFacts): boolean {
   return facts.verbs.includes('get') && facts.verbs.includes('create');
@@ -94,10 +59,8 @@ export function installResources(): Installed {
     const prefix = prefixOf(stored.group, resource);
     const declared = rules.get(`${stored.group}/${stored.version}/${resource}`);
     const own: ResourceRules = {
-      ...(WITH_GENERATION.has(prefix) ? { hasGeneration: true } : {}),
-      ...(RETURNS_DELETED.has(prefix) ? { returnsDeletedObject: true } : {}),
+      ...kindDefaults(prefix),
       ...(facts.subresources.some((s) => s.name === 'scale') ? { scale: genericScale } : {}),
-      ...DEFAULT_PROPAGATION[prefix],
       ...(declared ?? { group, version, resource }),
     };
     all.push(
@@ -112,7 +75,3 @@ export function installResources(): Installed {
   }
   return { resources: new ServedResources(all), caches };
 }
-
-const DEFAULT_PROPAGATION: Readonly<Record<string, Pick<ResourceRules, 'defaultPropagation'>>> = {
-  'core/replicationcontrollers': { defaultPropagation: 'Orphan' },
-};

@@ -302,7 +302,8 @@ export class Registry {
     const { current, old, object, extra } = write;
     const key = resource.storeKey(resource.key(namespace, name));
     const at = { key, revision: current.revision };
-    if (isDoneDeleting(object) && old.metadata.deletionTimestamp !== undefined && !context.dryRun) {
+    const isLeaving = old.metadata.deletionTimestamp !== undefined;
+    if (isLeaving && isDoneDeleting(object, resource.rules) && !context.dryRun) {
       const json = Buffer.from(JSON.stringify(object));
       const release = this.#hooks.onDelete(resource, old);
       const result = await this.#storage.delete(at, context.signal, release);
