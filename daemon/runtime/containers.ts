@@ -5,7 +5,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { constants } from 'node:os';
+import { rm } from 'node:fs/promises';
+import { availableParallelism, constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { must } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
@@ -18,7 +19,7 @@ import { type Conmon, conmonPid, sawOom } from './conmon.ts';
 import { ExitWatcher, readExits } from './exits.ts';
 import { bootId, processStart } from './host.ts';
 import type { ImageStore } from './image/image-store.ts';
-import { CREATE_MS_MAX } from './limits.ts';
+import { CREATE_MS_MAX, RUNC_COUNT_MIN } from './limits.ts';
 import { ociResources } from './oci/resources.ts';
 import type { HostFacts, NamespacePaths } from './oci/spec.ts';
 import { type ContainerResources, type ContainerSpec, RuntimeError } from './port.ts';
@@ -30,7 +31,7 @@ import {
 } from './records.ts';
 import type { Runc } from './runc.ts';
 import type { Sandboxes } from './sandboxes.ts';
-import { Serial } from './serial.ts';
+import { Gate, Serial, type Turns } from './serial.ts';
 
 export interface ContainersOptions {
   readonly dataDir: string;
@@ -43,6 +44,7 @@ export interface ContainersOptions {
   readonly host: HostFacts;
   readonly clock: Clock;
   readonly log: Log;
+  readonly turns: Turns;
   /** Owns the work that exits cause. */
   readonly tasks: TaskScope;
 }
@@ -56,6 +58,7 @@ export class Containers implements Disposable {
   readonly #options: ContainersOptions;
   readonly #records: RecordStore<ContainerRecord>;
   readonly #serial = new Serial();
+  readonly #gate = new Gate(Math.max(RUNC_COUNT_MIN, availableParallelism()));
   readonly #exitDir: string;
   readonly #bootId = bootId();
   readonly #onChange: (change: { sandboxId: string; containerId: string }) => void;
@@ -132,7 +135,11 @@ export class Containers implements Disposable {
     this.#readExits();
   }
 
-  create(spec: ContainerSpec): ContainerRecord {
+  async create(spec: ContainerSpec): Promise<ContainerRecord> {
+    return await this.#options.turns.run(() => this.#create(spec));
+  }
+
+  #create(spec: ContainerSpec): ContainerRecord {
     const { images, sandboxes, dataDir, host, clock } = this.#options;
     const sandbox = sandboxes.get(spec.sandboxId);
     if (sandbox?.state !== 'ready') {
@@ -201,12 +208,7 @@ export class Containers implements Disposable {
       }
       using deadline = this.#options.clock.deadline(CREATE_MS_MAX, signal);
       try {
-        const pid = await this.#spawn(record, deadline.signal);
-        // A process that has ended already has no start time; its exit file will tell.
-        const name = { pid, start: processStart(pid) ?? 0 };
-        this.#records.put({ ...record, process: name }); // Before it runs: see adopt().
-        await this.#options.runc.start(id, deadline.signal);
-        this.#running(record, name);
+        await this.#gate.run(() => this.#startProcess(record, deadline.signal));
       } catch (error) {
         await this.#cleanUp(record);
         const startError = errorText(error);
@@ -260,6 +262,15 @@ export class Containers implements Disposable {
       }
       this.#put({ ...record, spec: { ...record.spec, resources } });
     });
+  }
+
+  async #startProcess(record: ContainerRecord, signal: AbortSignal): Promise<void> {
+    const pid = await this.#spawn(record, signal);
+    // A process that has ended already has no start time; its exit file will tell.
+    const name = { pid, start: processStart(pid) ?? 0 };
+    this.#records.put({ ...record, process: name }); // Before it runs: see adopt().
+    await this.#options.runc.start(record.id, name, signal);
+    this.#running(record, name);
   }
 
   async #spawn(record: ContainerRecord, signal: AbortSignal): Promise<number> {
@@ -352,7 +363,7 @@ export class Containers implements Disposable {
   async #cleanUp(record: ContainerRecord): Promise<void> {
     const { runc, log, tasks } = this.#options;
     try {
-      await runc.delete(record.id, tasks.signal);
+      await this.#gate.run(() => runc.delete(record.id, tasks.signal));
     } catch (error) {
       tasks.signal.throwIfAborted();
       log.warn('runc did not forget a container', { id: record.id, error });
@@ -428,10 +439,10 @@ export class Containers implements Disposable {
   }
 
   async #erase(id: string, signal: AbortSignal): Promise<void> {
-    await this.#options.runc.delete(id, signal);
-    removeBundle(this.bundle(id));
+    await this.#gate.run(() => this.#options.runc.delete(id, signal));
+    await this.#options.turns.run(() => removeBundle(this.bundle(id)));
     rmSync(join(this.#exitDir, id), { force: true });
-    rmSync(this.#records.dir(id), { recursive: true, force: true });
+    await rm(this.#records.dir(id), { recursive: true, force: true }); // Whatever it wrote: may be much.
   }
 }
 

@@ -28,6 +28,11 @@ export const ATTACH_MESSAGE_BYTES_MAX = 8192;
 export const ATTACH_SESSION_COUNT_MAX = 512;
 /** The exit directory is read this often even when no event came: a lost event costs time only. */
 export const EXIT_SWEEP_MS = 5_000;
+/**
+ * Containers started or deleted at once: one per processor, and at least this many. Starting a program
+ * stops this thread until the program runs, which takes the longer the more of them want processors.
+ */
+export const RUNC_COUNT_MIN = 2;
 /** conmon and runc create together; 30 to 50 ms are usual, emulation and full machines take longer. */
 export const CREATE_MS_MAX = 240_000;
 /** Text of runc and conmon kept in errors. */

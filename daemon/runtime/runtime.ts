@@ -35,7 +35,7 @@ import {
 import { containerOf, type ContainerRecord } from './records.ts';
 import { Runc } from './runc.ts';
 import { Sandboxes } from './sandboxes.ts';
-import { Serial } from './serial.ts';
+import { Serial, Turns } from './serial.ts';
 
 export interface RuntimeConfig {
   /** Survives a reboot; on a file system that overlayfs can write to (ext4, xfs, tmpfs). */
@@ -109,14 +109,16 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
     this.#clock = io.clock;
     this.#cgroups = new Cgroups(layout, io.log);
     const { dataDir, runDir, cgroupRoot } = config;
-    const shared = { dataDir, runDir, cgroups: this.#cgroups, clock: io.clock, log: io.log };
+    const { clock, log } = io;
+    const turns = new Turns();
+    const shared = { dataDir, runDir, cgroups: this.#cgroups, clock, log, turns };
     const emit = (change: { sandboxId: string; containerId?: string }): void => {
       for (const listener of this.#listeners) listener(change);
     };
     this.#sandboxes = new Sandboxes({ ...shared, cgroupRoot, network: io.network }, (sandboxId) =>
       emit({ sandboxId }),
     );
-    this.#runc = new Runc({ path: config.runcPath, root: join(runDir, 'runc') });
+    this.#runc = new Runc({ path: config.runcPath, root: join(runDir, 'runc'), clock });
     this.#conmon = new Conmon({ path: config.conmonPath, runc: this.#runc, tmpDir: runDir });
     this.#containers = new Containers(
       {
@@ -170,11 +172,9 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
     return this.#sandboxes.list();
   }
 
-  createContainer(spec: ContainerSpec, signal: AbortSignal): Promise<Container> {
-    return Promise.resolve().then(() => {
-      signal.throwIfAborted();
-      return containerOf(this.#containers.create(spec));
-    });
+  async createContainer(spec: ContainerSpec, signal: AbortSignal): Promise<Container> {
+    signal.throwIfAborted();
+    return containerOf(await this.#containers.create(spec));
   }
 
   async startContainer(containerId: string, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,7 @@ import {
 import { type NamespacePaths, NEW_NAMESPACE } from './oci/spec.ts';
 import { startHolder, writeHolderProgram } from './pid-holder.ts';
 import { RuntimeError, type Sandbox, type SandboxSpec } from './port.ts';
+import type { Turns } from './serial.ts';
 import { type ProcessName, RecordStore, type SandboxRecord, sandboxOf } from './records.ts';
 
 export interface SandboxOptions {
@@ -40,6 +41,7 @@ export interface SandboxOptions {
   readonly network: PodNetwork;
   readonly clock: Clock;
   readonly log: Log;
+  readonly turns: Turns;
 }
 
 export class Sandboxes {
@@ -47,10 +49,12 @@ export class Sandboxes {
   readonly #records: RecordStore<SandboxRecord>;
   readonly #onChange: (sandboxId: string) => void;
   readonly #holderProgram: string;
+  readonly #turns: Turns;
 
   constructor(options: SandboxOptions, onChange: (sandboxId: string) => void) {
     this.#options = options;
     this.#onChange = onChange;
+    this.#turns = options.turns;
     this.#records = new RecordStore(join(options.dataDir, 'sandboxes'));
     mkdirSync(join(options.runDir, 's'), { recursive: true, mode: 0o700 });
     this.#holderProgram = join(options.runDir, 'pid-holder');
@@ -86,49 +90,19 @@ export class Sandboxes {
 
   async run(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
     signal.throwIfAborted();
-    const { runDir, cgroups, clock, network } = this.#options;
+    const { runDir, clock, network } = this.#options;
     const id = randomBytes(32).toString('hex');
-    const dir = join(runDir, 's', id);
     const onPodNetwork = spec.namespaces.network === 'pod';
-    let holder: SandboxRecord['holder'];
     try {
-      mkdirSync(this.#records.dir(id), { mode: 0o700 }); // From here on, adopt() would undo it.
-      cgroups.create(this.cgroupPath(spec.cgroupParent), spec.cgroup);
-      createNamespaces({
-        kinds: pinnedKinds(spec),
-        dir: join(dir, 'ns'),
-        hostname: spec.hostname,
-        sysctls: spec.sysctls,
-      });
-      if (spec.namespaces.ipc === 'pod') mountShm(join(dir, 'shm'));
-      if (spec.namespaces.pid === 'pod') {
-        holder = startHolder(this.#holderProgram, join(dir, 'ns/pid'));
-        writeFileSync(join(dir, 'holder.json'), JSON.stringify(holder));
-        cgroups.addMonitor(this.cgroupPath(spec.cgroupParent), holder.pid);
-      }
-      writeFileSync(join(dir, 'hostname'), `${this.#hostname(spec)}\n`, { mode: 0o644 });
-      chmodSync(join(dir, 'hostname'), 0o644);
-      const netnsPath = onPodNetwork ? join(dir, 'ns/net') : '';
-      const addresses = onPodNetwork
-        ? await network.attach(
-            {
-              sandboxId: id,
-              netnsPath,
-              hostPorts: spec.portMappings.filter((p) => p.hostPort > 0),
-            },
-            signal,
-          )
+      const holder = await this.#turns.run(() => this.#make(id, spec));
+      const netnsPath = onPodNetwork ? join(runDir, 's', id, 'ns/net') : '';
+      const hostPorts = spec.portMappings.filter((port) => port.hostPort > 0);
+      const { ips } = onPodNetwork
+        ? await network.attach({ sandboxId: id, netnsPath, hostPorts }, signal)
         : { ips: [] };
-      this.#records.put({
-        id,
-        spec,
-        state: 'ready',
-        createdAtMs: clock.nowMs(),
-        bootId: bootId(),
-        ips: addresses.ips,
-        netnsPath,
-        holder,
-      });
+      const createdAtMs = clock.nowMs();
+      const state = 'ready';
+      this.#records.put({ id, spec, state, createdAtMs, bootId: bootId(), ips, netnsPath, holder });
     } catch (error) {
       await this.#undo(id, new AbortController().signal); // Also when the caller gave up.
       if (error instanceof RuntimeError) throw error;
@@ -145,7 +119,7 @@ export class Sandboxes {
     const record = this.#records.get(id);
     if (record === undefined || record.state === 'notReady') return;
     await this.#options.network.detach(id, signal);
-    this.#release(id, record.holder);
+    await this.#turns.run(() => this.#release(id, record.holder));
     this.#records.put({ ...record, state: 'notReady' });
     this.#onChange(id);
   }
@@ -187,6 +161,30 @@ export class Sandboxes {
         pid: pid === 'pod' ? join(dir, 'ns/pid') : pid === 'container' ? NEW_NAMESPACE : undefined,
       },
     };
+  }
+
+  /** Everything but the network; the holder of a shared PID namespace, if there is to be one. */
+  #make(id: string, spec: SandboxSpec): SandboxRecord['holder'] {
+    const { runDir, cgroups } = this.#options;
+    const dir = join(runDir, 's', id);
+    mkdirSync(this.#records.dir(id), { mode: 0o700 }); // From here on, adopt() would undo it.
+    cgroups.create(this.cgroupPath(spec.cgroupParent), spec.cgroup);
+    createNamespaces({
+      kinds: pinnedKinds(spec),
+      dir: join(dir, 'ns'),
+      hostname: spec.hostname,
+      sysctls: spec.sysctls,
+    });
+    if (spec.namespaces.ipc === 'pod') mountShm(join(dir, 'shm'));
+    let holder: SandboxRecord['holder'];
+    if (spec.namespaces.pid === 'pod') {
+      holder = startHolder(this.#holderProgram, join(dir, 'ns/pid'));
+      writeFileSync(join(dir, 'holder.json'), JSON.stringify(holder));
+      cgroups.addMonitor(this.cgroupPath(spec.cgroupParent), holder.pid);
+    }
+    writeFileSync(join(dir, 'hostname'), `${this.#hostname(spec)}\n`);
+    chmodSync(join(dir, 'hostname'), 0o644);
+    return holder;
   }
 
   #hostname(spec: SandboxSpec): string {
