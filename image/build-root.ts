@@ -23,6 +23,11 @@ export class BuildRoot {
     mkdirSync(join(this.#dir, 'dev'), { recursive: true });
   }
 
+  /** A file of the build root, as the host sees it. */
+  path(inside: string): string {
+    return join(this.#dir, inside);
+  }
+
   /**
    * Runs a tool with `workDir` of the host as /work; paths in `argv` are absolute. Returns its output.
    * Throws with the tool's messages when it fails.

@@ -28,6 +28,8 @@ import { RELEASE } from './packages.ts';
 import { debianArchitecture, type ImagePaths } from './paths.ts';
 import { buildRoot as layOutRoot } from './root/build.ts';
 import { copyModules } from './root/modules.ts';
+import { buildDisk } from './disk.ts';
+import { buildUki } from './uki.ts';
 
 export interface Prepared {
   /** Unpacked `root` packages. */
@@ -153,6 +155,34 @@ export function makeBootFiles(paths: ImagePaths, prepared: Prepared, tree: RootT
   );
   writeInitramfs({ stage0: tree.compiled.stage0, erofs, modules }, initramfs);
   return { kernel, initramfs, erofs };
+}
+
+/** ramfs, unlike tmpfs, can back the root image; the console is the serial port, where there is one. */
+export const COMMAND_LINE = 'rootfstype=ramfs console=tty0 console=ttyS0 quiet loglevel=4 panic=10';
+
+/** Makes out/image/bareboat.efi, the one file, and out/image/bareboat.img, a disk that holds it. */
+export function makeBootable(
+  paths: ImagePaths,
+  prepared: Prepared,
+  tree: RootTree,
+  files: BootFiles,
+): { uki: string; disk: string } {
+  const dir = join(paths.out, 'image');
+  const uki = join(dir, 'bareboat.efi');
+  const disk = join(dir, 'bareboat.img');
+  const architecture = debianArchitecture();
+  say('assembling the unified kernel image');
+  const parts = {
+    kernel: files.kernel,
+    initramfs: files.initramfs,
+    osRelease: readFileSync(join(tree.dir, 'etc/os-release'), 'utf8'),
+    commandLine: COMMAND_LINE,
+    kernelVersion: tree.kernelVersion,
+  };
+  buildUki(prepared.buildRoot, parts, { architecture, work: join(paths.out, 'pack'), target: uki });
+  say('making the disk image');
+  buildDisk(prepared.buildRoot, uki, { architecture, work: join(paths.out, 'pack'), target: disk });
+  return { uki, disk };
 }
 
 /** Prints the size of each part, in bytes. */
