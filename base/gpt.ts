@@ -18,6 +18,9 @@ const ENTRY_SECTORS = (ENTRY_COUNT * ENTRY_BYTES) / SECTOR_BYTES;
 export const ALIGN_SECTORS = 2048;
 export const FIRST_USABLE = 2 + ENTRY_SECTORS;
 
+/** `EFI PART`. */
+const SIGNATURE = Uint8Array.of(0x45, 0x46, 0x49, 0x20, 0x50, 0x41, 0x52, 0x54);
+
 export const PARTITION_TYPE = {
   esp: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
   linux: '0fc63daf-8483-4772-8e79-3d69d8477de4',
@@ -87,7 +90,7 @@ export function decodeGpt(
   if (bytes.length < start + HEADER_BYTES) return undefined;
   const header = new Uint8Array(bytes.subarray(start, start + HEADER_BYTES));
   const view = new DataView(header.buffer);
-  if (ascii(header, 0, 8) !== 'EFI PART' || view.getUint32(12, true) !== HEADER_BYTES)
+  if (ascii(header, 0, 8) !== ascii(SIGNATURE, 0, 8) || view.getUint32(12, true) !== HEADER_BYTES)
     return undefined;
   const crc = view.getUint32(16, true);
   view.setUint32(16, 0, true);
@@ -118,7 +121,7 @@ function encodeHeader(h: {
 }): Uint8Array {
   const bytes = new Uint8Array(SECTOR_BYTES);
   const view = new DataView(bytes.buffer);
-  bytes.set([...'EFI PART'].map((c) => c.charCodeAt(0)));
+  bytes.set(SIGNATURE);
   view.setUint32(8, 0x00010000, true); // revision 1.0
   view.setUint32(12, HEADER_BYTES, true);
   view.setBigUint64(24, BigInt(h.own), true);
