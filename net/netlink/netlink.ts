@@ -38,6 +38,7 @@ export {
   type NetlinkMessage,
   eachAttribute,
   parseAttributes,
+  parseMessages,
 } from './reader.ts';
 export { RtNetlink } from './rtnetlink.ts';
 export { NETLINK, NetlinkSocket, type Rejection } from './socket.ts';
