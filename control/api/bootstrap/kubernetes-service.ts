@@ -29,6 +29,11 @@ export async function ensureKubernetesService(
       type: 'ClusterIP',
     },
   });
+  if (at.address.startsWith('127.')) {
+    // Endpoints may not lie in the loopback range; pods could not reach the server there anyway.
+    services.log.warn('API server is not published to pods', { address: at.address });
+    return;
+  }
   await put(bootstrap, services, 'endpoints', {
     apiVersion: 'v1',
     kind: 'Endpoints',

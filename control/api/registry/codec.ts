@@ -13,12 +13,13 @@ const UID_LENGTH = 36;
 /** The stored bytes of an object. Throws ApiError 413 when it is too large for the store. */
 export function formatStored(object: KubeObject): Buffer {
   const { apiVersion, kind, metadata, ...rest } = object;
-  const { name, generateName, namespace, uid, resourceVersion: _, ...others } = metadata;
+  const { name, generateName, namespace, uid, generation, creationTimestamp, ...more } = metadata;
+  const { resourceVersion: _, ...others } = more;
   assert(uid?.length === UID_LENGTH, `object ${name} has no uid of ${UID_LENGTH} characters`);
   const ordered = {
     kind,
     apiVersion,
-    metadata: { name, generateName, namespace, uid, ...others },
+    metadata: { name, generateName, namespace, uid, generation, creationTimestamp, ...others },
     ...rest,
   };
   const bytes = Buffer.from(JSON.stringify(ordered));

@@ -6,7 +6,6 @@
  * Invariant: every write is one transaction that expects the revision its decision was based on, so
  * concurrent writers never undo each other; the loser decides again on the new state.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { assert } from '#base/assert.ts';
 import type { KubeObject } from '#base/kube/client.ts';
 import type { Clock } from '#base/clock.ts';
@@ -48,6 +47,7 @@ import {
   type RandomBytes,
 } from './metadata.ts';
 import { type Extra, ObjectStorage } from './object-storage.ts';
+import { sameJson } from './same-json.ts';
 import type { ServedResource } from './served-resource.ts';
 import type { WriteHooks } from './write-hooks.ts';
 
@@ -314,8 +314,9 @@ export class Registry {
     }
     const value = formatStored(object);
     const json = withResourceVersion(value, current.revision);
-    if (context.dryRun || json.equals(current.json)) {
-      return { kind: 'done', written: { json, revision: current.revision } };
+    if (context.dryRun) return { kind: 'done', written: { json, revision: current.revision } };
+    if (json.equals(current.json) || sameJson(object, old)) {
+      return { kind: 'done', written: { json: current.json, revision: current.revision } };
     }
     const result = await this.#storage.update(at, value, context.signal, extra);
     if (result.kind === 'written') {
@@ -478,5 +479,5 @@ function setOrDelete<T extends object, K extends keyof T>(target: T, key: K, val
 function specDiffers(object: KubeObject, old: KubeObject): boolean {
   const { metadata: _m, status: _s, ...rest } = object as KubeObject & { status?: unknown };
   const { metadata: _om, status: _os, ...before } = old as KubeObject & { status?: unknown };
-  return !isDeepStrictEqual(rest, before);
+  return !sameJson(rest, before);
 }

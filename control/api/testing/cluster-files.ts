@@ -50,7 +50,7 @@ export async function writeClusterFiles(dir: string, port: number): Promise<Clus
     nodeName: 'test',
     dataDir: dir,
     listen: { host: '127.0.0.1', port },
-    advertiseAddress: '127.0.0.1',
+    advertiseAddress: '192.0.2.1',
     pkiDir,
   };
   const configPath = join(dir, 'config.json');
