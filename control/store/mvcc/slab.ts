@@ -19,6 +19,7 @@ const UNITS_PER_SLAB = SLAB_BYTES / 8;
 const UNIT_SHIFT = Math.log2(UNITS_PER_SLAB);
 const UNIT_MASK = UNITS_PER_SLAB - 1;
 const HEADER_BYTES = 8;
+const EMPTY_SLABS_KEPT = 2;
 
 export interface SlabOwner {
   /** The address that `owner` holds now; compared to tell live blocks from dead ones. */
@@ -27,8 +28,8 @@ export interface SlabOwner {
 }
 
 interface Slab {
-  readonly bytes: Uint8Array;
-  readonly words: Uint32Array;
+  bytes: Uint8Array;
+  words: Uint32Array;
   usedUnits: number;
   liveBytes: number;
 }
@@ -52,7 +53,7 @@ export class Slabs {
   }
 
   get reservedBytes(): number {
-    return this.#slabs.length * SLAB_BYTES;
+    return this.#slabs.reduce((sum, slab) => sum + slab.bytes.length, 0);
   }
 
   /** Copies `count` bytes of `source` from `at` into a new block. */
@@ -134,7 +135,9 @@ export class Slabs {
   #recycle(number: number): void {
     const slab = this.#slabs[number] as Slab; // Callers hold a valid number.
     slab.usedUnits = 0;
-    this.#empty.push(number);
+    // A few stay at hand; the memory of the others goes back, only their number is kept.
+    if (this.#empty.length >= EMPTY_SLABS_KEPT) setMemory(slab, 0);
+    this.#empty.unshift(number);
   }
 
   #allocate(owner: number, count: number): number {
@@ -158,18 +161,25 @@ export class Slabs {
     const full = this.#current;
     let number = this.#empty.pop();
     if (number === undefined) {
-      const memory = new SharedArrayBuffer(SLAB_BYTES);
-      const bytes = new Uint8Array(memory);
-      this.#slabs.push({ bytes, words: new Uint32Array(memory), usedUnits: 0, liveBytes: 0 });
-      number = this.#slabs.length - 1;
+      number = this.#slabs.length;
+      const none = { bytes: new Uint8Array(0), words: new Uint32Array(0) };
+      this.#slabs.push({ ...none, usedUnits: 0, liveBytes: 0 });
     }
+    const slab = this.#slabs[number] as Slab; // Just chosen.
+    if (slab.bytes.length === 0) setMemory(slab, SLAB_BYTES);
     this.#current = number;
     // A slab that died while it was the current one was not recycled by free().
     if (full >= 0 && full !== this.#victim && this.#slabs[full]?.liveBytes === 0) {
       this.#recycle(full);
     }
-    return this.#slabs[number] as Slab; // Just opened.
+    return slab;
   }
+}
+
+function setMemory(slab: Slab, bytes: number): void {
+  const memory = new SharedArrayBuffer(bytes);
+  slab.bytes = new Uint8Array(memory);
+  slab.words = new Uint32Array(memory);
 }
 
 function blockBytes(count: number): number {

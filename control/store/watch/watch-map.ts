@@ -53,6 +53,8 @@ function cut<W extends { readonly range: ByteRange }>(watches: readonly W[]): St
   const ends: { at: Uint8Array; watch: W; opens: boolean }[] = [];
   for (const watch of watches) {
     const { start, end } = watch.range;
+    // A range that ends before it starts holds nothing.
+    if (end !== undefined && end.length > 0 && compareBytes(end, start) <= 0) continue;
     ends.push({ at: start, watch, opens: true });
     if (end === undefined) ends.push({ at: successor(start), watch, opens: false });
     else if (end.length > 0) ends.push({ at: end, watch, opens: false });

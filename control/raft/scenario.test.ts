@@ -1,0 +1,35 @@
+/**
+ * Runs the scenarios of testdata/. `node control/raft/scenario.test.ts --update` writes what happens
+ * now into the files; read the diff before committing it.
+ */
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { Scenario } from './scenario.ts';
+
+const DIRECTORY = join(import.meta.dirname, 'testdata');
+const isUpdate = process.argv.includes('--update');
+
+/** The file with the outcome of each command put under it anew. Comments and blanks stay. */
+function rerun(text: string): string {
+  const scenario = new Scenario();
+  const lines: string[] = [];
+  for (const line of text.trimEnd().split('\n')) {
+    if (line.startsWith('  ')) continue;
+    lines.push(line);
+    if (line === '' || line.startsWith('#')) continue;
+    for (const outcome of scenario.run(line)) lines.push(`  ${outcome}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+for (const name of readdirSync(DIRECTORY).sort()) {
+  t.test(name, (t) => {
+    const path = join(DIRECTORY, name);
+    const wanted = readFileSync(path, 'utf8');
+    const found = rerun(wanted);
+    if (isUpdate) writeFileSync(path, found);
+    else t.equal(found, wanted);
+    t.end();
+  });
+}

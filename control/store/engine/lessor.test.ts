@@ -1,0 +1,55 @@
+import t from 'tap';
+import { Leases } from './leases.ts';
+import { Lessor } from './lessor.ts';
+
+const ELECTION_MS = 1000;
+
+function lead(): { leases: Leases; lessor: Lessor } {
+  const leases = new Leases();
+  const lessor = new Lessor(leases, ELECTION_MS);
+  lessor.lead(1, 0);
+  return { leases, lessor };
+}
+
+t.test('a lease runs out after its ttl and not before', (t) => {
+  const { leases, lessor } = lead();
+  leases.grant(7, 10);
+  t.same(lessor.tick(100).revoke, [], 'seen for the first time');
+  t.same(lessor.tick(10_099).revoke, []);
+  t.same(lessor.tick(10_100).revoke, [7]);
+  t.end();
+});
+
+t.test('renewing starts the ttl over, until a revocation is proposed', (t) => {
+  const { leases, lessor } = lead();
+  leases.grant(7, 10);
+  lessor.tick(0);
+  t.equal(lessor.renew(7, 9000), 10);
+  t.same(lessor.tick(18_999).revoke, []);
+  t.same(lessor.tick(19_000).revoke, [7]);
+  lessor.revoking(7, 19_000);
+  t.equal(lessor.renew(7, 19_001), undefined);
+  t.same(lessor.tick(19_100).revoke, [], 'once is enough');
+  t.same(lessor.tick(29_001).revoke, [7], 'unless it got lost');
+  leases.remove(7);
+  t.equal(lessor.renew(7, 30_000), undefined);
+  t.end();
+});
+
+t.test('a new leader goes on with what is left, plus an election', (t) => {
+  const { leases, lessor } = lead();
+  leases.grant(7, 100, 30_000);
+  lessor.lead(2, 0);
+  t.same(lessor.tick(30_999).revoke, []);
+  t.same(lessor.tick(31_000).revoke, [7]);
+  t.end();
+});
+
+t.test('the log learns each minute what is left', (t) => {
+  const { leases, lessor } = lead();
+  leases.grant(7, 1000);
+  t.same(lessor.tick(0).checkpoint, []);
+  t.same(lessor.tick(60_000).checkpoint, [{ id: 7, remainingMs: 940_000 }]);
+  t.same(lessor.tick(60_001).checkpoint, []);
+  t.end();
+});

@@ -1,0 +1,73 @@
+/** Quota and fencing: rules of the state machine that no client request reaches by itself. */
+import t from 'tap';
+import { ByteReader, ByteWriter } from '../codec/bytes.ts';
+import { COMMAND, beginCommand, encodeTxn } from '../codec/command.ts';
+import { readError } from '../codec/reply.ts';
+import type { Operation } from '../port.ts';
+import { ANSWER_ERROR, StateMachine } from './state-machine.ts';
+
+/** Applies a command and returns 'ok' or the code of the refusal. */
+function apply(state: StateMachine, term: number, write: (out: ByteWriter) => void): string {
+  const command = new ByteWriter();
+  write(command);
+  const reply = new ByteWriter();
+  state.apply({ index: state.appliedIndex + 1, term, data: command.view() }, reply);
+  const answer = new ByteReader(reply.view());
+  return answer.u8() === ANSWER_ERROR ? readError(answer).code : 'ok';
+}
+
+function txn(state: StateMachine, ...success: Operation[]): string {
+  return apply(state, 1, (out) => encodeTxn(out, { compare: [], success, failure: [] }));
+}
+
+function put(key: string, bytes: number): Operation {
+  return { kind: 'put', request: { key, value: new Uint8Array(bytes) } };
+}
+
+function command(state: StateMachine, term: number, kind: number, ...numbers: number[]): string {
+  return apply(state, term, (out) => {
+    beginCommand(out, kind);
+    for (const number of numbers) out.varint(number);
+  });
+}
+
+t.test('over quota, growth is refused; deletes and updates that do not grow pass', (t) => {
+  const state = new StateMachine();
+  t.equal(command(state, 1, COMMAND.configure, 10_000), 'ok');
+  for (let i = 0; i < 9; i++) t.equal(txn(state, put(`key${i}`, 1000)), 'ok');
+  t.equal(txn(state, put('big', 600)), 'ok', 'the one that crosses the line still passes');
+  t.equal(state.noSpace, true);
+  t.equal(txn(state, put('new', 1)), 'NO_SPACE');
+  t.equal(txn(state, put('key0', 1001)), 'NO_SPACE');
+  t.equal(txn(state, put('key0', 1000), put('new', 1)), 'NO_SPACE', 'all or nothing');
+  t.equal(command(state, 1, COMMAND.leaseGrant, 60), 'NO_SPACE');
+  const { revision } = state.mvcc;
+  t.equal(txn(state, put('key0', 1000)), 'ok');
+  t.equal(txn(state, put('key0', 10)), 'ok');
+  t.equal(state.mvcc.revision, revision + 2);
+  t.equal(command(state, 1, COMMAND.compact, revision), 'ok');
+  t.equal(txn(state, { kind: 'deleteRange', request: { key: 'key1' } }), 'ok');
+  t.equal(state.noSpace, false, 'the alarm clears itself');
+  t.equal(txn(state, put('new', 1)), 'ok');
+  t.end();
+});
+
+t.test('a revocation of another term is refused', (t) => {
+  const state = new StateMachine();
+  t.equal(command(state, 1, COMMAND.leaseGrant, 60), 'ok');
+  const leaseId = state.appliedIndex;
+  t.equal(command(state, 3, COMMAND.leaseRevoke, leaseId, 2), 'LEASE_NOT_FOUND');
+  t.ok(state.leases.get(leaseId), 'the lease lives');
+  t.equal(command(state, 3, COMMAND.leaseRevoke, leaseId, 3), 'ok');
+  t.equal(state.leases.get(leaseId), undefined);
+  t.end();
+});
+
+t.test('an unknown command stops the process', (t) => {
+  const state = new StateMachine();
+  t.throws(() => command(state, 1, 99), { name: 'AssertionFailed' });
+  const future = new Uint8Array([2, 1]);
+  const entry = { index: state.appliedIndex + 1, term: 1, data: future };
+  t.throws(() => state.apply(entry, new ByteWriter()), { name: 'AssertionFailed' });
+  t.end();
+});
