@@ -9,13 +9,13 @@
  */
 import type { Cidr } from '#base/ip.ts';
 import type { Log } from '#base/log.ts';
-import { RtNetlink, deleteConntrack } from '#net/netlink/netlink.ts';
+import { NetlinkError, RtNetlink, deleteConntrack } from '#net/netlink/netlink.ts';
 import { Nftables, fnv1a32 } from '#net/nftables/nftables.ts';
 import { loadAllocations, saveAllocations } from './allocation-file.ts';
 import { PodNetworkError } from './error.ts';
 import { type Allocation, type IpamState, allocate, release } from './ipam.ts';
 import type { AttachRequest, PodAddresses, PodNetwork } from './port.ts';
-import { planPodTable } from './rules.ts';
+import { PROTOCOL_NUMBERS, planPodTable } from './rules.ts';
 import { ensureBridge, wirePod } from './wiring.ts';
 
 export { PodNetworkError, type PodNetworkErrorCode } from './error.ts';
@@ -135,10 +135,17 @@ export class BridgePodNetwork implements PodNetwork, Disposable {
       allocation.hostPorts.filter((p) => p.protocol === 'UDP').map((p) => p.hostPort),
     );
     if (ports.size === 0) return;
-    deleteConntrack(
-      'ip',
-      (flow) => flow.protocol === 17 && ports.has(flow.original.destinationPort),
-    );
+    try {
+      const family = this.#options.podCidr.family === 4 ? 'ip' : 'ip6';
+      deleteConntrack(
+        family,
+        ({ protocol, original }) =>
+          protocol === PROTOCOL_NUMBERS.UDP && ports.has(original.destinationPort),
+      );
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      this.#options.log.warn('UDP flows of host ports stay as they were', { error });
+    }
   }
 
   #syncRules(): void {

@@ -11,7 +11,7 @@ import { type Cidr, type IpFamily, parseIp } from '#base/ip.ts';
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import type { Log } from '#base/log.ts';
-import { NetlinkError, deleteConntrack } from '#net/netlink/netlink.ts';
+import { type Flow, NetlinkError, deleteConntrack } from '#net/netlink/netlink.ts';
 import { Nftables, binaryOf, binaryU16be, binaryU8 } from '#net/nftables/nftables.ts';
 import type { InformerView } from '#net/port.ts';
 import { HealthServers } from './health.ts';
@@ -117,19 +117,18 @@ export class ServiceProxy {
     return udpChanged;
   }
 
-  /** UDP flows keep their endpoint while packets come: those to endpoints that are gone have to go. */
+  /**
+   * UDP flows keep their endpoint while packets come: those to endpoints that are gone have to go.
+   * A kernel that cannot list flows is no reason to withhold rules: they end by themselves.
+   */
   #forgetFlows(frontends: readonly UdpFrontend[]): void {
     if (frontends.length === 0) return;
-    const byKey = new Map(frontends.map((frontend) => [frontend.kind + frontend.key, frontend]));
-    const family = this.#options.family === 4 ? 'ip' : 'ip6';
-    deleteConntrack(family, ({ protocol, original, reply }) => {
-      if (protocol !== UDP) return false;
-      const port = binaryU8(UDP) + binaryU16be(original.destinationPort);
-      const frontend =
-        byKey.get(`vip${binaryOf(original.destination)}${port}`) ?? byKey.get(`port${port}`);
-      const target = binaryOf(reply.source) + binaryU16be(reply.sourcePort);
-      return frontend !== undefined && !frontend.targets.has(target);
-    });
+    try {
+      deleteConntrack(this.#options.family === 4 ? 'ip' : 'ip6', staleFlows(frontends));
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      this.#options.log.warn('UDP flows to former endpoints stay', { error });
+    }
   }
 
   #watch(): Disposable {
@@ -188,4 +187,17 @@ export class ServiceProxy {
     deadline.signal.removeEventListener('abort', onAbort);
     signal.throwIfAborted();
   }
+}
+
+/** Matches flows of the frontends that were translated otherwise than now. */
+function staleFlows(frontends: readonly UdpFrontend[]): (flow: Flow) => boolean {
+  const byKey = new Map(frontends.map((frontend) => [frontend.kind + frontend.key, frontend]));
+  return ({ protocol, original, reply }) => {
+    if (protocol !== UDP) return false;
+    const port = binaryU8(UDP) + binaryU16be(original.destinationPort);
+    const frontend =
+      byKey.get(`vip${binaryOf(original.destination)}${port}`) ?? byKey.get(`port${port}`);
+    const target = binaryOf(reply.source) + binaryU16be(reply.sourcePort);
+    return frontend !== undefined && !frontend.targets.has(target);
+  };
 }

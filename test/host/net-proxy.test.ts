@@ -19,12 +19,14 @@ import { ClusterDns } from '#net/dns/dns.ts';
 import { RtNetlink, inNetnsFd } from '#net/netlink/netlink.ts';
 import { Nftables } from '#net/nftables/nftables.ts';
 import { BridgePodNetwork } from '#net/pod/pod.ts';
-import { ServiceProxy } from '#net/proxy/proxy.ts';
+import { planPodTable } from '#net/pod/rules.ts';
+import { ProxyState, ServiceProxy } from '#net/proxy/proxy.ts';
 import { TestInformer, testService, testSlice } from '#net/test-objects.ts';
 import { NetWorker, type TestNetns, connectOutside, createNetns } from './net-worker.ts';
 
 const cidr = (text: string) => must(parseCidr(text), text);
 const clock = new RealClock();
+const rootless = process.getuid?.() === 0 ? false : 'needs root';
 const DNS = '10.96.0.10';
 const [A, B] = ['10.244.1.2', '10.244.1.3'];
 
@@ -38,7 +40,45 @@ async function eventually(read: () => Promise<string>, expected: string): Promis
   }
 }
 
-t.test('service proxy', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {
+t.test('the kernel takes the tables of IPv6', { skip: rootless }, async (t) => {
+  unshare(CLONE.NEWNET);
+  const state = new ProxyState({
+    family: 6,
+    tableName: 'kube-proxy',
+    podCidr: cidr('fd00:10::/64'),
+    serviceCidrs: [cidr('fd00:96::/112')],
+    placement: { nodeName: 'node' },
+    ownAddresses: new Set(),
+  });
+  const rows = [
+    { sessionAffinity: 'ClientIP' },
+    { externalTrafficPolicy: 'Local', externalIPs: ['2001:db8::1'], sessionAffinity: 'ClientIP' },
+    { ingress: ['2001:db8::2'], loadBalancerSourceRanges: ['2001:db8::/32'] },
+  ];
+  for (const [i, spec] of rows.entries()) {
+    state.setService(testService(`s${i}`, `fd00:96::${i + 1}`, spec));
+    const endpoints = [{ ip: 'fd00:10::2', node: 'node' }, { ip: 'fd00:10::3' }];
+    state.setSlice(testSlice(`s${i}`, endpoints, { addressType: 'IPv6' }));
+  }
+  state.plan();
+  using nft = new Nftables();
+  t.ok(nft.sync(state.table()) > 0);
+  t.equal(nft.sync(state.table()), 0, 'and gives them back as they were given');
+  const pods = planPodTable(
+    {
+      family: 6,
+      tableName: 'pods',
+      bridgeName: 'br0',
+      clusterCidr: cidr('fd00:10::/64'),
+      podCidr: cidr('fd00:10::/64'),
+    },
+    [],
+  );
+  t.ok(nft.sync(pods) > 0);
+  t.equal(nft.sync(pods), 0);
+});
+
+t.test('service proxy', { skip: rootless }, async (t) => {
   unshare(CLONE.NEWNET); // The main thread is the node from here on.
   const node: TestNetns = createNetns();
   setns(node.fd, CLONE.NEWNET);
