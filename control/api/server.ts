@@ -9,6 +9,7 @@ import type { ClusterRole } from '#base/kube/api/rbac-v1.gen.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
+import { readDescriptions } from '#control/schema/descriptions-file.ts';
 import { resources as allFacts } from '#control/schema/schema.ts';
 import type { Store } from '#control/store/store.ts';
 import { Authorizer } from './auth/authorizer.ts';
@@ -27,6 +28,7 @@ import { servePort } from './frontend/port.ts';
 import type { Call, Services } from './handlers/call.ts';
 import { DiscoveryHandler } from './handlers/discovery.ts';
 import { type HealthCheck, HealthHandler } from './handlers/health.ts';
+import { OpenApiHandler } from './handlers/openapi.ts';
 import { notServed, Router } from './handlers/router.ts';
 import { specialHandlers } from './handlers/special.ts';
 import { oidcDocument } from './handlers/tokens.ts';
@@ -71,6 +73,7 @@ export class ApiServer {
   readonly #router: Router;
   readonly #discovery: DiscoveryHandler;
   readonly #health: HealthHandler;
+  readonly #openApi = new OpenApiHandler(() => readDescriptions());
   readonly #stop = new AbortController();
   readonly #tasks: TaskScope;
   readonly #hub: CacheHub;
@@ -227,7 +230,8 @@ export class ApiServer {
   #dispatch(call: Call): ApiResponse | Promise<ApiResponse> {
     if (call.info.isResource) return this.#router.route(call);
     const { path } = call.info;
-    const document = this.#discovery.handle(call) ?? this.#health.handle(call);
+    const document =
+      this.#discovery.handle(call) ?? this.#health.handle(call) ?? this.#openApi.handle(call);
     if (document !== undefined) return document;
     const issuer = oidcDocument(call, this.#serverAddress);
     if (issuer !== undefined) return issuer;

@@ -42,7 +42,7 @@ export async function readObject(
         ? decodeProtobuf(body, options)
         : encoding === 'yaml'
           ? decodeYaml(body, options)
-          : decodeJson(body, options);
+          : decodeJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString(), options);
   } catch (error) {
     throw decodeFailure(error, gvk);
   }
