@@ -33,6 +33,8 @@ export const EXIT_SWEEP_MS = 5_000;
  * stops this thread until the program runs, which takes the longer the more of them want processors.
  */
 export const RUNC_COUNT_MIN = 2;
+/** For the last processes (monitors that are ending) to leave the cgroup of a pod. */
+export const CGROUP_LEAVE_MS_MAX = 1_000;
 /** conmon and runc create together; 30 to 50 ms are usual, emulation and full machines take longer. */
 export const CREATE_MS_MAX = 240_000;
 /** Text of runc and conmon kept in errors. */

@@ -154,7 +154,8 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
 
   async stopSandbox(sandboxId: string, signal: AbortSignal): Promise<void> {
     await this.#serial.run(sandboxId, async () => {
-      const mine = this.#inSandbox(sandboxId).filter((c) => c.state === 'running');
+      // Those that are being started at this moment, too: `stop` waits for its turn.
+      const mine = this.#inSandbox(sandboxId).filter((c) => c.state !== 'exited');
       await Promise.all(mine.map((c) => this.#containers.stop(c.id, 0, signal)));
       await this.#sandboxes.stop(sandboxId, signal);
     });
@@ -164,7 +165,7 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
     await this.stopSandbox(sandboxId, signal);
     await this.#serial.run(sandboxId, async () => {
       for (const { id } of this.#inSandbox(sandboxId)) await this.#containers.remove(id, signal);
-      await this.#sandboxes.remove(sandboxId);
+      await this.#sandboxes.remove(sandboxId, signal);
     });
   }
 

@@ -19,6 +19,7 @@ import { mount } from '#base/linux/syscall.ts';
 import type { PodNetwork } from '#net/pod/port.ts';
 import type { Cgroups } from './cgroup.ts';
 import { bootId, processStart } from './host.ts';
+import { CGROUP_LEAVE_MS_MAX } from './limits.ts';
 import {
   createNamespaces,
   mountsBelow,
@@ -125,18 +126,27 @@ export class Sandboxes {
   }
 
   /** Stopped, its containers removed. */
-  async remove(id: string): Promise<void> {
+  async remove(id: string, signal: AbortSignal): Promise<void> {
     const record = this.#records.get(id);
     if (record === undefined) return;
     rmSync(join(this.#options.runDir, 's', id), { recursive: true, force: true });
     rmSync(this.#records.dir(id), { recursive: true, force: true });
     this.#records.forget(id);
-    const shared = this.#records
-      .all()
-      .some((other) => other.spec.cgroupParent === record.spec.cgroupParent);
-    // Another attempt of the pod may live in the group; monitors may take a moment to leave it.
-    if (!shared) this.#options.cgroups.remove(this.cgroupPath(record.spec.cgroupParent));
     this.#onChange(id);
+    await this.#removeCgroup(record.spec.cgroupParent, signal);
+  }
+
+  /** Unless another attempt of the pod lives in it. Monitors take a moment to leave. */
+  async #removeCgroup(cgroupParent: string, signal: AbortSignal): Promise<void> {
+    const { cgroups, clock, log } = this.#options;
+    const endMs = clock.monotonicMs() + CGROUP_LEAVE_MS_MAX;
+    for (;;) {
+      if (this.#records.all().some((other) => other.spec.cgroupParent === cgroupParent)) return;
+      if (cgroups.remove(this.cgroupPath(cgroupParent))) return;
+      if (clock.monotonicMs() > endMs) break;
+      await clock.sleep(10, signal);
+    }
+    log.warn('processes stay in the cgroup of a removed pod', { cgroupParent });
   }
 
   cgroupPath(cgroupParent: string): string {

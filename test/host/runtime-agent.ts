@@ -10,13 +10,13 @@ import { RealClock } from '#base/clock.ts';
 import { FdLog } from '#base/log.ts';
 import type { ContainerSpec } from '#daemon/runtime/port.ts';
 import { openRuntime, type Runtime, type RuntimeConfig } from '#daemon/runtime/runtime.ts';
-import { containerSpec, noNetwork, sandboxSpec } from './runtime-host.ts';
+import { containerSpec, NoNetwork, sandboxSpec } from './runtime-host.ts';
 
 const [configPath = '', archive = '', mode = ''] = process.argv.slice(2);
 const config = JSON.parse(readFileSync(configPath, 'utf8')) as RuntimeConfig; // Written by the test.
 const logs = join(dirname(configPath), 'logs');
 const { signal } = new AbortController();
-const io = { network: noNetwork, clock: new RealClock(), log: new FdLog({ level: 'warn' }) };
+const io = { network: new NoNetwork(), clock: new RealClock(), log: new FdLog({ level: 'warn' }) };
 const runtime = await openRuntime(config, io, signal);
 
 async function run(sandboxId: string, given: Partial<ContainerSpec>): Promise<string> {

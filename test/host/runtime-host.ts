@@ -21,22 +21,39 @@ export function cannotRun(): string | undefined {
   return undefined;
 }
 
-export const noNetwork: PodNetwork = {
-  attach: () => Promise.resolve({ ips: [] }),
-  detach: () => Promise.resolve(),
-  retain: () => Promise.resolve(),
-};
+/** Gives no addresses, and fails when told to. */
+export class NoNetwork implements PodNetwork {
+  failWith: Error | undefined;
+
+  attach(): Promise<{ ips: readonly string[] }> {
+    return this.failWith === undefined
+      ? Promise.resolve({ ips: [] })
+      : Promise.reject(this.failWith);
+  }
+  detach(): Promise<void> {
+    return Promise.resolve();
+  }
+  retain(): Promise<void> {
+    return Promise.resolve();
+  }
+}
 
 export class TestHost implements AsyncDisposable {
   readonly root = mkdtempSync(join(tmpdir(), 'bareboat-rt-'));
-  readonly config: RuntimeConfig = {
-    dataDir: join(this.root, 'data'),
-    runDir: join(this.root, 'run'),
-    cgroupRoot: `/bareboat-test-${process.pid}`,
-    runcPath: RUNC,
-    conmonPath: CONMON,
-  };
+  readonly config: RuntimeConfig;
+  readonly network = new NoNetwork();
   readonly #stop = new AbortController();
+
+  constructor(given: Partial<RuntimeConfig> = {}) {
+    this.config = {
+      dataDir: join(this.root, 'data'),
+      runDir: join(this.root, 'run'),
+      cgroupRoot: `/bareboat-test-${process.pid}`,
+      runcPath: RUNC,
+      conmonPath: CONMON,
+      ...given,
+    };
+  }
 
   get signal(): AbortSignal {
     return this.#stop.signal;
@@ -44,7 +61,7 @@ export class TestHost implements AsyncDisposable {
 
   async open(): Promise<Runtime> {
     const log = new FdLog({ level: 'warn' });
-    const io = { network: noNetwork, clock: new RealClock(), log };
+    const io = { network: this.network, clock: new RealClock(), log };
     return await openRuntime(this.config, io, this.signal);
   }
 

@@ -1,10 +1,12 @@
 /** A pull from Debian's docker-registry, run, and the image store's recovery from damage. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { MNT_DETACH, mount, umount } from '#base/linux/syscall.ts';
 import { bytes, cannotRun, containerSpec, sandboxSpec, TestHost, until } from './runtime-host.ts';
 import {
   busyboxLayer,
@@ -152,4 +154,28 @@ await t.test('the store recovers from damage', { skip, timeout: 60_000 }, async 
   writeFileSync(join(images, 'index.json'), '{"images":');
   await using runtime = await host.open();
   t.same(runtime.images.list(), []);
+});
+
+await t.test('a full disk is said so, and the store goes on', { skip }, async (t) => {
+  await using host = new TestHost();
+  const { signal } = host;
+  const { dataDir } = host.config;
+  mkdirSync(dataDir);
+  mount({ source: 'tmpfs', target: dataDir, type: 'tmpfs', data: 'size=6m' });
+  using _mounted = { [Symbol.dispose]: () => umount(dataDir, MNT_DETACH) };
+  await using runtime = await host.open();
+  const { images } = runtime;
+  const small = await dockerArchive({ layers: [await busyboxLayer()], tag: 'small' });
+  const noise = (bytesCount: number) =>
+    makeTar([{ name: 'noise', content: randomBytes(bytesCount) }]);
+  for (const [what, count] of [
+    ['while it is spooled', 8_000_000],
+    ['while it is unpacked', 3_500_000],
+  ] as const) {
+    const large = await dockerArchive({ layers: [await noise(count)], tag: 'large' });
+    await t.rejects(images.importArchive(bytes(large), signal), { code: 'NO_SPACE' }, what);
+  }
+  t.same(readdirSync(join(dataDir, 'images/layers')), ['empty']);
+  await images.importArchive(bytes(small), signal);
+  t.equal(images.list().length, 1);
 });

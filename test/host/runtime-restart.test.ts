@@ -1,9 +1,10 @@
 /** The runtime's process is killed with SIGKILL; the next one finds everything and breaks nothing. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { mountsBelow, unmountMaybe } from '#daemon/runtime/namespaces.ts';
 import type { Container } from '#daemon/runtime/port.ts';
 import type { Runtime } from '#daemon/runtime/runtime.ts';
 import { bytes, cannotRun, TestHost, until } from './runtime-host.ts';
@@ -73,6 +74,44 @@ await t.test('running containers are found again', { skip, timeout: 60_000 }, as
   process.kill(conmon, 'SIGKILL');
   await containers.stopContainer(long.id, 0, signal);
   t.equal(named(runtime, 'long').exitCode, 255, 'an end that nobody saw');
+});
+
+await t.test('after a reboot nothing runs, everything can be removed', { skip }, async (t) => {
+  await using host = new TestHost();
+  const { signal } = host;
+  const { dataDir, runDir } = host.config;
+  await kill(await startAgent(host, 'steady'));
+  for (const id of readdirSync(join(runDir, 'c'))) {
+    for (const name of ['conmon.pid', 'pid']) {
+      const path = join(runDir, 'c', id, name);
+      if (existsSync(path)) process.kill(Number(readFileSync(path, 'utf8')), 'SIGKILL');
+    }
+  }
+  for (const mounted of mountsBelow(runDir)) unmountMaybe(mounted);
+  const [sandboxId = ''] = readdirSync(join(runDir, 's'));
+  const holder = JSON.parse(readFileSync(join(runDir, 's', sandboxId, 'holder.json'), 'utf8'));
+  process.kill(holder.pid, 'SIGKILL');
+  rmSync(runDir, { recursive: true }); // A tmpfs in real life.
+  for (const kind of ['containers', 'sandboxes']) {
+    for (const id of readdirSync(join(dataDir, kind))) {
+      const path = join(dataDir, kind, id, 'record.json');
+      const record = JSON.parse(readFileSync(path, 'utf8'));
+      writeFileSync(path, JSON.stringify({ ...record, bootId: 'another boot' }));
+    }
+  }
+  await using runtime = await host.open();
+  const { containers, images } = runtime;
+  t.same(
+    containers.listSandboxes().map((sandbox) => sandbox.state),
+    ['notReady'],
+  );
+  await until('all are seen', () =>
+    containers.listContainers().every((c) => c.state !== 'running'),
+  );
+  t.equal(named(runtime, 'long').exitCode, 255);
+  t.equal(images.list().length, 1);
+  await containers.removeSandbox(sandboxId, signal);
+  t.same(readdirSync(join(dataDir, 'containers')), []);
 });
 
 await t.test('killed at any moment', { skip, timeout: 120_000 }, async (t) => {

@@ -1,5 +1,5 @@
 /** The container runtime against the real kernel, runc and conmon. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { ContainerRuntime, ContainerSpec } from '#daemon/runtime/port.ts';
@@ -12,7 +12,7 @@ import {
   TestHost,
   until,
 } from './runtime-host.ts';
-import { busyboxLayer, dockerArchive } from './runtime-images.ts';
+import { busyboxLayer, dockerArchive, makeTar } from './runtime-images.ts';
 
 const skip = cannotRun() ?? false;
 if (skip) t.comment(`skipped: ${skip}`);
@@ -327,6 +327,64 @@ await t.test('containers', { skip, timeout: 120_000 }, async (t) => {
     t.ok(ids.every((id) => find(containers, id).state === 'exited'));
     await containers.removeSandbox(shared.id, signal);
     t.notOk(containers.listSandboxes().some((s) => s.id === shared.id));
+  });
+
+  await t.test('layers on top of one another: whiteouts, opaque directories', async (t) => {
+    const lower = await makeTar([
+      { name: 'd/', type: 'directory' },
+      { name: 'd/old', content: 'old' },
+      { name: 'gone', content: 'gone' },
+      { name: 'kept', content: 'kept' },
+    ]);
+    const upper = await makeTar([
+      { name: 'd/.wh..wh..opq', content: '' },
+      { name: 'd/new', content: 'new' },
+      { name: '.wh.gone', content: '' },
+    ]);
+    const layers = [await busyboxLayer(), lower, upper];
+    await images.importArchive(bytes(await dockerArchive({ layers, tag: 'layered' })), signal);
+    const script = 'cat /d/* /kept; echo; [ -e /gone ] || echo none; echo more >>/kept; cat /kept';
+    const id = await run({ name: 'layered', imageId: 'layered', command: ['sh', '-c', script] });
+    await until('it has exited', () => find(containers, id).state === 'exited');
+    const words = logOf(containers, id).split(/\s/);
+    t.same(
+      ['new', 'newkept', 'old', 'none', 'keptmore'].filter((word) => words.includes(word)),
+      ['newkept', 'none', 'keptmore'],
+    );
+    await containers.removeContainer(id, signal);
+    await images.remove('layered', signal);
+  });
+
+  await t.test('a renamed log goes on in a new file', async (t) => {
+    const id = await run({ name: 'rotated', command: ['sh'], stdin: true });
+    await using session = await containers.attach(
+      id,
+      { stdin: true, stdout: true, stderr: false, tty: false },
+      signal,
+    );
+    const { logPath } = find(containers, id);
+    await session.writeStdin(Buffer.from('echo one\n'));
+    await until('the first line', () => logOf(containers, id).includes('one'));
+    renameSync(logPath, `${logPath}.old`);
+    containers.reopenLog(id);
+    await until('the new file', () => existsSync(logPath));
+    await session.writeStdin(Buffer.from('echo two\n'));
+    await until('the second line', () => logOf(containers, id).includes('two'));
+    t.notMatch(readFileSync(`${logPath}.old`, 'utf8'), 'two');
+    await containers.removeContainer(id, signal);
+  });
+
+  await t.test('a network that fails leaves no sandbox', async (t) => {
+    const before = readdirSync(join(host.root, 'run/s'));
+    host.network.failWith = new Error('no address is free');
+    const spec = sandboxSpec(logs, { namespaces: { network: 'pod', pid: 'pod', ipc: 'pod' } });
+    await t.rejects(containers.runSandbox(spec, signal), {
+      code: 'CREATE_FAILED',
+      cause: { message: 'no address is free' },
+    });
+    host.network.failWith = undefined;
+    t.same(readdirSync(join(host.root, 'run/s')), before);
+    t.same(containers.listSandboxes().length, 1);
   });
 
   await t.test('removal leaves nothing', async (t) => {
