@@ -91,7 +91,7 @@ export async function runKubelet(
 
   const objects = new WatchedObjects({ ...io, tasks });
   tasks.spawn('referenced objects', (stop) => objects.run(stop));
-  const podIo: PodIo = {
+  const podIo: Omit<PodIo, 'mayResize'> = {
     ...io,
     mounter: new LinuxMounter(),
     puller: new ImagePuller(io),

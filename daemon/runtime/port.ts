@@ -11,6 +11,8 @@ export interface ContainerRuntime {
   stopSandbox(sandboxId: string, signal: AbortSignal): Promise<void>;
   /** Forgets the sandbox and its containers. Idempotent. */
   removeSandbox(sandboxId: string, signal: AbortSignal): Promise<void>;
+  /** Changes the limits of the pod's cgroup; what is absent becomes unlimited. */
+  updateSandbox(sandboxId: string, cgroup: CgroupResources, signal: AbortSignal): Promise<void>;
   listSandboxes(): readonly Sandbox[];
 
   /** Root filesystem, OCI spec, conmon; the container is `created`. */

@@ -19,6 +19,7 @@ import { observeHost } from './host.ts';
 import { ImageStore } from './image/image-store.ts';
 import { type RegistryConfig, RegistryPuller } from './image/registry-puller.ts';
 import {
+  type CgroupResources,
   type Container,
   type ContainerResources,
   type ContainerRuntime,
@@ -188,6 +189,15 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
 
   async removeContainer(containerId: string, signal: AbortSignal): Promise<void> {
     await this.#containers.remove(containerId, signal);
+  }
+
+  async updateSandbox(
+    sandboxId: string,
+    cgroup: CgroupResources,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    this.#sandboxes.updateCgroup(sandboxId, cgroup);
   }
 
   async updateResources(

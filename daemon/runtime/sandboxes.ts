@@ -29,7 +29,7 @@ import {
 } from './namespaces.ts';
 import { type NamespacePaths, NEW_NAMESPACE } from './oci/spec.ts';
 import { startHolder, writeHolderProgram } from './pid-holder.ts';
-import { RuntimeError, type Sandbox, type SandboxSpec } from './port.ts';
+import { type CgroupResources, RuntimeError, type Sandbox, type SandboxSpec } from './port.ts';
 import type { Turns } from './serial.ts';
 import { type ProcessName, RecordStore, type SandboxRecord, sandboxOf } from './records.ts';
 
@@ -113,6 +113,14 @@ export class Sandboxes {
     }
     this.#onChange(id);
     return sandboxOf(this.#records.get(id) as SandboxRecord); // Put above.
+  }
+
+  /** The limits of the pod as a whole, now and in the record. */
+  updateCgroup(id: string, cgroup: CgroupResources): void {
+    const record = this.#records.get(id);
+    if (record === undefined) throw new RuntimeError('NOT_FOUND', `no sandbox ${id}`);
+    this.#options.cgroups.setResources(this.cgroupPath(record.spec.cgroupParent), cgroup);
+    this.#records.put({ ...record, spec: { ...record.spec, cgroup } });
   }
 
   /** Its containers are stopped already. */

@@ -151,10 +151,13 @@ export function statusPatch(from: PodStatus, to: PodStatus): Record<string, unkn
 /** Merged by type: conditions of other owners may be newer on the server than here. */
 function conditionsPatch(before: readonly PodCondition[], after: readonly PodCondition[]) {
   const old = new Map(before.map((c) => [c.type, c]));
-  return after
+  const changed = after
     .filter((c) => OWN_CONDITIONS.has(c.type) || old.get(c.type) === undefined)
     .filter((c) => !jsonEqual(old.get(c.type), c))
     .map((c) => ({ ...nulls(old.get(c.type), c), ...c }));
+  const kept = new Set(after.map((c) => c.type));
+  const gone = before.filter((c) => OWN_CONDITIONS.has(c.type) && !kept.has(c.type));
+  return [...changed, ...gone.map(({ type }) => ({ $patch: 'delete', type }))];
 }
 
 /** Fields that went away must be named, or the merge keeps them. */

@@ -7,7 +7,7 @@ import type { ContainerStatus, Pod, PodCondition } from '#base/kube/api/core-v1.
 import { isSidecar } from './containers.ts';
 import type { Phase } from './phase.ts';
 
-type Fact = Pick<PodCondition, 'status' | 'reason' | 'message'> & { readonly type: string };
+export type Fact = Pick<PodCondition, 'status' | 'reason' | 'message'> & { readonly type: string };
 
 /** `[a b c]`, as Go prints a list of strings. */
 const list = (names: readonly string[]) => `[${names.join(' ')}]`;
@@ -18,6 +18,8 @@ export const OWN_CONDITIONS: ReadonlySet<string> = new Set([
   'Initialized',
   'Ready',
   'ContainersReady',
+  'PodResizePending',
+  'PodResizeInProgress',
 ]);
 
 export interface ConditionInput {
@@ -26,6 +28,8 @@ export interface ConditionInput {
   readonly containers: readonly ContainerStatus[];
   readonly initContainers: readonly ContainerStatus[];
   readonly sandboxReady: boolean;
+  /** A condition about a resize, if one is wanted and not done. */
+  readonly resize: Fact | undefined;
   readonly previous: readonly PodCondition[];
   readonly now: string;
 }
@@ -38,13 +42,14 @@ export function podConditions(input: ConditionInput): PodCondition[] {
     podReady(input, ready),
     { type: 'ContainersReady', ...ready },
   ];
+  if (input.resize !== undefined) facts.push(input.resize);
   if (!input.previous.some((c) => c.type === 'PodScheduled')) {
     facts.push({ type: 'PodScheduled', status: 'True' });
   }
   const own = new Set(facts.map((f) => f.type));
   return [
     ...facts.map((fact) => merge(fact, input)),
-    ...input.previous.filter((c) => !own.has(c.type)),
+    ...input.previous.filter((c) => !own.has(c.type) && !OWN_CONDITIONS.has(c.type)),
   ];
 }
 

@@ -12,6 +12,7 @@ import type {
 import type { Container } from '../../runtime/port.ts';
 import { exitCodeOf, history, podText, type RoleContainer, restartsAfter } from './containers.ts';
 import type { ContainerMemory, PodMemory, PodView } from './model.ts';
+import { appliedResources, resourcesOf } from './resize.ts';
 import { crashMessage } from './running.ts';
 
 /** Prefix of container ids in the API, where upstream writes `containerd://`. */
@@ -57,7 +58,7 @@ export function containerStatus(container: RoleContainer, facts: StatusFacts): C
   }
   describeRecord(status, current, facts);
   if (role === 'ephemeral') delete status.resources;
-  else describeResources(status, container);
+  else describeResources(status, container, { current, facts });
   setState(status, { container, current, before, facts });
   return status;
 }
@@ -90,12 +91,17 @@ function describeRecord(status: ContainerStatus, record: Container, facts: Statu
   }
 }
 
-function describeResources(status: ContainerStatus, { spec }: RoleContainer): void {
-  const { requests, limits } = spec.resources ?? {};
-  status.resources = {
-    ...(limits === undefined ? {} : { limits }),
-    ...(requests === undefined ? {} : { requests }),
-  };
+/** What a running container has, and what the node has set aside for it. */
+function describeResources(
+  status: ContainerStatus,
+  { spec }: RoleContainer,
+  { current, facts }: { current: Container; facts: StatusFacts },
+): void {
+  const { view, memory } = facts;
+  const asked = resourcesOf(spec);
+  const has = current.state === 'running' ? appliedResources(view.pod, current, memory) : asked;
+  status.resources = has;
+  const { requests } = view.resizeRefusal === undefined ? asked : has;
   if (requests !== undefined) status.allocatedResources = requests;
 }
 

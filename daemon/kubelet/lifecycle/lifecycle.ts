@@ -78,6 +78,8 @@ export function completeOperation(
       return withContainer(memory, op.container, (c) => afterStart(c, ended));
     case 'preStop':
       return afterPreStop(memory, op);
+    case 'resizePod':
+      return afterResize(memory, op, ended);
     default:
       return afterCleanup(memory, op, ended);
   }
@@ -113,6 +115,17 @@ function afterStart(
   if (outcome.ok) return { ...container, imageId: undefined, start: undefined };
   const start = nextRetry(container.start, outcome, { nowMs, range: SETUP_BACKOFF });
   return { ...container, imageId: undefined, start };
+}
+
+function afterResize(
+  memory: PodMemory,
+  op: Ended<'resizePod'>,
+  { outcome, nowMs }: { outcome: Outcome; nowMs: number },
+): PodMemory {
+  if (!outcome.ok) return { ...memory, resize: setupRetry(memory.resize, outcome, nowMs) };
+  const applied = { ...memory.applied };
+  for (const { containerId, resources } of op.containers) applied[containerId] = resources;
+  return { ...memory, applied, resize: undefined };
 }
 
 /** A hook that failed counts as done: the container stops all the same. */
@@ -153,6 +166,7 @@ export function forgetWaits(memory: PodMemory): PodMemory {
     ...memory,
     volumes: soon(memory.volumes),
     sandbox: soon(memory.sandbox),
+    resize: soon(memory.resize),
     containers: Object.fromEntries(containers),
   };
 }

@@ -7,6 +7,7 @@ import type {
   Container as SpecContainer,
   EphemeralContainer,
   Pod,
+  ResourceRequirements,
 } from '#base/kube/api/core-v1.gen.ts';
 import type { Container, Sandbox } from '../../runtime/port.ts';
 
@@ -28,7 +29,15 @@ export interface PodView {
   readonly containers: readonly Container[];
   readonly probe: (containerId: string) => ProbeVerdict;
   readonly inFlight: readonly Operation[];
+  /** Why the pod may not have the resources that it asks for now, if it asks for others. */
+  readonly resizeRefusal?: ResizeRefusal | undefined;
   readonly nowMs: number;
+}
+
+/** Deferred: not now; Infeasible: never on this node. */
+export interface ResizeRefusal {
+  readonly reason: 'Deferred' | 'Infeasible';
+  readonly message: string;
 }
 
 export type Operation =
@@ -58,7 +67,18 @@ export type Operation =
       readonly deadlineMs: number;
     }
   | { readonly kind: 'removeContainer'; readonly containerId: string }
+  | {
+      readonly kind: 'resizePod';
+      readonly sandboxId: string;
+      readonly containers: readonly ResizedContainer[];
+    }
   | { readonly kind: 'deletePod' };
+
+export interface ResizedContainer {
+  readonly name: string;
+  readonly containerId: string;
+  readonly resources: ResourceRequirements;
+}
 
 /** One operation of a key runs at a time; a stop with an earlier deadline replaces the running one. */
 export function operationKey(op: Operation): string {
@@ -137,6 +157,9 @@ export interface PodMemory {
   readonly sandbox?: Retry | undefined;
   readonly containers: Readonly<Record<string, ContainerMemory>>;
   readonly stops: Readonly<Record<string, StopMemory>>;
+  /** Resources that each running container has, by its id. */
+  readonly applied: Readonly<Record<string, ResourceRequirements>>;
+  readonly resize?: Retry | undefined;
   /** Failed operations of cleaning up, by key. */
   readonly cleanup: Readonly<Record<string, Retry>>;
   /** The API server accepted the final delete. */
@@ -148,6 +171,7 @@ export const EMPTY_MEMORY: PodMemory = {
   volumesReleased: false,
   containers: {},
   stops: {},
+  applied: {},
   cleanup: {},
   deleted: false,
 };

@@ -16,6 +16,7 @@ import {
   restartsAfter,
 } from './containers.ts';
 import type { Draft } from './draft.ts';
+import { planResize } from './resize.ts';
 import { beginStop, continueStop } from './stop.ts';
 
 /** After this long a failed pull is shown as a back-off. */
@@ -24,6 +25,7 @@ const PULL_FAILURE_SHOWN_MS = 1_000;
 const RECORDS_KEPT = 2;
 
 export function planRun(draft: Draft): void {
+  planResize(draft);
   stopUnwanted(draft);
   const sandbox = planSandbox(draft);
   if (!draft.memory.volumesMounted && draft.due(draft.memory.volumes)) {

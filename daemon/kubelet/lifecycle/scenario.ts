@@ -15,6 +15,7 @@
  * | delete GRACE / removed    | deletion with grace; the object has gone              |
  * | lose                      | the sandbox dies with all containers (reboot)         |
  * | image NAME IMAGE          | the user changes the image                            |
+ * | resources NAME {json}     | the user changes the resources                        |
  * | forget                    | the agent restarts: memory is lost                    |
  * | status                    | prints phase, conditions, containers                  |
  */
@@ -68,6 +69,7 @@ export class PodBox {
     else if (word === 'removed') this.removed = true;
     else if (word === 'lose') this.#lose();
     else if (word === 'image') this.#image(first, second);
+    else if (word === 'resources') this.#resources(first, args.slice(1).join(' '));
     else if (word === 'forget') this.memory = EMPTY_MEMORY;
     else if (word === 'status') this.#printStatus();
     else if (word !== 'run') throw new Error(`unknown command ${word}`);
@@ -210,6 +212,11 @@ export class PodBox {
   #image(name: string, image: string): void {
     const container = this.#view().pod.spec.containers.find((c) => c.name === name);
     if (container !== undefined) container.image = image;
+  }
+
+  #resources(name: string, json: string): void {
+    const container = this.#view().pod.spec.containers.find((c) => c.name === name);
+    if (container !== undefined) container.resources = JSON.parse(json); // Test input.
   }
 
   status(): PodStatus {

@@ -4,10 +4,11 @@
  * container has stopped: others release the pod's resources when they see it.
  */
 import type { ContainerStatus, Pod, PodStatus } from '#base/kube/api/core-v1.gen.ts';
-import { OWN_CONDITIONS, podConditions } from './conditions.ts';
+import { type Fact, OWN_CONDITIONS, podConditions } from './conditions.ts';
 import { containerStatus, formatTime, type StatusFacts } from './container-status.ts';
 import { containersOf, latestSandbox, type RoleContainer } from './containers.ts';
 import { type Phase, phaseOf } from './phase.ts';
+import { resizeWanted } from './resize.ts';
 
 export interface PodStatusFacts extends StatusFacts {
   /** What was last computed, or what the API has. */
@@ -54,10 +55,22 @@ export function podStatus(facts: PodStatusFacts): PodStatus {
     containers: main,
     initContainers: init,
     sandboxReady: latestSandbox(view.sandboxes)?.state === 'ready',
+    resize: resizeFact(facts),
     previous: mergeForeign(previous, pod),
     now: formatTime(view.nowMs),
   });
   return status;
+}
+
+function resizeFact({ view, memory, ended }: PodStatusFacts): Fact | undefined {
+  if (ended || memory.endingSinceMs !== undefined) return undefined;
+  if (resizeWanted(view, memory).length === 0) return undefined;
+  if (view.resizeRefusal !== undefined) {
+    return { type: 'PodResizePending', status: 'True', ...view.resizeRefusal };
+  }
+  const failure = memory.resize;
+  const why = failure === undefined ? {} : { reason: 'Error', message: failure.message };
+  return { type: 'PodResizeInProgress', status: 'True', ...why };
 }
 
 /** Own conditions as last computed, all others as the API has them now. */

@@ -6,7 +6,7 @@
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
 import { amountOf, podRequest } from '../container/resources.ts';
 import { containersOf } from '../lifecycle/containers.ts';
-import type { Verdict } from '../lifecycle/model.ts';
+import type { ResizeRefusal, Verdict } from '../lifecycle/model.ts';
 import { nodeAccepts } from './node-affinity.ts';
 
 export interface AdmissionInput {
@@ -41,6 +41,23 @@ function shortage(name: string, numbers: { requested: number; used: number; capa
     `Node didn't have enough resource: ${name}, requested: ${requested}, ` +
     `used: ${used}, capacity: ${capacity}`
   );
+}
+
+/** Whether a pod that runs here can have what its spec asks for now. */
+export function refuseResize(input: Omit<AdmissionInput, 'node'>): ResizeRefusal | undefined {
+  for (const name of ['cpu', 'memory']) {
+    const requested = podRequest(input.pod, name);
+    const capacity = amountOf(input.allocatable, name);
+    const used = input.others.reduce((sum, other) => sum + podRequest(other, name), 0);
+    if (requested > capacity) {
+      const message = `Node didn't have enough capacity: ${name}, requested: ${requested}, capacity: ${capacity}`;
+      return { reason: 'Infeasible', message };
+    }
+    if (requested > 0 && requested + used > capacity) {
+      return { reason: 'Deferred', message: shortage(name, { requested, used, capacity }) };
+    }
+  }
+  return undefined;
 }
 
 function refusePods({ others, allocatable }: AdmissionInput): Verdict | undefined {

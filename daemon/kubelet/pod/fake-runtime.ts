@@ -55,6 +55,10 @@ export class FakeRuntime implements ContainerRuntime {
     this.#tell(id);
   }
 
+  async updateSandbox(): Promise<void> {
+    this.calls.push('updateSandbox');
+  }
+
   listSandboxes(): readonly Sandbox[] {
     return [...this.#sandboxes.values()];
   }

@@ -1,6 +1,6 @@
 /** What pods need of the rest of the kubelet: ports, shared parts and facts of the node. */
 import type { Clock } from '#base/clock.ts';
-import type { Service } from '#base/kube/api/core-v1.gen.ts';
+import type { Pod, Service } from '#base/kube/api/core-v1.gen.ts';
 import type { KubeClient } from '#base/kube/client.ts';
 import type { EventRecorder } from '#base/kube/event-recorder.ts';
 import type { Log } from '#base/log.ts';
@@ -8,6 +8,7 @@ import type { TaskScope } from '#base/task-scope.ts';
 import type { ContainerRuntime, ImageService } from '../../runtime/port.ts';
 import type { WatchedObjects } from '../api/objects.ts';
 import type { ImagePuller } from '../image/image-puller.ts';
+import type { ResizeRefusal } from '../lifecycle/model.ts';
 import type { Prober } from '../probe/prober.ts';
 import type { Mounter } from '../volume/mounter.ts';
 
@@ -43,6 +44,8 @@ export interface PodIo {
   readonly services: () => readonly Service[];
   readonly node: NodeFacts;
   readonly settings: PodSettings;
+  /** Why the node cannot give the pod what its spec asks for, if so. */
+  readonly mayResize: (pod: Pod) => ResizeRefusal | undefined;
   /** Owns everything that pods run. */
   readonly tasks: TaskScope;
 }

@@ -12,6 +12,7 @@ import type { Container, Sandbox } from '../../runtime/port.ts';
 import type { PodStatusWriter } from '../api/status-writer.ts';
 import { ConfigError, type ReferencedObjects } from '../container/env.ts';
 import type { FieldFacts } from '../container/fields.ts';
+import { amountOf, containerResources, podCgroup } from '../container/resources.ts';
 import { findContainer, history } from '../lifecycle/containers.ts';
 import type { AnyContainer, Notice, Operation, Outcome } from '../lifecycle/model.ts';
 import type { ProbeTarget } from '../probe/prober.ts';
@@ -64,6 +65,7 @@ export class PodOperations {
       startContainer: (op, signal) => this.#startContainer(op, signal),
       preStop: (op, signal) => this.#preStop(op, signal),
       stopContainer: (op, signal) => this.#stopContainer(op, signal),
+      resizePod: (op, signal) => this.#resizePod(op, signal),
       removeContainer: (op, signal) =>
         this.#io.runtime.removeContainer(op.containerId, signal).then(() => OK),
       deletePod: (_op, signal) => this.#deletePod(signal),
@@ -264,6 +266,27 @@ export class PodOperations {
   async #stopContainer(op: Of<'stopContainer'>, signal: AbortSignal): Promise<Outcome> {
     const graceMs = Math.max(0, op.deadlineMs - this.#io.clock.nowMs());
     await this.#io.runtime.stopContainer(op.containerId, graceMs / 1000, signal);
+    return OK;
+  }
+
+  /** The pod's own limits make room first and close in last: no child may exceed its parent. */
+  async #resizePod(op: Of<'resizePod'>, signal: AbortSignal): Promise<Outcome> {
+    const { pod } = this.#io.scene();
+    const { runtime, node } = this.#io;
+    for (const { name, containerId, resources } of op.containers) {
+      const limit = amountOf(resources.limits, 'memory');
+      const used = runtime.stats(containerId)?.memoryWorkingSetBytes ?? 0;
+      if (limit === 0 || used <= limit) continue;
+      const message = `attempting to set container ${JSON.stringify(name)} memory limit (${limit}) below current usage (${used})`;
+      return { ok: false, reason: 'ResizeError', message };
+    }
+    const { cpuShares } = podCgroup(pod);
+    await runtime.updateSandbox(op.sandboxId, { cpuShares }, signal);
+    for (const { name, containerId } of op.containers) {
+      const limits = containerResources(pod, this.#container(name), node.memoryBytes);
+      await runtime.updateResources(containerId, limits, signal);
+    }
+    await runtime.updateSandbox(op.sandboxId, podCgroup(pod), signal);
     return OK;
   }
 

@@ -7,8 +7,8 @@ import { rm } from 'node:fs/promises';
 import { errorText } from '#base/errors.ts';
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { Informer } from '#base/kube/informer.ts';
-import type { Verdict } from '../lifecycle/model.ts';
-import { refuse } from '../node/admission.ts';
+import type { ResizeRefusal, Verdict } from '../lifecycle/model.ts';
+import { refuse, refuseResize } from '../node/admission.ts';
 import { PodPaths, podDirectory, podsDirectory } from '../volume/paths.ts';
 import { podDirectories, removePodDirectory } from '../volume/pod-volumes.ts';
 import type { PodIo } from './io.ts';
@@ -23,8 +23,8 @@ export class PodManager {
   /** By UID. */
   readonly #workers = new Map<string, PodWorker>();
 
-  constructor(io: PodIo, informer: Informer<Pod>, node: () => Node | undefined) {
-    this.#io = io;
+  constructor(io: Omit<PodIo, 'mayResize'>, informer: Informer<Pod>, node: () => Node | undefined) {
+    this.#io = { ...io, mayResize: (pod) => this.#refuseResize(pod) };
     this.#informer = informer;
     this.#node = node;
   }
@@ -93,9 +93,22 @@ export class PodManager {
     if (pod.metadata.deletionTimestamp !== undefined) return undefined;
     if (this.#io.runtime.listSandboxes().some((s) => s.podUid === pod.metadata.uid))
       return undefined;
-    const others = [...this.#workers.values()].filter((w) => !w.ended).map((w) => w.pod);
     const { allocatable } = this.#io.node;
-    return refuse({ pod, others, node, allocatable });
+    return refuse({ pod, others: this.#others(pod), node, allocatable });
+  }
+
+  /** Pods that hold resources, but for this one. */
+  #others(pod: Pod): Pod[] {
+    return [...this.#workers.values()]
+      .filter((w) => !w.ended && w.uid !== pod.metadata.uid)
+      .map((w) => w.pod);
+  }
+
+  #refuseResize(pod: Pod): ResizeRefusal | undefined {
+    // Asked at every step of every pod; only a pod that was changed since it began can be resized.
+    if ((pod.metadata.generation ?? 1) <= 1) return undefined;
+    const { allocatable } = this.#io.node;
+    return refuseResize({ pod, others: this.#others(pod), allocatable });
   }
 
   #runtimeChanged(sandboxId: string): void {

@@ -77,6 +77,7 @@ class World implements AsyncDisposable {
       objects: new WatchedObjects(io),
       events,
       services: () => [],
+      mayResize: () => undefined,
       node: { nodeName: 'n', hostIPs: ['192.0.2.1'], allocatable: {}, memoryBytes: 2 ** 30 },
       settings: {
         dataDir: this.dataDir,

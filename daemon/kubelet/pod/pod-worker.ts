@@ -199,6 +199,7 @@ export class PodWorker {
           ? { started: false, ready: false, failed: undefined }
           : this.#probes.verdict(this.#pod, container);
       },
+      resizeRefusal: this.#io.mayResize(this.#pod),
       inFlight: [...this.#running.values()].map((r) => r.op),
       nowMs: this.#io.clock.nowMs(),
     };
