@@ -54,6 +54,12 @@ export const CHECKPOINT_CHUNK_BYTES = 256 * 1024;
 /** Keys written to a checkpoint in one slice. */
 export const CHECKPOINT_KEYS_PER_SLICE = 512;
 
+/** Chunks of a written checkpoint read back in one slice. */
+export const CHECKPOINT_CHUNKS_VERIFIED_PER_SLICE = 2;
+
+/** Bytes of requests of one client taken in one turn; the rest waits for the next. */
+export const REQUEST_BYTES_PER_PUMP = 4 * 1024 * 1024;
+
 /** Applied entries that stay in memory behind the applied index. */
 export const LOG_TAIL_ENTRIES = 256;
 

@@ -77,7 +77,8 @@ class InlineLink implements Link {
   }
 
   close(): Promise<void> {
-    this.#pump();
+    do this.#pump();
+    while (this.#connection.inbox.length > 0 && !this.#isClosed);
     this.#end();
     return Promise.resolve();
   }

@@ -73,7 +73,8 @@ function run(): void {
   };
   /** Answers what was asked before the request to close. */
   const finish = () => {
-    engine.pump();
+    do engine.pump();
+    while (connection.inbox.length > 0);
     end();
   };
   const guarded = (work: () => void) => () => {

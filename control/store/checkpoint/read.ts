@@ -23,10 +23,13 @@ export function listCheckpoints(disk: Disk): readonly number[] {
     .sort((a, b) => b - a);
 }
 
-/** Checks every chunk and the end mark. */
-export function verifyCheckpoint(file: DiskFile, name: string, crc32: Crc32): void {
+/** Checks every chunk and the end mark, a chunk per step. */
+export function* verifyCheckpoint(file: DiskFile, name: string, crc32: Crc32): Generator<void> {
   let isComplete = false;
-  for (const body of chunks(file, name, crc32)) isComplete = body.bytes[0] === CHUNK_KIND.end;
+  for (const body of chunks(file, name, crc32)) {
+    isComplete = body.bytes[0] === CHUNK_KIND.end;
+    yield;
+  }
   if (!isComplete) throw corruptCheckpoint(name, 'has no end');
 }
 

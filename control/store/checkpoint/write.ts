@@ -8,7 +8,11 @@ import { assert } from '#base/assert.ts';
 import { ByteWriter } from '../codec/bytes.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
-import { CHECKPOINT_CHUNK_BYTES, CHECKPOINT_KEYS_PER_SLICE } from '../limits.ts';
+import {
+  CHECKPOINT_CHUNKS_VERIFIED_PER_SLICE,
+  CHECKPOINT_CHUNK_BYTES,
+  CHECKPOINT_KEYS_PER_SLICE,
+} from '../limits.ts';
 import { NONE } from '../mvcc/records.ts';
 import type { Crc32 } from '../wal/format.ts';
 import {
@@ -38,6 +42,7 @@ export class CheckpointWriter {
   #offset = 0;
   #syncedOffset = 0;
   #crc = 0;
+  #verification: Generator<void> | undefined;
 
   constructor(io: { disk: Disk; crc32: Crc32 }, state: StateMachine) {
     this.index = state.appliedIndex;
@@ -63,8 +68,14 @@ export class CheckpointWriter {
       this.#writeKeys(this.#nextKey);
       return false;
     }
-    this.#finish();
-    return true;
+    this.#verification ??= this.#writeEnd();
+    for (let i = 0; i < CHECKPOINT_CHUNKS_VERIFIED_PER_SLICE; i++) {
+      if (this.#verification.next().done === true) {
+        this.#publish();
+        return true;
+      }
+    }
+    return false;
   }
 
   /** Gives up, for instance on a full disk. */
@@ -149,12 +160,15 @@ export class CheckpointWriter {
     this.#chunkRecords++;
   }
 
-  #finish(): void {
+  #writeEnd(): Generator<void> {
     const out = this.#beginChunk(CHUNK_KIND.end);
     out.varint(this.#records);
     this.#endChunk();
     this.#sync();
-    verifyCheckpoint(this.#file, this.#temporaryName, this.#crc32);
+    return verifyCheckpoint(this.#file, this.#temporaryName, this.#crc32);
+  }
+
+  #publish(): void {
     this.#file.close();
     this.#disk.rename(this.#temporaryName, checkpointName(this.index));
     this.#disk.syncDirectory();

@@ -10,6 +10,7 @@ import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, beginCommand } from '../codec/command.ts';
 import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.ts';
 import { writeStatus } from '../codec/reply.ts';
+import { REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { StoreStatus } from '../port.ts';
 import { WatchHub } from '../watch/hub.ts';
@@ -74,8 +75,11 @@ export class Engine {
 
   /** Does all due work; true = call again soon, though nothing arrives. */
   pump(): boolean {
-    for (const connection of this.#connections) this.#takeRequests(connection);
-    let more = this.#consensus.pump((entry) => this.#apply(entry));
+    let more = false;
+    for (const connection of this.#connections) {
+      if (this.#takeRequests(connection)) more = true;
+    }
+    if (this.#consensus.pump((entry) => this.#apply(entry))) more = true;
     if (this.state.mvcc.compactSlice()) more = true;
     for (const connection of this.#connections) {
       if (connection.hub.pump()) more = true;
@@ -146,16 +150,23 @@ export class Engine {
     return !(this.#consensus.propose(out.take(0)) instanceof StoreError);
   }
 
-  #takeRequests(connection: Connection): void {
-    const messages = connection.inbox.splice(0);
-    for (const message of messages) {
+  /** Takes in messages up to a bound of bytes; true = some are left. */
+  #takeRequests(connection: Connection): boolean {
+    const { inbox } = connection;
+    let bytes = 0;
+    let taken = 0;
+    for (; taken < inbox.length && bytes < REQUEST_BYTES_PER_PUMP; taken++) {
+      const message = inbox[taken] as Uint8Array; // Below length.
       const input = new ByteReader(message);
       while (input.remaining > 0) {
         const frame = readFrame(input);
         const body = new ByteReader(message, frame.start, frame.end);
         this.#request(connection, frame.id, frame.kind, body);
       }
+      bytes += message.length;
     }
+    inbox.splice(0, taken);
+    return inbox.length > 0;
   }
 
   #request(connection: Connection, id: number, kind: number, body: ByteReader): void {

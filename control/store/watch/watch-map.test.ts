@@ -28,7 +28,7 @@ t.test('covering() finds the watches that a plain search finds', (t) => {
         const found = new Set(map.covering(probe));
         const wanted = left.filter((watch) => covers(watch.range, probe));
         if (found.size !== wanted.length || !wanted.every((watch) => found.has(watch))) {
-          throw new Error(`key ${probe}: ${found.size} found, ${wanted.length} wanted`);
+          throw new Error(`key ${probe.join()}: ${found.size} found, ${wanted.length} wanted`);
         }
       }
     }),

@@ -1,0 +1,100 @@
+/** Rules of the core that a scenario cannot reach, because no member of ours would send such messages. */
+import t from 'tap';
+import { Raft } from './raft.ts';
+import type { Entry, Members, Message } from './raft.ts';
+
+const members: Members = { voters: [1, 2, 3], votersOutgoing: [], learners: [] };
+
+function follower(entries: readonly Entry[], term: number): Raft {
+  const config = { id: 1, members, heartbeatTicks: 1, electionTicks: 3, random: () => 0 };
+  const hardState = { term, vote: 0, commitIndex: 1 };
+  return new Raft(config, { hardState, snapshot: undefined, entries, appliedIndex: 1 });
+}
+
+function entry(index: number, term: number): Entry {
+  return { index, term, data: new Uint8Array(0) };
+}
+
+const log = [entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1)];
+
+t.test('a follower commits no further than what an append proves to match', (t) => {
+  const raft = follower(log, 1);
+  const append = { kind: 'append', from: 2, to: 1, term: 2, prevIndex: 1, prevTerm: 1 } as const;
+  raft.step({ ...append, entries: [entry(2, 1)], commitIndex: 4 });
+  t.equal(raft.status.commitIndex, 2, 'entries 3 and 4 may be of another leader');
+  t.equal(raft.status.lastIndex, 4);
+  t.end();
+});
+
+t.test('a follower acknowledges what it committed when an append starts below', (t) => {
+  const raft = follower(log, 1);
+  const append = { kind: 'append', from: 2, to: 1, term: 2, commitIndex: 0 } as const;
+  raft.step({ ...append, prevIndex: 0, prevTerm: 0, entries: [entry(1, 2)] });
+  const [answer] = raft.ready().messagesAfterPersist;
+  t.match(answer, { kind: 'appendResponse', rejected: false, index: 1 });
+  t.end();
+});
+
+t.test('a committed entry is never cut', (t) => {
+  const raft = follower(log, 1);
+  const message: Message = {
+    kind: 'append',
+    from: 2,
+    to: 1,
+    term: 2,
+    prevIndex: 1,
+    prevTerm: 1,
+    entries: [entry(2, 1), entry(3, 1)],
+    commitIndex: 3,
+  };
+  raft.step(message);
+  t.equal(raft.status.commitIndex, 3);
+  const bad = { ...message, prevIndex: 3, entries: [entry(4, 2)], commitIndex: 4 };
+  raft.step(bad);
+  t.equal(raft.status.commitIndex, 4);
+  t.throws(
+    () =>
+      raft.step({
+        ...bad,
+        term: 3,
+        prevIndex: 4,
+        prevTerm: 2,
+        commitIndex: 9,
+        entries: [entry(6, 3)],
+      }),
+    {
+      name: 'AssertionFailed',
+    },
+  );
+  t.end();
+});
+
+t.test('proposals beyond the bound on uncommitted bytes are refused', (t) => {
+  const single: Members = { voters: [1], votersOutgoing: [], learners: [] };
+  const raft = new Raft(
+    { id: 1, members: single, heartbeatTicks: 1, electionTicks: 3, random: () => 0 },
+    {
+      hardState: { term: 0, vote: 0, commitIndex: 0 },
+      snapshot: undefined,
+      entries: [],
+      appliedIndex: 0,
+    },
+  );
+  t.equal(raft.propose(new Uint8Array(1)), undefined, 'not a leader yet');
+  raft.campaign();
+  const persist = () => {
+    while (raft.hasReady) {
+      const ready = raft.ready();
+      raft.persisted(ready.mark);
+      for (const { index } of ready.committed) raft.applied(index);
+    }
+  };
+  persist();
+  t.equal(raft.isLeader, true);
+  const large = new Uint8Array(40 * 1024 * 1024);
+  t.ok(raft.propose(large));
+  t.equal(raft.propose(large), undefined);
+  persist();
+  t.ok(raft.propose(large), 'room again once committed');
+  t.end();
+});
