@@ -351,6 +351,21 @@ export function send(fd: number, data: Uint8Array, flags = 0): number {
   return call('send', `fd ${fd}`, fd, data, data.length, flags | MSG.NOSIGNAL);
 }
 
+/**
+ * The same on a thread of libuv's pool, for sends that the kernel answers slowly (netlink does its
+ * work inside). The socket keeps its network namespace whatever thread sends.
+ */
+export function sendAsync(fd: number, data: Uint8Array, flags = 0): Promise<number> {
+  const run = libc('send') as Function & { async: (...args: readonly unknown[]) => void }; // koffi's.
+  return new Promise((resolve, reject) => {
+    run.async(fd, data, data.length, flags | MSG.NOSIGNAL, (error: unknown, result: unknown) => {
+      if (error !== null) reject(error);
+      else if (Number(result) >= 0) resolve(Number(result));
+      else reject(new LinuxError('send', koffi.errno(), `fd ${fd}`));
+    });
+  });
+}
+
 /** Bytes (or, with MSG.TRUNC, the length of the datagram) put into `buffer`; 0 at the end. */
 export function recv(fd: number, buffer: Uint8Array, flags = 0): number {
   return call('recv', `fd ${fd}`, fd, buffer, buffer.length, flags);

@@ -10,7 +10,17 @@ import { closeSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { assert } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
-import { AF, MSG, SOCK, bind, recv, send, setsockopt, socket } from '#base/linux/syscall.ts';
+import {
+  AF,
+  MSG,
+  SOCK,
+  bind,
+  recv,
+  send,
+  sendAsync,
+  setsockopt,
+  socket,
+} from '#base/linux/syscall.ts';
 import { NetlinkError } from './error.ts';
 import { RECEIVE_BYTES_MAX, SOCKET_BUFFER_BYTES } from './limits.ts';
 import {
@@ -42,6 +52,18 @@ export interface Rejection {
   readonly error: NetlinkError;
 }
 
+interface RequestHead {
+  readonly type: number;
+  readonly flags?: number;
+  /** What is asked for, as errors name it. */
+  readonly operation: string;
+}
+
+function sendError(error: unknown, operation: string, bytes: number): unknown {
+  if (!isErrno(error)) return error;
+  return new NetlinkError(operation, error.errno ?? 0, `send of ${bytes} bytes`);
+}
+
 export class NetlinkSocket implements Disposable {
   readonly #fd: number;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES_MAX);
@@ -62,25 +84,52 @@ export class NetlinkSocket implements Disposable {
    * Sends one message, with NLM_F_REQUEST and NLM_F_ACK added to `flags`, and returns what the kernel
    * answered before the acknowledgement. Throws NetlinkError.
    */
-  request(
-    head: { readonly type: number; readonly flags?: number; readonly operation: string },
+  request(head: RequestHead, payload: (writer: NetlinkWriter) => void): NetlinkMessage[] {
+    const { writer, seq } = this.#formatRequest(head, payload);
+    this.#send(writer.bytes, head.operation);
+    return this.#receiveAnswers(head.operation, seq);
+  }
+
+  /**
+   * The same with the kernel's work on another thread: removing a link takes it 20 ms. Nothing else
+   * may use the socket until the promise settles.
+   */
+  async requestAsync(
+    head: RequestHead,
     payload: (writer: NetlinkWriter) => void,
-  ): NetlinkMessage[] {
+  ): Promise<NetlinkMessage[]> {
+    assert(!this.#closed, 'netlink socket is closed');
+    const { writer, seq } = this.#formatRequest(head, payload);
+    try {
+      await sendAsync(this.#fd, writer.bytes);
+    } catch (error) {
+      throw sendError(error, head.operation, writer.length);
+    }
+    return this.#receiveAnswers(head.operation, seq);
+  }
+
+  #formatRequest(
+    head: RequestHead,
+    payload: (writer: NetlinkWriter) => void,
+  ): { writer: NetlinkWriter; seq: number } {
     const writer = new NetlinkWriter(this.#seq);
     const flags = (head.flags ?? 0) | NLM_F.REQUEST | NLM_F.ACK;
     const seq = writer.message({ type: head.type, flags }, () => payload(writer));
-    this.#send(writer.bytes, head.operation);
     this.#seq = writer.nextSeq;
+    return { writer, seq };
+  }
+
+  #receiveAnswers(operation: string, seq: number): NetlinkMessage[] {
     const answers: NetlinkMessage[] = [];
     for (;;) {
-      for (const message of this.#receive(head.operation)) {
+      for (const message of this.#receive(operation)) {
         if (message.seq !== seq) continue; // Left over from a request that threw midway.
         if (message.type !== NLMSG.ERROR) {
           answers.push(message);
           continue;
         }
         const { errno, extack } = parseAcknowledgement(message);
-        if (errno !== 0) throw new NetlinkError(head.operation, errno, extack);
+        if (errno !== 0) throw new NetlinkError(operation, errno, extack);
         return answers;
       }
     }
@@ -156,8 +205,7 @@ export class NetlinkSocket implements Disposable {
     try {
       send(this.#fd, bytes);
     } catch (error) {
-      if (!isErrno(error)) throw error;
-      throw new NetlinkError(operation, error.errno ?? 0, `send of ${bytes.length} bytes`);
+      throw sendError(error, operation, bytes.length);
     }
   }
 

@@ -4,8 +4,9 @@
  * thread that constructs it; root is enough.
  *
  * Invariants: an allocation is on disk before anything is wired with it, and goes after the wire
- * is cut; rules follow from the allocations alone. Every method is synchronous inside (3 ms for an
- * attach) and may be repeated. Owner: daemon/agent; used by daemon/runtime through port.ts.
+ * is cut; rules follow from the allocations alone. Every method may be repeated; an attach is
+ * synchronous inside (2 ms), a detach waits for the kernel off this thread (20 ms). Owner:
+ * daemon/agent; used by daemon/runtime through port.ts.
  */
 import type { Cidr } from '#base/ip.ts';
 import type { Log } from '#base/log.ts';
@@ -82,8 +83,13 @@ export class BridgePodNetwork implements PodNetwork, Disposable {
     signal.throwIfAborted();
     const allocation = this.#state.allocations.get(sandboxId);
     if (allocation === undefined) return;
-    this.#kernel(`detach sandbox ${sandboxId}`, () => {
-      this.#rt.deleteLink({ name: allocation.linkName });
+    const operation = `detach sandbox ${sandboxId}`;
+    try {
+      await this.#rt.deleteLinkAsync(allocation.linkName);
+    } catch (error) {
+      throw refused(operation, error);
+    }
+    this.#kernel(operation, () => {
       this.#state = release(this.#state, sandboxId);
       if (allocation.hostPorts.length > 0) this.#changeHostPorts(allocation);
     });
@@ -160,8 +166,7 @@ export class BridgePodNetwork implements PodNetwork, Disposable {
     try {
       run();
     } catch (error) {
-      if (error instanceof PodNetworkError) throw error;
-      throw new PodNetworkError('KERNEL_REFUSED', `cannot ${operation}`, { cause: error });
+      throw refused(operation, error);
     }
   }
 
@@ -170,4 +175,9 @@ export class BridgePodNetwork implements PodNetwork, Disposable {
     this.#rt[Symbol.dispose]();
     this.#nft[Symbol.dispose]();
   }
+}
+
+function refused(operation: string, error: unknown): PodNetworkError {
+  if (error instanceof PodNetworkError) return error;
+  return new PodNetworkError('KERNEL_REFUSED', `cannot ${operation}`, { cause: error });
 }
