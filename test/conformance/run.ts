@@ -6,7 +6,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatReport, parseGinkgoReport, type Results } from './report.ts';
 import { buildImages, ensureProgram, KUBERNETES_VERSION } from './upstream.ts';
@@ -33,7 +33,7 @@ const launch = (...args: string[]) =>
     stdio: 'inherit',
   });
 
-let kubeconfig = values.kubeconfig;
+let kubeconfig = values.kubeconfig === undefined ? undefined : resolve(values.kubeconfig);
 if (kubeconfig === undefined) {
   execFileSync(node[0] ?? '', [...node.slice(1), join(ROOT, 'image/make-root.ts')], {
     stdio: 'inherit',
