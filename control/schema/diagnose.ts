@@ -46,7 +46,7 @@ const join = (path: string, key: string): string => (path === '' ? key : `${path
 
 function valueName(node: JsonNode, go: string): string {
   if (node.kind !== 'number') return node.kind;
-  return /^int(32|64)$/.test(go.replace('*', '')) ? `number ${node.text}` : 'number';
+  return /^u?int(8|32|64)$/.test(go.replace('*', '')) ? `number ${node.text}` : 'number';
 }
 
 function typeError(node: JsonNode, go: string, context: Context): string {
@@ -97,13 +97,10 @@ function walkMap(
   }
 }
 
-function walkInteger(out: Diagnosis, node: JsonNode, ref: TypeRef, context: Context): void {
-  if (node.kind === 'number' && /^-?\d+$/.test(node.text)) {
-    const limit = ref.kind === 'int64' ? INT64 : INT32;
-    const value = BigInt(node.text);
-    if (value >= -limit && value < limit) return;
-  }
-  out.mismatched(node, ref.kind === 'intOrString' ? 'int32' : ref.go, context);
+function isInteger(node: JsonNode, limit: bigint): boolean {
+  if (node.kind !== 'number' || !/^-?\d+$/.test(node.text)) return false;
+  const value = BigInt(node.text);
+  return value >= -limit && value < limit;
 }
 
 function checkQuantity(node: JsonNode): void {
@@ -118,18 +115,27 @@ function checkQuantity(node: JsonNode): void {
   }
 }
 
+/** Go takes bytes as a list of numbers too. */
+function walkBytes(out: Diagnosis, node: JsonNode, ref: TypeRef, context: Context): void {
+  if (node.kind === 'string') {
+    out.mismatch ??= base64Error(node.value);
+  } else if (node.kind !== 'array') {
+    out.mismatched(node, ref.go, context);
+  } else {
+    for (const item of node.items) {
+      const isByte = item.kind === 'number' && /^\d+$/.test(item.text) && Number(item.text) < 256;
+      if (!isByte && item.kind !== 'null') out.mismatched(item, 'uint8', context);
+    }
+  }
+}
+
 function walkString(out: Diagnosis, node: JsonNode, ref: TypeRef, context: Context): void {
   if (node.kind !== 'string') {
-    out.mismatched(node, ref.kind === 'bytes' ? ref.go : 'string', context);
-    // Types that parse themselves stop the decoder.
-    if (ref.kind !== 'string' && ref.kind !== 'bytes') {
-      refuse(typeError(node, 'string', context));
-    }
-    return;
+    if (ref.kind === 'string') return out.mismatched(node, ref.go, context);
+    refuse(typeError(node, 'string', context)); // Types that parse themselves stop the decoder.
   }
   const text = node.value;
-  if (ref.kind === 'bytes') out.mismatch ??= base64Error(text);
-  else if (ref.kind === 'time' && canonicalTime(text) === undefined) refuse(timeError(text, false));
+  if (ref.kind === 'time' && canonicalTime(text) === undefined) refuse(timeError(text, false));
   else if (ref.kind === 'microTime' && canonicalMicroTime(text) === undefined) {
     refuse(timeError(text, true));
   } else if (ref.kind === 'duration' && parseDuration(text) === undefined) {
@@ -164,19 +170,20 @@ function walk(out: Diagnosis, node: JsonNode, ref: TypeRef, context: Context): v
         walk(out, item, ref.item, { ...context, path: `${context.path}[${i}]` });
       }
       return;
-    case 'string':
     case 'bytes':
+      return walkBytes(out, node, ref, context);
+    case 'string':
     case 'time':
     case 'microTime':
     case 'duration':
       return walkString(out, node, ref, context);
     case 'int32':
     case 'int64':
-      return walkInteger(out, node, ref, context);
+      if (isInteger(node, ref.kind === 'int64' ? INT64 : INT32)) return;
+      return out.mismatched(node, ref.go, context);
     case 'intOrString':
-      if (node.kind === 'string') return;
-      walkInteger(out, node, ref, context);
-      return out.mismatch === undefined ? undefined : refuse(out.mismatch);
+      if (node.kind === 'string' || isInteger(node, INT32)) return;
+      return refuse(typeError(node, 'int32', context)); // It parses itself.
     case 'quantity':
       return checkQuantity(node);
     case 'bool':

@@ -1,4 +1,18 @@
 /** Go's words for values that its standard library cannot parse: times, durations, base64. */
+import { utf8Length, writeUtf8 } from './utf8.ts';
+
+/** As Go's time package quotes: bytes beyond ASCII in hexadecimal. */
+function quote(text: string): string {
+  const bytes = new Uint8Array(utf8Length(text));
+  writeUtf8(bytes, 0, text);
+  let out = '"';
+  for (const byte of bytes) {
+    if (byte === 0x22 || byte === 0x5c) out += `\\${String.fromCharCode(byte)}`;
+    else if (byte >= 0x20 && byte < 0x80) out += String.fromCharCode(byte);
+    else out += `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return `${out}"`;
+}
 
 interface Element {
   readonly name: string;
@@ -32,10 +46,10 @@ const ELEMENTS: readonly Element[] = [
 export function timeError(text: string, isMicro: boolean): string {
   const fraction = isMicro ? '.000000' : '';
   const layout = `2006-01-02T15:04:05${fraction}Z07:00`;
-  const quoted = JSON.stringify(text);
+  const quoted = quote(text);
   let rest = text;
   const cannot = (name: string): string =>
-    `parsing time ${quoted} as "${layout}": cannot parse ${JSON.stringify(rest)} as "${name}"`;
+    `parsing time ${quoted} as "${layout}": cannot parse ${quote(rest)} as "${name}"`;
   for (const { name, digits, text: wanted, range } of ELEMENTS) {
     if (wanted !== undefined) {
       if (!rest.startsWith(wanted)) return cannot(name);
@@ -63,18 +77,18 @@ export function timeError(text: string, isMicro: boolean): string {
     return `parsing time ${quoted}: time zone offset minute out of range`;
   }
   rest = rest.slice(zone[0].length);
-  if (rest !== '') return `parsing time ${quoted}: extra text: ${JSON.stringify(rest)}`;
+  if (rest !== '') return `parsing time ${quoted}: extra text: ${quote(rest)}`;
   return `parsing time ${quoted}: day out of range`;
 }
 
 /** Why Go cannot parse `text` as a duration. */
 export function durationError(text: string): string {
-  const quoted = JSON.stringify(text);
+  const quoted = quote(text);
   const unitless = /^[+-]?(?:[\d.]+[a-zµμ]+)*(?:\d+\.?\d*|\.\d+)$/.test(text);
   if (unitless) return `time: missing unit in duration ${quoted}`;
   for (const [, unit = ''] of text.matchAll(/[\d.]([^\d.]+)/g)) {
     if (!/^(?:ns|us|µs|μs|ms|s|m|h)$/.test(unit) && /^[+-]?[\d.]/.test(text)) {
-      return `time: unknown unit ${JSON.stringify(unit)} in duration ${quoted}`;
+      return `time: unknown unit ${quote(unit)} in duration ${quoted}`;
     }
   }
   return `time: invalid duration ${quoted}`;

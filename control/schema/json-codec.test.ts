@@ -67,6 +67,22 @@ const refused: readonly (readonly [string, string])[] = [
     '{"metadata":{"creationTimestamp":"2024-02-30T00:00:00Z"}}',
     'parsing time "2024-02-30T00:00:00Z": day out of range',
   ],
+  [
+    '{"metadata":{"creationTimestamp":"ü"}}',
+    'parsing time "\\xc3\\xbc" as "2006-01-02T15:04:05Z07:00": cannot parse "\\xc3\\xbc" as "2006"',
+  ],
+  [
+    '{"spec":{"restartPolicy":true}}',
+    'json: cannot unmarshal bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy',
+  ],
+  [
+    '{"spec":{"volumes":[{"quobyte":{"readOnly":1}}]}}',
+    'json: cannot unmarshal number into Go struct field QuobyteVolumeSource.spec.volumes.VolumeSource.quobyte.readOnly of type bool',
+  ],
+  [
+    '{"metadata":{"name":1},"spec":{"containers":[{"livenessProbe":{"tcpSocket":{"port":true}}}]}}',
+    'json: cannot unmarshal bool into Go struct field TCPSocketAction.spec.containers.livenessProbe.ProbeHandler.tcpSocket.port of type int32',
+  ],
   ['{"spec":{"containers":[{"resources":{"limits":{"cpu":"x"}}}]}}', QUANTITY],
   // A value that refuses itself wins over an earlier mismatch.
   ['{"spec":{"hostNetwork":1,"containers":[{"resources":{"limits":{"cpu":[1]}}}]}}', QUANTITY],
@@ -78,6 +94,9 @@ await t.test('decodeJson() refuses in upstream words', async (t) => {
   }
   t.throws(() => decodeJson('{"data":{"a":"YWJj%"}}', { defaults: SECRET }), {
     message: 'illegal base64 data at input byte 4',
+  });
+  t.throws(() => decodeJson('{"data":{"a":["x"]}}', { defaults: SECRET }), {
+    message: 'json: cannot unmarshal string into Go struct field Secret.data of type uint8',
   });
   t.throws(() => decodeJson('{}'), { message: "Object 'Kind' is missing in '{}'" });
 });
@@ -116,7 +135,7 @@ const encoded: readonly (readonly [GroupVersionKind, string, string])[] = [
     '{"metadata":{"name":"<a>&\u2028","creationTimestamp":"0001-01-01T00:00:00Z"},"status":{"startTime":"2024-02-20T00:00:00.5+01:00"}}',
     '"metadata":{"name":"\\u003ca\\u003e\\u0026\\u2028"},"spec":{"containers":null},"status":{"startTime":"2024-02-19T23:00:00Z"}}',
   ],
-  [SECRET, '{"data":{"b":"YW\\nI="}}', '"metadata":{},"data":{"b":"YWI="}}'],
+  [SECRET, '{"data":{"b":"YW\\nI=","c":[97,98]}}', '"metadata":{},"data":{"b":"YWI=","c":"YWI="}}'],
   [
     { group: 'apps', version: 'v1', kind: 'ControllerRevision' },
     '{"data":{"b": 1,"a":[1, 2]}}',

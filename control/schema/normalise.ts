@@ -96,6 +96,14 @@ function canonicalBase64(text: string): string {
   return Uint8Array.fromBase64(joined).toBase64();
 }
 
+/** Go takes bytes as a list of numbers too. */
+function bytesOfList(value: unknown, ref: TypeRef): string {
+  if (!Array.isArray(value)) return mismatch(ref);
+  const bytes = value.map((v: unknown) => v ?? 0);
+  if (!bytes.every((v) => isInt(v, 256) && (v as number) >= 0)) return mismatch(ref); // An integer.
+  return Uint8Array.from(bytes as number[]).toBase64(); // Just checked.
+}
+
 function isInt(value: unknown, limit: number): boolean {
   return Number.isInteger(value) && (value as number) >= -limit && (value as number) < limit; // An integer.
 }
@@ -169,7 +177,7 @@ function scalarNormaliser(ref: TypeRef): Normaliser {
     case 'float64':
       return (v) => (typeof v === 'number' ? v : mismatch(ref));
     case 'bytes':
-      return (v) => (typeof v === 'string' ? canonicalBase64(v) : mismatch(ref));
+      return (v) => (typeof v === 'string' ? canonicalBase64(v) : bytesOfList(v, ref));
     case 'any':
     case 'raw':
       return (v) => v;

@@ -134,7 +134,7 @@ function goName(type: string): string {
   return type
     .replace(/[\w.-]+\//g, '')
     .replace(/\bany\b/, 'interface {}')
-    .replace('byte', 'uint8');
+    .replace(/\bbyte\b/, 'uint8');
 }
 
 // Memo of pure functions of the generated table: bounded by its size.
