@@ -2,6 +2,8 @@
  * All controllers of the control plane, in the order in which they start. The list that worker.ts and
  * main.ts run.
  */
+import { cronJobController } from './cronjob/cronjob.ts';
+import { daemonSetController } from './daemonset/daemonset.ts';
 import { deploymentController } from './deployment/deployment.ts';
 import { endpointsController, endpointSliceController } from './endpoints/endpoints.ts';
 import { garbageCollector } from './gc/gc.ts';
@@ -22,7 +24,9 @@ export const allControllers: readonly Controller[] = [
   replicaSetController,
   replicationController,
   deploymentController,
+  daemonSetController,
   jobController,
+  cronJobController,
   ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,

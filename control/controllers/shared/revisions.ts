@@ -1,0 +1,126 @@
+/**
+ * ControllerRevisions: the history of pod templates of DaemonSets and StatefulSets. A revision's data
+ * is a strategic patch that puts the template back, which is what `kubectl rollout undo` applies.
+ */
+import type { ControllerRevision } from '#base/kube/api/apps-v1.gen.ts';
+import type { PodTemplateSpec } from '#base/kube/api/core-v1.gen.ts';
+import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
+import { controllerrevisions } from '#base/kube/api/resources.gen.ts';
+import { isKubeError, type KubeClient, type KubeObject, type Resource } from '#base/kube/client.ts';
+import { isControlledBy, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
+import { templateHash } from './hash.ts';
+
+export const REVISION_LABEL = 'controller-revision-hash';
+
+export interface RevisionOwner extends KubeObject {
+  spec: {
+    template: PodTemplateSpec;
+    selector: LabelSelector;
+    revisionHistoryLimit?: number | undefined;
+  };
+  status?: { collisionCount?: number | undefined };
+}
+
+interface RevisionData {
+  readonly spec: { readonly template: PodTemplateSpec & { $patch: 'replace' } };
+}
+
+export function revisionData(template: PodTemplateSpec): RevisionData {
+  return { spec: { template: { ...template, $patch: 'replace' } } };
+}
+
+/** The pod template that a revision stands for. */
+export function templateOf(revision: ControllerRevision): PodTemplateSpec {
+  const { $patch: _, ...template } = (revision.data as RevisionData).spec.template; // Written by us.
+  return template;
+}
+
+export function sortRevisions(revisions: readonly ControllerRevision[]): ControllerRevision[] {
+  return [...revisions].sort(
+    (a, b) => a.revision - b.revision || (a.metadata.name < b.metadata.name ? -1 : 1),
+  );
+}
+
+export interface CurrentRevision {
+  /** The revision of the present template. */
+  readonly update: ControllerRevision;
+  /** All of the owner, oldest first, `update` included. */
+  readonly all: readonly ControllerRevision[];
+  /** Set when a hash collision made it necessary to count one up. */
+  readonly collisionCount: number | undefined;
+}
+
+/** Finds, renumbers or creates the revision of the owner's present template. */
+export async function ensureRevision<T extends RevisionOwner>(
+  client: KubeClient,
+  resource: Resource<T>,
+  owner: T,
+  existing: readonly ControllerRevision[],
+  signal: AbortSignal,
+): Promise<CurrentRevision> {
+  const all = sortRevisions(existing);
+  const data = revisionData(owner.spec.template);
+  let collisionCount = owner.status?.collisionCount;
+  const last = all.at(-1);
+  const equal = all.findLast((revision) => jsonEquivalent(revision.data, data));
+  if (equal !== undefined) {
+    if (equal === last) return { update: equal, all, collisionCount };
+    const revision = (last?.revision ?? 0) + 1;
+    const update = await client.update(controllerrevisions, { ...equal, revision }, signal);
+    const others = all.filter((other) => other !== equal);
+    return { update, all: [...others, update], collisionCount };
+  }
+  for (;;) {
+    const hash = templateHash(owner.spec.template, collisionCount);
+    const { name, namespace = '' } = owner.metadata;
+    const revisionName = `${name.slice(0, 223)}-${hash}`;
+    const labels = { ...owner.spec.template.metadata?.labels, [REVISION_LABEL]: hash };
+    try {
+      const update = await client.create(
+        controllerrevisions,
+        {
+          apiVersion: 'apps/v1',
+          kind: 'ControllerRevision',
+          metadata: {
+            name: revisionName,
+            namespace,
+            labels,
+            ownerReferences: [newControllerRef(resource, owner)],
+          },
+          data,
+          revision: (last?.revision ?? 0) + 1,
+        },
+        signal,
+      );
+      return { update, all: [...all, update], collisionCount };
+    } catch (error) {
+      if (!isKubeError(error, 'AlreadyExists')) throw error;
+      const at = { name: revisionName, namespace };
+      const taken = await client.get(controllerrevisions, at, signal);
+      if (isControlledBy(taken, owner) && jsonEquivalent(taken.data, data)) {
+        return { update: taken, all: [...all, taken], collisionCount }; // The cache was behind.
+      }
+      collisionCount = (collisionCount ?? 0) + 1;
+    }
+  }
+}
+
+/** Deletes the oldest revisions beyond the limit that nothing uses. */
+export async function trimHistory(
+  client: KubeClient,
+  owner: RevisionOwner,
+  all: readonly ControllerRevision[],
+  inUse: (revision: ControllerRevision) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const unused = sortRevisions(all).filter((revision) => !inUse(revision));
+  const surplus = unused.length - (owner.spec.revisionHistoryLimit ?? 10);
+  for (const { metadata } of unused.slice(0, Math.max(0, surplus))) {
+    const { name, namespace } = metadata;
+    try {
+      await client.delete(controllerrevisions, { name, namespace }, {}, signal);
+    } catch (error) {
+      if (!isKubeError(error, 'NotFound')) throw error; // Gone already.
+    }
+  }
+}
