@@ -3,35 +3,31 @@
  * A container's record changes only inside its own queue (`#serial`), so start, stop, exit and removal
  * never interleave; waiting for an exit happens outside of it. After a restart `adopt` finds what runs.
  */
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { availableParallelism, constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { must } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { errorText, isErrno } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { TaskScope } from '#base/task-scope.ts';
-import { makeBundle, removeBundle } from './bundle.ts';
+import { removeBundle } from './bundle.ts';
 import type { Cgroups } from './cgroup.ts';
 import { type Conmon, conmonPid, sawOom } from './conmon.ts';
+import { makeContainer } from './container-create.ts';
 import { ExitWatcher, readExits } from './exits.ts';
 import { bootId, processStart } from './host.ts';
 import type { ImageStore } from './image/image-store.ts';
 import { CREATE_MS_MAX, RUNC_COUNT_MIN } from './limits.ts';
 import { ociResources } from './oci/resources.ts';
-import type { HostFacts, NamespacePaths } from './oci/spec.ts';
+import type { HostFacts } from './oci/spec.ts';
 import { type ContainerResources, type ContainerSpec, RuntimeError } from './port.ts';
-import {
-  type ContainerRecord,
-  type ProcessName,
-  RecordStore,
-  type SandboxRecord,
-} from './records.ts';
+import { type ContainerRecord, type ProcessName, RecordStore } from './records.ts';
 import type { Runc } from './runc.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { Gate, Serial, type Turns } from './serial.ts';
+import { signalNumber } from './signals.ts';
+import { Waiters } from './waiters.ts';
 
 export interface ContainersOptions {
   readonly dataDir: string;
@@ -60,10 +56,10 @@ export class Containers implements Disposable {
   readonly #serial = new Serial();
   readonly #gate = new Gate(Math.max(RUNC_COUNT_MIN, availableParallelism()));
   readonly #exitDir: string;
+  readonly #bundles: string;
   readonly #bootId = bootId();
   readonly #onChange: (change: { sandboxId: string; containerId: string }) => void;
-  /** Called after every change of a record, then forgotten. */
-  readonly #waiters = new Map<string, Set<() => void>>();
+  readonly #waiters = new Waiters();
   #watcher: ExitWatcher | undefined;
 
   constructor(
@@ -75,7 +71,8 @@ export class Containers implements Disposable {
     this.#records = new RecordStore(join(options.dataDir, 'containers'));
     this.#exitDir = join(options.runDir, 'exits');
     mkdirSync(this.#exitDir, { recursive: true, mode: 0o700 });
-    mkdirSync(join(options.runDir, 'c'), { recursive: true, mode: 0o711 });
+    this.#bundles = join(options.runDir, 'c');
+    mkdirSync(this.#bundles, { recursive: true, mode: 0o711 });
   }
 
   [Symbol.dispose](): void {
@@ -97,7 +94,7 @@ export class Containers implements Disposable {
   }
 
   bundle(id: string): string {
-    return join(this.#options.runDir, 'c', id);
+    return join(this.#bundles, id);
   }
 
   cgroupPath(record: ContainerRecord): string {
@@ -111,8 +108,8 @@ export class Containers implements Disposable {
 
   /** Finds what an earlier process left; starts to watch for exits. */
   async adopt(signal: AbortSignal): Promise<void> {
-    const { runDir, runc, log } = this.#options;
-    const orphans = new Set([...this.#records.load(), ...readdirSync(join(runDir, 'c'))]);
+    const { runc, log } = this.#options;
+    const orphans = new Set([...this.#records.load(), ...readdirSync(this.#bundles)]);
     const states = new Map((await runc.list(signal)).map((state) => [state.id, state]));
     for (const id of states.keys()) orphans.add(id);
     for (const id of orphans) {
@@ -136,68 +133,16 @@ export class Containers implements Disposable {
   }
 
   async create(spec: ContainerSpec): Promise<ContainerRecord> {
-    return await this.#options.turns.run(() => this.#create(spec));
-  }
-
-  #create(spec: ContainerSpec): ContainerRecord {
-    const { images, sandboxes, dataDir, host, clock } = this.#options;
-    const sandbox = sandboxes.get(spec.sandboxId);
-    if (sandbox?.state !== 'ready') {
-      throw new RuntimeError('NOT_FOUND', `sandbox ${spec.sandboxId} is not ready`);
-    }
-    const image = images.find(spec.imageId);
-    const layers = images.chains(image?.id ?? '');
-    if (image === undefined || layers === undefined) {
-      throw new RuntimeError('IMAGE_NOT_FOUND', `image ${spec.imageId} is not present`);
-    }
-    const id = randomBytes(32).toString('hex');
-    const podCgroup = sandboxes.cgroupPath(sandbox.spec.cgroupParent);
-    const paths = sandboxes.paths(sandbox);
-    const data = join(dataDir, 'containers', id);
-    try {
-      mkdirSync(data, { mode: 0o700 });
-      const user = makeBundle({
+    return await this.#options.turns.run(() => {
+      const record = makeContainer({
+        ...this.#options,
+        bundles: this.#bundles,
+        find: (id) => this.must(id),
         spec,
-        image,
-        host,
-        layersRoot: images.layers.root,
-        lowerDirs: images.layers.lowerDirs(layers),
-        dataDir: data,
-        bundle: this.bundle(id),
-        cgroupsPath: join(podCgroup, id),
-        hostname: sandboxes.hostnameOf(sandbox),
-        shmPath: paths.shm,
-        hostnamePath: paths.hostname,
-        namespaces: this.#namespaces(spec, paths.namespaces),
       });
-      const record: ContainerRecord = {
-        id,
-        spec,
-        podUid: sandbox.spec.podUid,
-        state: 'created',
-        createdAtMs: clock.nowMs(),
-        startedAtMs: undefined,
-        finishedAtMs: undefined,
-        exitCode: undefined,
-        oomKilled: false,
-        startError: undefined,
-        process: undefined,
-        bootId: this.#bootId,
-        logPath: logPath(sandbox, spec),
-        user,
-        stopSignal: spec.stopSignal ?? image.config.stopSignal,
-        layers,
-        podCgroup,
-      };
       this.#put(record);
       return record;
-    } catch (error) {
-      removeBundle(this.bundle(id));
-      rmSync(data, { recursive: true, force: true });
-      if (error instanceof RuntimeError) throw error;
-      const code = isErrno(error, 'ENOSPC', 'EDQUOT') ? 'NO_SPACE' : 'CREATE_FAILED';
-      throw new RuntimeError(code, `cannot make container ${spec.name}`, { cause: error });
-    }
+    });
   }
 
   async start(id: string, signal: AbortSignal): Promise<void> {
@@ -293,16 +238,6 @@ export class Containers implements Disposable {
     );
   }
 
-  #namespaces(spec: ContainerSpec, pod: NamespacePaths): NamespacePaths {
-    const target = spec.security.pidTargetContainerId;
-    if (target === undefined) return pod;
-    const record = this.must(target);
-    if (record.state !== 'running') {
-      throw new RuntimeError('CREATE_FAILED', `target container ${target} is not running`);
-    }
-    return { ...pod, pid: `/proc/${must(record.process, 'a running container').pid}/ns/pid` };
-  }
-
   #readExits(): void {
     const exits = new Map(readExits(this.#exitDir).map((exit) => [exit.containerId, exit]));
     for (const exit of exits.values()) {
@@ -395,36 +330,27 @@ export class Containers implements Disposable {
   }
 
   #changed(record: ContainerRecord): void {
-    const waiters = this.#waiters.get(record.id);
-    this.#waiters.delete(record.id);
-    for (const wake of waiters ?? []) wake();
+    this.#waiters.wake(record.id);
     this.#onChange({ sandboxId: record.spec.sandboxId, containerId: record.id });
+  }
+
+  #runs(id: string): boolean {
+    return this.#records.get(id)?.state === 'running';
   }
 
   /** Resolves when it no longer runs (true) or time is up (false). */
   async #exitWithin(id: string, ms: number, signal: AbortSignal): Promise<boolean> {
     using deadline = this.#options.clock.deadline(ms, signal);
-    while (this.#records.get(id)?.state === 'running') {
-      await new Promise<void>((resolve) => {
-        this.#addWaiter(id, resolve);
-        deadline.signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-      signal.throwIfAborted();
-      if (deadline.signal.aborted) return this.#records.get(id)?.state !== 'running';
+    while (this.#runs(id) && !deadline.signal.aborted) {
+      await this.#waiters.next(id, deadline.signal);
     }
-    return true;
-  }
-
-  #addWaiter(id: string, wake: () => void): void {
-    const waiters = this.#waiters.get(id) ?? new Set();
-    this.#waiters.set(id, waiters.add(wake));
+    signal.throwIfAborted();
+    return !this.#runs(id);
   }
 
   /** Resolves with the exit code when the container has ended. */
   async exitCode(id: string): Promise<number> {
-    while (this.#records.get(id)?.state === 'running') {
-      await new Promise<void>((resolve) => this.#addWaiter(id, resolve));
-    }
+    while (this.#runs(id)) await this.#waiters.next(id);
     return this.#records.get(id)?.exitCode ?? UNKNOWN_EXIT_CODE;
   }
 
@@ -444,18 +370,4 @@ export class Containers implements Disposable {
     rmSync(join(this.#exitDir, id), { force: true });
     await rm(this.#records.dir(id), { recursive: true, force: true }); // Whatever it wrote: may be much.
   }
-}
-
-function logPath(sandbox: SandboxRecord, spec: ContainerSpec): string {
-  return join(sandbox.spec.logDirectory, spec.logPath);
-}
-
-/** `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`; SIGTERM for what is no signal. */
-export function signalNumber(name: string): number {
-  if (/^\d+$/.test(name)) return Number(name);
-  const upper = name.toUpperCase().replace(/^SIG/, '');
-  const realTime = /^RTM(IN|AX)([+-]\d+)?$/.exec(upper);
-  if (realTime !== null) return (realTime[1] === 'IN' ? 34 : 64) + Number(realTime[2] ?? 0);
-  const table: Readonly<Record<string, number>> = constants.signals;
-  return table[`SIG${upper}`] ?? constants.signals.SIGTERM;
 }

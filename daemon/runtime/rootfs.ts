@@ -1,5 +1,15 @@
 /** A container's root filesystem: overlayfs over its image's layers, and reading files in it safely. */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '#base/errors.ts';
 import { mount, openInRoot } from '#base/linux/syscall.ts';
@@ -20,6 +30,10 @@ export function mountRootfs(request: RootfsRequest): void {
   for (const dir of [upper, work, request.mountPoint]) {
     mkdirSync(dir, { recursive: true, mode: 0o755 });
   }
+  // In the union the upper directory's attributes are the root's.
+  const root = statSync(join(request.layersRoot, request.lowerDirs[0] ?? ''));
+  chownSync(upper, root.uid, root.gid);
+  chmodSync(upper, root.mode & 0o7777);
   const data = `lowerdir=${request.lowerDirs.join(':')},upperdir=${upper},workdir=${work}`;
   if (data.length > 4095) {
     throw new RuntimeError('CREATE_FAILED', `${request.lowerDirs.length} layers are too many`);

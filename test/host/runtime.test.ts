@@ -237,8 +237,9 @@ await t.test('containers', { skip, timeout: 120_000 }, async (t) => {
       command: ['sleep', '1000'],
       resources: { cpuShares: 256, memoryLimitBytes: 64 * 1024 * 1024, pidsLimit: 50 },
     });
-    const stats = containers.stats(id);
-    t.ok(stats !== undefined && stats.memoryUsageBytes > 0 && stats.pids === 1);
+    await until('its program runs', () => containers.stats(id)?.pids === 1);
+    const { memoryUsageBytes = 0, memoryWorkingSetBytes = 0 } = containers.stats(id) ?? {};
+    t.ok(memoryUsageBytes > 0 && memoryWorkingSetBytes <= memoryUsageBytes);
     await containers.updateResources(id, { memoryLimitBytes: 32 * 1024 * 1024 }, signal);
     await containers.removeContainer(id, signal);
     const hungry = await run({

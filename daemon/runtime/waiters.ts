@@ -1,0 +1,23 @@
+/** Who waits for the next change of something that has a name. */
+
+export class Waiters {
+  readonly #waiting = new Map<string, Set<() => void>>();
+
+  /** Resolves at the next `wake` of `name`, or when `signal` fires. */
+  async next(name: string, signal?: AbortSignal): Promise<void> {
+    const waiting = this.#waiting.get(name) ?? new Set();
+    this.#waiting.set(name, waiting);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    waiting.add(resolve);
+    signal?.addEventListener('abort', () => resolve(), { once: true });
+    await promise;
+    waiting.delete(resolve);
+    if (waiting.size === 0 && this.#waiting.get(name) === waiting) this.#waiting.delete(name);
+  }
+
+  wake(name: string): void {
+    const waiting = this.#waiting.get(name);
+    this.#waiting.delete(name);
+    for (const resolve of waiting ?? []) resolve();
+  }
+}
