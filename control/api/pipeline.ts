@@ -99,7 +99,10 @@ export class Pipeline {
     const pieces = response.body instanceof Uint8Array ? [response.body] : response.body;
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const accepted = headerOf(call.request.headers, 'accept-encoding') ?? '';
-    if (length <= GZIP_BYTES_MIN || !/\bgzip\b/.test(accepted)) return { ...response, headers };
+    const isPacked = headers['content-encoding'] !== undefined;
+    if (isPacked || length <= GZIP_BYTES_MIN || !/\bgzip\b/.test(accepted)) {
+      return { ...response, headers };
+    }
     const packed = await gzip(pieces.length === 1 ? (pieces[0] ?? '') : Buffer.concat(pieces), {
       level: 1,
     });

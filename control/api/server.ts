@@ -9,7 +9,6 @@ import type { ClusterRole } from '#base/kube/api/rbac-v1.gen.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
-import { readDescriptions } from '#control/schema/descriptions-file.ts';
 import { resources as allFacts } from '#control/schema/schema.ts';
 import type { Store } from '#control/store/store.ts';
 import { Authorizer } from './auth/authorizer.ts';
@@ -73,7 +72,7 @@ export class ApiServer {
   readonly #router: Router;
   readonly #discovery: DiscoveryHandler;
   readonly #health: HealthHandler;
-  readonly #openApi = new OpenApiHandler(() => readDescriptions());
+  readonly #openApi: OpenApiHandler;
   readonly #stop = new AbortController();
   readonly #tasks: TaskScope;
   readonly #hub: CacheHub;
@@ -159,6 +158,7 @@ export class ApiServer {
     this.#serverAddress = `${config.advertiseAddress}:${config.advertisePort}`;
     const { version } = config;
     this.#discovery = new DiscoveryHandler({ version, serverAddress: this.#serverAddress });
+    this.#openApi = new OpenApiHandler(`${version.gitVersion} ${version.gitCommit}`);
     this.#health = new HealthHandler(this.#checks());
     this.#pipeline = new Pipeline({
       services: this.#services,
@@ -230,11 +230,12 @@ export class ApiServer {
   #dispatch(call: Call): ApiResponse | Promise<ApiResponse> {
     if (call.info.isResource) return this.#router.route(call);
     const { path } = call.info;
-    const document =
-      this.#discovery.handle(call) ?? this.#health.handle(call) ?? this.#openApi.handle(call);
+    const document = this.#discovery.handle(call) ?? this.#health.handle(call);
     if (document !== undefined) return document;
     const issuer = oidcDocument(call, this.#serverAddress);
     if (issuer !== undefined) return issuer;
+    const schema = this.#openApi.handle(call);
+    if (schema !== undefined) return schema;
     if (path === '/metrics') return this.#metrics.reply();
     if (path === '/') return replyObject(200, { paths: PATHS });
     return notServed();

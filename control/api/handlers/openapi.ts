@@ -1,99 +1,101 @@
 /**
- * /openapi/v3: the index and one document a group version. Documents are made when first asked for,
- * one at a time, and kept compressed; their hash is part of the URL that the index gives, so that
- * clients keep them for good (kube-openapi handler3).
+ * /openapi/v3: the index of documents and one document a group version, made and packed when first
+ * asked for. Clients keep a document by the hash in its address. The hash stands for the build that
+ * the document follows from, so the index costs nothing to make.
  */
 import { createHash } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
-import { type Descriptions, openApiIndex, openApiV3 } from '#control/schema/schema.ts';
+import * as zlib from 'node:zlib';
+import { readDescriptions } from '#control/schema/descriptions-file.ts';
+import { type OpenApi, openApiIndex, openApiV3 } from '#control/schema/schema.ts';
+import { notAcceptable } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import type { Call } from './call.ts';
-import { replyText } from './reply.ts';
 import { notServed } from './router.ts';
 
+const gzip = promisify(zlib.gzip);
+const gunzip = promisify(zlib.gunzip);
 const ROOT = '/openapi/v3';
-const YEAR_MS = 365 * 24 * 3600 * 1000;
-const JSON_TYPE = 'application/json';
-
-interface Document {
-  readonly hash: string;
-  readonly gzipped: Buffer;
-}
-
-interface Published {
-  readonly index: Buffer;
-  readonly documents: ReadonlyMap<string, Document>;
-}
-
-const sha512 = (text: string): string =>
-  createHash('sha512').update(text).digest('hex').toUpperCase();
-
-/** Whether any clause of an Accept header takes JSON; absent = anything. */
-function acceptsJson(accept: string | undefined): boolean {
-  if (accept === undefined) return true;
-  return accept
-    .split(',')
-    .map((clause) => (clause.split(';')[0] ?? '').trim())
-    .some((type) => type === JSON_TYPE || type === '*/*' || type === 'application/*');
-}
 
 export class OpenApiHandler {
-  readonly #readDescriptions: () => Promise<Descriptions>;
-  #published: Promise<Published> | undefined;
+  readonly #build: string;
+  #api: Promise<OpenApi> | undefined;
+  /** Packed documents: together a tenth of the plain ones. */
+  readonly #packed = new Map<string, Promise<Buffer>>();
 
-  constructor(readDescriptions: () => Promise<Descriptions>) {
-    this.#readDescriptions = readDescriptions;
+  /** `build` names the version of server and schema. */
+  constructor(build: string) {
+    this.#build = build;
   }
 
-  /** undefined: the path is no OpenAPI document. */
+  /** undefined: the path is not below /openapi/v3. */
   handle(call: Call): Promise<ApiResponse> | undefined {
-    const path = call.info.path.replace(/\/$/, '');
-    if (path !== ROOT && !path.startsWith(`${ROOT}/`)) return undefined;
-    return this.#reply(call, path.slice(ROOT.length + 1));
+    const { path } = call.info;
+    if (path === ROOT || path === `${ROOT}/`) return this.#index(call);
+    return path.startsWith(`${ROOT}/`) ? this.#document(call) : undefined;
   }
 
-  async #reply(call: Call, name: string): Promise<ApiResponse> {
-    if (!acceptsJson(call.header('accept'))) return replyText(406, '');
-    const { index, documents } = await this.#publish();
-    const headers = { 'content-type': JSON_TYPE, vary: 'Accept' };
-    if (name === '') return { status: 200, headers, body: index };
-    const document = documents.get(name);
-    if (document === undefined) return notServed();
-    const asked = call.query.get('hash') ?? '';
-    if (asked !== '' && asked !== document.hash) {
-      const location = `${ROOT}/${name}?hash=${document.hash}`;
-      return { status: 301, headers: { location }, body: Buffer.alloc(0) };
+  #hash(path: string): string {
+    return createHash('sha512').update(`${this.#build} ${path}`).digest('hex').toUpperCase();
+  }
+
+  #open(): Promise<OpenApi> {
+    this.#api ??= readDescriptions().then((texts) => openApiV3(undefined, texts));
+    return this.#api;
+  }
+
+  async #index(call: Call): Promise<ApiResponse> {
+    const index = openApiIndex(await this.#open(), (path) => this.#hash(path));
+    const body = Buffer.from(JSON.stringify(index));
+    return this.#reply(call, { body, etag: this.#hash(ROOT), headers: {} });
+  }
+
+  async #document(call: Call): Promise<ApiResponse> {
+    const path = call.info.path.slice(ROOT.length + 1);
+    const api = await this.#open();
+    if (!api.paths.includes(path)) return notServed();
+    requireJson(call);
+    const etag = this.#hash(path);
+    const wanted = call.query.get('hash');
+    if (wanted !== null && wanted !== etag) {
+      const location = `${ROOT}/${path}?hash=${etag}`;
+      return { status: 301, headers: { location }, body: new Uint8Array() };
     }
-    const etag = `"${document.hash}"`;
-    const expires = new Date(call.nowMs + YEAR_MS).toUTCString();
-    const cached = { 'cache-control': 'public, immutable', expires };
-    const own = { ...headers, etag, ...(asked === '' ? {} : cached) };
+    let packed = this.#packed.get(path);
+    if (packed === undefined) {
+      packed = gzip(JSON.stringify(api.document(path)), { level: 6 });
+      this.#packed.set(path, packed);
+    }
+    const headers: Record<string, string> =
+      wanted === null
+        ? {}
+        : {
+            'cache-control': 'public, immutable',
+            expires: new Date(call.nowMs + 365 * 24 * 3600 * 1000).toUTCString(),
+          };
+    const accepted = call.header('accept-encoding') ?? '';
+    if (/\bgzip\b/.test(accepted)) {
+      headers['content-encoding'] = 'gzip';
+      return this.#reply(call, { body: await packed, etag, headers });
+    }
+    return this.#reply(call, { body: await gunzip(await packed), etag, headers });
+  }
+
+  #reply(
+    call: Call,
+    parts: { body: Uint8Array; etag: string; headers: Record<string, string> },
+  ): ApiResponse {
+    const etag = `"${parts.etag}"`;
+    const headers = { ...parts.headers, etag, vary: 'Accept', 'content-type': 'application/json' };
     if (call.header('if-none-match') === etag) {
-      return { status: 304, headers: own, body: Buffer.alloc(0) };
+      return { status: 304, headers: { etag, vary: 'Accept' }, body: new Uint8Array() };
     }
-    if ((call.header('accept-encoding') ?? '').includes('gzip')) {
-      const body = document.gzipped;
-      return { status: 200, headers: { ...own, 'content-encoding': 'gzip' }, body };
-    }
-    return { status: 200, headers: own, body: await promisify(gunzip)(document.gzipped) };
+    return { status: 200, headers, body: parts.body };
   }
+}
 
-  #publish(): Promise<Published> {
-    this.#published ??= this.#make();
-    return this.#published;
-  }
-
-  async #make(): Promise<Published> {
-    const openApi = openApiV3(undefined, await this.#readDescriptions());
-    const documents = new Map<string, Document>();
-    for (const path of openApi.paths) {
-      const text = JSON.stringify(openApi.document(path));
-      documents.set(path, { hash: sha512(text), gzipped: await promisify(gzip)(text) });
-      await setImmediate(); // Some ten milliseconds each: other requests go between.
-    }
-    const index = openApiIndex(openApi, (path) => documents.get(path)?.hash ?? '');
-    return { index: Buffer.from(JSON.stringify(index)), documents };
-  }
+function requireJson(call: Call): void {
+  const accept = call.header('accept');
+  if (accept === undefined || /\*\/\*|application\/(json|\*)/.test(accept)) return;
+  throw notAcceptable(['application/json']);
 }
