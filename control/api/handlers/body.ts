@@ -48,7 +48,10 @@ export async function readObject(
   }
   report(call, decoded.problems, gvk, validation);
   const found = decoded.gvk;
-  if (found.kind !== gvk.kind || found.group !== gvk.group || found.version !== gvk.version) {
+  // Options of requests belong to every group (clients send them under the resource's own).
+  const isOptions = gvk.kind === 'DeleteOptions' && found.kind === gvk.kind;
+  const same = found.kind === gvk.kind && found.group === gvk.group && found.version === gvk.version;
+  if (!same && !isOptions) {
     throw badRequest(
       `the object provided is unrecognized (must be of type ${gvk.kind}): ` +
         `${formatGvk(found)} does not match the expected ${formatGvk(gvk)}`,
