@@ -15,6 +15,7 @@ import { nodeIpamController, nodeLifecycleController } from './node/lifecycle.ts
 import { podGarbageCollector } from './node/pod-gc.ts';
 import { replicaSetController, replicationController } from './replicaset/replicaset.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account.ts';
+import { statefulSetController } from './statefulset/statefulset.ts';
 import type { Controller } from './shared/controller.ts';
 
 export const allControllers: readonly Controller[] = [
@@ -25,6 +26,7 @@ export const allControllers: readonly Controller[] = [
   replicationController,
   deploymentController,
   daemonSetController,
+  statefulSetController,
   jobController,
   cronJobController,
   ttlAfterFinishedController,

@@ -1,0 +1,214 @@
+/**
+ * StatefulSets: the next steps towards pods 0..n-1 with stable names, in order or in parallel, rolling
+ * updates from the highest ordinal down to the partition, and the status. Pure; rules as upstream's
+ * stateful set control.
+ */
+import type { StatefulSet, StatefulSetStatus } from '#base/kube/api/apps-v1.gen.ts';
+import type { Pod } from '#base/kube/api/core-v1.gen.ts';
+import { isDeleting } from '#base/kube/metadata.ts';
+import { scaledValue } from '../shared/int-or-percent.ts';
+import { isPodAvailable, isPodReady, isPodTerminal } from '../shared/pods.ts';
+import { REVISION_LABEL } from '../shared/revisions.ts';
+
+export interface SetView {
+  readonly set: StatefulSet;
+  /** Owned pods, whatever their ordinal. */
+  readonly pods: readonly Pod[];
+  /** Names of the revisions. */
+  readonly current: string;
+  readonly update: string;
+}
+
+export function ordinalOf(set: StatefulSet, podName: string): number | undefined {
+  const prefix = `${set.metadata.name}-`;
+  if (!podName.startsWith(prefix)) return undefined;
+  const text = podName.slice(prefix.length);
+  return /^(0|[1-9]\d*)$/.test(text) ? Number(text) : undefined;
+}
+
+export function revisionOfPod(pod: Pod): string {
+  return pod.metadata.labels?.[REVISION_LABEL] ?? '';
+}
+
+function startOf(set: StatefulSet): number {
+  return set.spec.ordinals?.start ?? 0;
+}
+
+function replicasOf(set: StatefulSet): number {
+  return set.spec.replicas ?? 1;
+}
+
+function isMonotonic(set: StatefulSet): boolean {
+  return set.spec.podManagementPolicy !== 'Parallel';
+}
+
+function partitionOf(set: StatefulSet): number {
+  return set.spec.updateStrategy?.rollingUpdate?.partition ?? 0;
+}
+
+/** The revision a new pod of `ordinal` gets. */
+export function revisionFor(view: SetView, ordinal: number): string {
+  const { set, current, update } = view;
+  if (set.spec.updateStrategy?.type === 'OnDelete') {
+    const isOld = ordinal < startOf(set) + (set.status?.currentReplicas ?? 0);
+    return isOld ? current : update;
+  }
+  const partition = set.spec.updateStrategy?.rollingUpdate?.partition;
+  const firstUpdated =
+    partition === undefined || partition === 0
+      ? startOf(set) + (set.status?.currentReplicas ?? 0)
+      : startOf(set) + partition;
+  return ordinal < firstUpdated ? current : update;
+}
+
+export type Step =
+  | { readonly kind: 'create'; readonly ordinal: number; readonly revision: string }
+  /** `why`: a finished pod is deleted to be made anew. */
+  | { readonly kind: 'delete'; readonly pod: Pod; readonly why: 'scale' | 'update' | 'recreate' };
+
+/** Steps that may be taken now; with ordered management at most one, and none while one is awaited. */
+export function planSteps(view: SetView, nowMs: number): Step[] {
+  const { set } = view;
+  if (isDeleting(set)) return [];
+  const { replicas, condemned } = sortPods(view);
+  const ordered = isMonotonic(set);
+  const minReady = set.spec.minReadySeconds ?? 0;
+  const steps: Step[] = [];
+  for (const [offset, pod] of replicas.entries()) {
+    const ordinal = startOf(set) + offset;
+    if (pod === undefined) {
+      steps.push({ kind: 'create', ordinal, revision: revisionFor(view, ordinal) });
+      if (ordered) return steps;
+      continue;
+    }
+    if (isPodTerminal(pod)) {
+      if (!isDeleting(pod)) steps.push({ kind: 'delete', pod, why: 'recreate' });
+      if (ordered) return steps;
+      continue;
+    }
+    if (!ordered) continue;
+    // The next one waits for this.
+    if (isDeleting(pod) || !isRunningAndReady(pod) || !isPodAvailable(pod, minReady, nowMs)) {
+      return steps;
+    }
+  }
+  const unhealthy = firstUnhealthy(replicas, condemned, minReady, nowMs);
+  for (const pod of condemned) {
+    if (isDeleting(pod)) {
+      if (ordered) return steps;
+      continue;
+    }
+    // An unhealthy pod must not be joined by a second one, unless it is itself the one to go.
+    if (ordered && !isRunningAndReady(pod) && pod !== unhealthy) return steps;
+    steps.push({ kind: 'delete', pod, why: 'scale' });
+    if (ordered) return steps;
+  }
+  if (steps.length > 0) return steps;
+  return planUpdate(view, replicas, nowMs);
+}
+
+function planUpdate(view: SetView, replicas: readonly (Pod | undefined)[], nowMs: number): Step[] {
+  const { set, update } = view;
+  if (set.spec.updateStrategy?.type === 'OnDelete') return [];
+  const minReady = set.spec.minReadySeconds ?? 0;
+  const { maxUnavailable } = set.spec.updateStrategy?.rollingUpdate ?? {};
+  const unavailableMax = Math.max(1, scaledValue(maxUnavailable ?? 1, replicasOf(set), 'up'));
+  const isHealthy = (pod: Pod | undefined) =>
+    pod !== undefined &&
+    !isDeleting(pod) &&
+    isRunningAndReady(pod) &&
+    isPodAvailable(pod, minReady, nowMs);
+  let budget = unavailableMax - replicas.filter((pod) => !isHealthy(pod)).length;
+  const steps: Step[] = [];
+  for (let offset = replicas.length - 1; offset >= partitionOf(set); offset--) {
+    const pod = replicas[offset];
+    if (pod === undefined) return steps;
+    const isOld = revisionOfPod(pod) !== update;
+    if (isOld && !isDeleting(pod)) {
+      // One that is broken anyway costs nothing: an update is often what repairs it.
+      if (isHealthy(pod) && budget <= 0) return steps;
+      if (isHealthy(pod)) budget--;
+      steps.push({ kind: 'delete', pod, why: 'update' });
+      if (steps.length >= unavailableMax) return steps;
+    } else if (!isHealthy(pod) && unavailableMax === 1) return steps; // Awaited before the next goes.
+  }
+  return steps;
+}
+
+interface Sorted {
+  /** By ordinal offset; undefined where a pod is missing. */
+  readonly replicas: (Pod | undefined)[];
+  /** Beyond the range, highest first. */
+  readonly condemned: Pod[];
+}
+
+function sortPods({ set, pods }: SetView): Sorted {
+  const replicas = Array.from<Pod | undefined>({ length: replicasOf(set) });
+  const condemned: Pod[] = [];
+  for (const pod of pods) {
+    const ordinal = ordinalOf(set, pod.metadata.name);
+    if (ordinal === undefined) continue;
+    const offset = ordinal - startOf(set);
+    if (offset >= 0 && offset < replicas.length) replicas[offset] = pod;
+    else condemned.push(pod);
+  }
+  const ordinal = (pod: Pod) => ordinalOf(set, pod.metadata.name) ?? 0;
+  condemned.sort((a, b) => ordinal(b) - ordinal(a));
+  return { replicas, condemned };
+}
+
+function isRunningAndReady(pod: Pod): boolean {
+  return pod.status?.phase === 'Running' && isPodReady(pod);
+}
+
+function firstUnhealthy(
+  replicas: readonly (Pod | undefined)[],
+  condemned: readonly Pod[],
+  minReady: number,
+  nowMs: number,
+): Pod | undefined {
+  const isSick = (pod: Pod | undefined) =>
+    pod !== undefined &&
+    (isDeleting(pod) || !isRunningAndReady(pod) || !isPodAvailable(pod, minReady, nowMs));
+  return replicas.find(isSick) ?? condemned.toReversed().find(isSick);
+}
+
+export interface StatusFacts {
+  readonly view: SetView;
+  readonly collisionCount: number | undefined;
+  readonly nowMs: number;
+}
+
+export function planSetStatus({ view, collisionCount, nowMs }: StatusFacts): StatefulSetStatus {
+  const { set, current, update } = view;
+  const minReady = set.spec.minReadySeconds ?? 0;
+  const created = view.pods.filter((pod) => ordinalOf(set, pod.metadata.name) !== undefined);
+  const alive = created.filter((pod) => !isDeleting(pod));
+  const count = (matches: (pod: Pod) => boolean) => alive.filter(matches).length;
+  const currentReplicas = count((pod) => revisionOfPod(pod) === current);
+  const updatedReplicas = count((pod) => revisionOfPod(pod) === update);
+  const readyReplicas = created.filter(isRunningAndReady).length;
+  const available = created.filter(
+    (pod) => isRunningAndReady(pod) && isPodAvailable(pod, minReady, nowMs),
+  ).length;
+  const status: StatefulSetStatus = {
+    replicas: created.length,
+    readyReplicas,
+    availableReplicas: available,
+    currentReplicas,
+    updatedReplicas,
+    currentRevision: current,
+    updateRevision: update,
+    observedGeneration: set.metadata.generation ?? 0,
+    ...(collisionCount === undefined ? {} : { collisionCount }),
+    ...(set.status?.conditions === undefined ? {} : { conditions: set.status.conditions }),
+  };
+  const isComplete =
+    set.spec.updateStrategy?.type !== 'OnDelete' &&
+    updatedReplicas === created.length &&
+    readyReplicas === created.length &&
+    created.length === replicasOf(set);
+  return isComplete
+    ? { ...status, currentRevision: update, currentReplicas: updatedReplicas }
+    : status;
+}
