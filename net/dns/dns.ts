@@ -14,7 +14,8 @@ import { type Cidr, cidrContains, parseIp } from '#base/ip.ts';
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import type { Log } from '#base/log.ts';
-import { RT_SCOPE, RtNetlink } from '#net/netlink/netlink.ts';
+import { RtNetlink } from '#net/netlink/netlink.ts';
+import { RT_SCOPE } from '#net/netlink/port.ts';
 import type { InformerView } from '#net/port.ts';
 import {
   LISTEN_RETRY_MS,

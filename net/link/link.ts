@@ -6,17 +6,15 @@
 import { must } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
 import { formatIp } from '#base/ip.ts';
+import { RTNLGRP, RtNetlink, subscribeRoute } from '#net/netlink/netlink.ts';
 import {
   IFF,
   type InterfaceAddress,
   type Link,
-  RTNLGRP,
   RT_SCOPE,
   RT_TABLE_MAIN,
   type Route,
-  RtNetlink,
-  subscribeRoute,
-} from '#net/netlink/netlink.ts';
+} from '#net/netlink/port.ts';
 import {
   type NetworkChange,
   type ObservedNetwork,

@@ -16,7 +16,7 @@ import {
   RT_TABLE_MAIN,
   type Route,
   type RouteSettings,
-} from '#net/netlink/netlink.ts';
+} from '#net/netlink/port.ts';
 
 export interface WantedLink {
   readonly name: string;

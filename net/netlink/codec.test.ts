@@ -13,7 +13,7 @@ import {
   parseAddress,
   parseRoute,
 } from './address-codec.ts';
-import { parseFlow } from './conntrack.ts';
+import { parseFlow } from './flow.ts';
 import { formatBridgePort, formatLink, parseLink } from './link-codec.ts';
 import {
   NetlinkFormatError,

@@ -2,7 +2,7 @@
  * What the kernel says of a table, from the messages of its dumps. Pure; the inverse of encode.ts as
  * far as comparison needs it.
  */
-import { type NetlinkMessage, eachAttribute, parseAttributes } from '#net/netlink/netlink.ts';
+import { type NetlinkMessage, eachAttribute, parseAttributes } from '#net/netlink/port.ts';
 import { binaryOf } from './binary.ts';
 import {
   HOOKS,

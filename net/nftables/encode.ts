@@ -7,8 +7,8 @@
  * silence is success. `labels` names the change behind every sequence number, for errors.
  */
 import { assertNever } from '#base/assert.ts';
-import type { NetlinkWriter } from '#net/netlink/netlink.ts';
-import { NLM_F } from '#net/netlink/netlink.ts';
+import type { NetlinkWriter } from '#net/netlink/port.ts';
+import { NLM_F } from '#net/netlink/port.ts';
 import { writeExpressions, writeValue, writeVerdict } from './expression.ts';
 import { ruleDigest } from './digest.ts';
 import {

@@ -4,7 +4,7 @@
  * takes four of them. Pure.
  */
 import { assertNever } from '#base/assert.ts';
-import type { NetlinkWriter } from '#net/netlink/netlink.ts';
+import type { NetlinkWriter } from '#net/netlink/port.ts';
 import type { Verdict } from './model.ts';
 
 export type Register = number;

@@ -1,10 +1,12 @@
 /**
- * Public face of net/nftables: tables of one network namespace, read and changed by netlink alone.
+ * Public face of net/nftables for code that acts: tables of one network namespace, read and changed by
+ * netlink alone. Pure code imports port.ts.
  * `sync` makes a table equal to the one wanted; `apply` sends changes that the caller planned from
  * what it applied before. A batch is atomic: after an error nothing changed.
  */
 import { isErrno } from '#base/errors.ts';
-import { NETLINK, NetlinkError, NetlinkSocket, type NetlinkWriter } from '#net/netlink/netlink.ts';
+import { NETLINK, NetlinkError, NetlinkSocket } from '#net/netlink/netlink.ts';
+import type { NetlinkWriter } from '#net/netlink/port.ts';
 import {
   type DecodedSet,
   declarationOf,
@@ -27,48 +29,6 @@ import {
 } from './encode.ts';
 import type { Change, ElementValue, Table } from './model.ts';
 import { type ObservedChain, type ObservedSet, type ObservedTable, planTable } from './plan.ts';
-
-export { binaryOf, binaryU16be, binaryU32, binaryU8, bytesOfBinary, fnv1a32 } from './binary.ts';
-export type { TableName } from './encode.ts';
-export type { Expression, Register } from './expression.ts';
-export {
-  type BaseChain,
-  type Chain,
-  type Change,
-  type DataType,
-  type ElementMap,
-  type ElementValue,
-  type NftSet,
-  type Rule,
-  type SetDeclaration,
-  type Table,
-  type TableFamily,
-  type Verdict,
-  sameValue,
-} from './model.ts';
-export {
-  addressRegisters,
-  bitsSet,
-  ctStateNew,
-  daddr,
-  daddrIsLocal,
-  dport,
-  frontendKey,
-  iifname,
-  inCidr,
-  type Load,
-  l4proto,
-  mark,
-  markOr,
-  markXor,
-  oifname,
-  portKey,
-  saddr,
-  saddrIsLocal,
-  u32,
-  verdict,
-  vmap,
-} from './rule.ts';
 
 export class Nftables implements Disposable {
   readonly #socket: NetlinkSocket;

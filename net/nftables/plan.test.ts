@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { must } from '#base/assert.ts';
 import { parseIp } from '#base/ip.ts';
-import { NetlinkWriter, parseMessages } from '#net/netlink/netlink.ts';
+import { NetlinkWriter, parseMessages } from '#net/netlink/port.ts';
 import { binaryOf, binaryU16be, binaryU32, binaryU8 } from './binary.ts';
 import { declarationOf } from './decode.ts';
 import { ruleDigest } from './digest.ts';

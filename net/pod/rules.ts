@@ -28,7 +28,7 @@ import {
   portKey,
   saddr,
   verdict,
-} from '#net/nftables/nftables.ts';
+} from '#net/nftables/port.ts';
 import type { Allocation } from './ipam.ts';
 
 export interface PodRulesConfig {

@@ -34,7 +34,7 @@ import {
   saddrIsLocal,
   verdict,
   vmap,
-} from '#net/nftables/nftables.ts';
+} from '#net/nftables/port.ts';
 import { AFFINITY_ENTRIES_MAX, AFFINITY_TIMEOUT_MS } from './limits.ts';
 
 export type Kind = 'vip' | 'port';

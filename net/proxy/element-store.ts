@@ -11,7 +11,7 @@ import {
   type ElementValue,
   type SetDeclaration,
   sameValue,
-} from '#net/nftables/nftables.ts';
+} from '#net/nftables/port.ts';
 import type { PlannedElement } from './plan-service.ts';
 
 interface Counted {

@@ -7,7 +7,7 @@
  */
 import type { Endpoint, EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import { type IpFamily, parseIp } from '#base/ip.ts';
-import { binaryOf, binaryU16be } from '#net/nftables/nftables.ts';
+import { binaryOf, binaryU16be } from '#net/nftables/port.ts';
 import type { ServicePort } from './service.ts';
 
 export interface Backend {

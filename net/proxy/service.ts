@@ -5,7 +5,7 @@
  */
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
 import { type IpFamily, parseCidr, parseIp } from '#base/ip.ts';
-import { binaryOf } from '#net/nftables/nftables.ts';
+import { binaryOf } from '#net/nftables/port.ts';
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 export const PROTOCOL_NUMBERS = { TCP: 6, UDP: 17, SCTP: 132 } as const;

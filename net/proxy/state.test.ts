@@ -4,7 +4,7 @@ import { must } from '#base/assert.ts';
 import { parseCidr, parseIp } from '#base/ip.ts';
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
-import { type Change, type ElementValue, binaryOf, bytesOfBinary } from '#net/nftables/nftables.ts';
+import { type Change, type ElementValue, binaryOf, bytesOfBinary } from '#net/nftables/port.ts';
 import { type TestEndpoint, testService, testSlice } from '#net/test-objects.ts';
 import { ProxyState } from './state.ts';
 

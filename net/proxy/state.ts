@@ -11,7 +11,7 @@ import { must } from '#base/assert.ts';
 import { type Cidr, parseCidr } from '#base/ip.ts';
 import type { Service } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
-import type { Chain, Change, SetDeclaration, Table } from '#net/nftables/nftables.ts';
+import type { Chain, Change, SetDeclaration, Table } from '#net/nftables/port.ts';
 import {
   type ChainConfig,
   type Shape,

@@ -5,7 +5,8 @@ import { must } from '#base/assert.ts';
 import { formatCidr, parseCidr, parseIp } from '#base/ip.ts';
 import { CLONE, unshare } from '#base/linux/syscall.ts';
 import { NodeLinks, hasCarrier, isWired, primaryAddress } from '#net/link/link.ts';
-import { NUD, RTNLGRP, RtNetlink, inNetns, subscribeRoute } from '#net/netlink/netlink.ts';
+import { RTNLGRP, RtNetlink, inNetns, subscribeRoute } from '#net/netlink/netlink.ts';
+import { NUD } from '#net/netlink/port.ts';
 import { createNetns } from './net-worker.ts';
 
 const cidr = (text: string) => must(parseCidr(text), text);
