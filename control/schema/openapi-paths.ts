@@ -4,53 +4,11 @@
  */
 import { formatApiVersion } from './gvk.ts';
 import type { Descriptions, Schema, SchemaBuilder } from './openapi-schema.ts';
+import { CONNECT, DELETE, DELETE_MANY, LIST, LOG, parameter, WRITE } from './openapi-parameters.ts';
 import type { ResourceFacts } from './resources.ts';
 import { kindType, packageOf, structType } from './types.ts';
 
 type Json = Readonly<Record<string, unknown>>;
-
-const TYPES: Readonly<Record<string, string>> = {
-  allowWatchBookmarks: 'boolean',
-  force: 'boolean',
-  gracePeriodSeconds: 'integer',
-  ignoreStoreReadErrorWithClusterBreakingPotential: 'boolean',
-  limit: 'integer',
-  orphanDependents: 'boolean',
-  sendInitialEvents: 'boolean',
-  timeoutSeconds: 'integer',
-  watch: 'boolean',
-  // Options of connecting subresources.
-  follow: 'boolean',
-  insecureSkipTLSVerifyBackend: 'boolean',
-  limitBytes: 'integer',
-  ports: 'integer',
-  previous: 'boolean',
-  sinceSeconds: 'integer',
-  stderr: 'boolean',
-  stdin: 'boolean',
-  stdout: 'boolean',
-  tailLines: 'integer',
-  timestamps: 'boolean',
-  tty: 'boolean',
-};
-
-const LIST =
-  'allowWatchBookmarks continue fieldSelector labelSelector limit resourceVersion resourceVersionMatch sendInitialEvents shardSelector timeoutSeconds watch';
-const DELETE =
-  'dryRun gracePeriodSeconds ignoreStoreReadErrorWithClusterBreakingPotential orphanDependents propagationPolicy';
-const DELETE_MANY = `continue ${DELETE} fieldSelector labelSelector limit resourceVersion resourceVersionMatch sendInitialEvents shardSelector timeoutSeconds`;
-const WRITE = 'dryRun fieldManager fieldValidation';
-
-/** Query parameters of the subresources that connect. */
-const CONNECT: Readonly<Record<string, string>> = {
-  attach: 'container stderr stdin stdout tty',
-  exec: 'command container stderr stdin stdout tty',
-  portforward: 'ports',
-  proxy: 'path',
-};
-
-const LOG =
-  'container follow insecureSkipTLSVerifyBackend limitBytes previous sinceSeconds stream tailLines timestamps';
 
 const CONTENT = ['application/json', 'application/vnd.kubernetes.protobuf', 'application/yaml'];
 const STREAMS = [
@@ -92,17 +50,6 @@ interface Kind {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
-}
-
-function parameter(context: Context, name: string, where: 'query' | 'path' = 'query'): Json {
-  const description = context.descriptions.parameters[name];
-  return {
-    name,
-    in: where,
-    ...(description === undefined ? {} : { description }),
-    ...(where === 'path' ? { required: true } : {}),
-    schema: { type: TYPES[name] ?? 'string', uniqueItems: true },
-  };
 }
 
 function kindRef({ schemas }: Context, kind: Kind): Schema {
@@ -148,7 +95,7 @@ function operation(context: Context, spec: OperationSpec): Json {
     operationId: `${spec.verb}${gv.map(capital).join('')}${spec.noun}`,
     ...(spec.query === undefined
       ? {}
-      : { parameters: words(spec.query).map((name) => parameter(context, name)) }),
+      : { parameters: words(spec.query).map((name) => parameter(context.descriptions, name)) }),
     ...(spec.body === undefined ? {} : { requestBody: spec.body }),
     responses: spec.responses,
     [ACTION]: spec.action,
@@ -162,9 +109,9 @@ function operation(context: Context, spec: OperationSpec): Json {
 
 function pathItem(context: Context, path: string, operations: Json): Json {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '');
-  const shared = inPath.map((name) => parameter(context, name, 'path'));
+  const shared = inPath.map((name) => parameter(context.descriptions, name, 'path'));
   const isConnect = Object.values(operations).every((o) => (o as Json)[ACTION] === 'connect');
-  const pretty = isConnect ? [] : [parameter(context, 'pretty')];
+  const pretty = isConnect ? [] : [parameter(context.descriptions, 'pretty')];
   return { ...operations, parameters: [...shared, ...pretty] };
 }
 

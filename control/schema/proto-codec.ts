@@ -16,8 +16,9 @@ import {
   SchemaError,
 } from './gvk.ts';
 import { type Decoded, type DecodeOptions, mustKindType } from './json-codec.ts';
-import { decodeStruct, ProtoReader } from './proto-decode.ts';
+import { decodeStruct } from './proto-decode.ts';
 import { encodeStruct } from './proto-encode.ts';
+import { ProtoReader } from './proto-reader.ts';
 import { BYTES, ProtoWriter } from './proto-writer.ts';
 import { structType } from './types.ts';
 
