@@ -51,7 +51,7 @@ export class StoreClient implements Store {
   readonly #link: Link;
   readonly #calls = new Map<number, Call>();
   readonly #waits = new WeakMap<AbortSignal, Set<number>>();
-  readonly #out = new ByteWriter(4096);
+  readonly #out = new ByteWriter();
   readonly #watches: ClientWatches;
   #nextId = 1;
   #flushDue = false;
@@ -228,7 +228,7 @@ export class StoreClient implements Store {
   #flush(): void {
     this.#flushDue = false;
     if (this.#ended !== undefined || this.#out.length === 0) return;
-    this.#link.send(this.#out.take(4096));
+    this.#link.send(this.#out.take());
   }
 
   #answered(id: number, body: ByteReader): void {

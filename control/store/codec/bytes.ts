@@ -6,6 +6,11 @@
 
 const TWO_POW_28 = 2 ** 28;
 
+const CAPACITY_BYTES_MIN = 256;
+
+/** One large message must not make all that follow it large. */
+const CAPACITY_BYTES_KEPT_MAX = 64 * 1024;
+
 /** Seven bits a byte: 56 bits hold every safe integer. */
 const VARINT_BYTES_MAX = 8;
 
@@ -13,7 +18,7 @@ export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  constructor(capacityBytes = 256) {
+  constructor(capacityBytes = CAPACITY_BYTES_MIN) {
     this.#bytes = new Uint8Array(capacityBytes);
   }
 
@@ -128,10 +133,11 @@ export class ByteWriter {
     return this.#bytes.subarray(from, this.#length);
   }
 
-  /** Gives the bytes away and starts over with an empty buffer. */
-  take(nextCapacityBytes = 256): Uint8Array<ArrayBuffer> {
+  /** Gives the bytes away and starts over, with room for about as much as this time. */
+  take(): Uint8Array<ArrayBuffer> {
     const taken = this.#bytes.subarray(0, this.#length);
-    this.#bytes = new Uint8Array(nextCapacityBytes);
+    const capacity = Math.max(CAPACITY_BYTES_MIN, this.#length + (this.#length >>> 2));
+    this.#bytes = new Uint8Array(Math.min(CAPACITY_BYTES_KEPT_MAX, capacity));
     this.#length = 0;
     return taken;
   }

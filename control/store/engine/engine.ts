@@ -29,7 +29,7 @@ export interface EngineOptions {
 
 /** One client: a queue of messages in, a buffer of frames out. */
 export class Connection {
-  readonly out = new ByteWriter(4096);
+  readonly out = new ByteWriter();
   readonly hub: WatchHub;
   readonly inbox: Uint8Array[] = [];
   readonly send: (message: Uint8Array<ArrayBuffer>) => void;
@@ -83,8 +83,7 @@ export class Engine {
     if (this.state.mvcc.compactSlice()) more = true;
     for (const connection of this.#connections) {
       if (connection.hub.pump()) more = true;
-      // Large answers leave the buffer to the receiver; the next one starts small.
-      if (connection.out.length > 0) connection.send(connection.out.take(4096));
+      if (connection.out.length > 0) connection.send(connection.out.take());
     }
     return more;
   }
@@ -147,7 +146,7 @@ export class Engine {
   #proposeOwn(write: (out: ByteWriter) => void): boolean {
     const out = new ByteWriter(64);
     write(out);
-    return !(this.#consensus.propose(out.take(0)) instanceof StoreError);
+    return !(this.#consensus.propose(out.take()) instanceof StoreError);
   }
 
   /** Takes in messages up to a bound of bytes; true = some are left. */
