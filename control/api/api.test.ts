@@ -3,119 +3,28 @@
  * informers. Runs the server in this process with throw-away certificates and a store in a temporary
  * directory.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import * as https from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import * as k8s from '@kubernetes/client-node';
 import t from 'tap';
-import { RealClock } from '#base/clock.ts';
-import { silentLog } from '#base/log.ts';
-import { openStore } from '#control/store/store.ts';
-import { ApiServer, TlsFrontEnd } from './api.ts';
-import { issueUser, writeClusterFiles } from './testing/cluster-files.ts';
+import {
+  type Ask,
+  makeTestCluster,
+  startTestServer,
+  testClient,
+  until,
+} from './testing/test-server.ts';
 
-const dir = mkdtempSync(join(tmpdir(), 'bareboat-api-'));
-const files = await writeClusterFiles(dir, 0);
-const pki = (name: string) => join(files.pkiDir, name);
-const clock = new RealClock();
-const store = await openStore({ dataDir: join(dir, 'store'), clock, log: silentLog });
-/** One more server on the same store; its caches begin at the present. */
-async function startServer() {
-  const api = new ApiServer({
-    config: {
-      advertiseAddress: '192.0.2.1',
-      advertisePort: 6443,
-      serviceCidr: '10.96.0.0/16',
-      nodePortRange: [30000, 32767],
-      serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
-      version: { gitVersion: 'v1.36.3', gitCommit: '', buildDate: '1970-01-01T00:00:00Z' },
-    },
-    keys: {
-      serviceAccountKey: readFileSync(pki('sa.key'), 'utf8'),
-      clientCa: files.ca.certificate,
-    },
-    store,
-    clock,
-    log: silentLog,
-  });
-  await api.start();
-  const frontEnd = new TlsFrontEnd({
-    files: { certificate: pki('server.crt'), key: pki('server.key'), clientCa: pki('ca.crt') },
-    log: silentLog,
-    handle: (request) => api.handle(request),
-  });
-  const port = await frontEnd.listen({ host: '127.0.0.1', port: 0 });
-  return { port, stop: () => Promise.all([frontEnd.close(100), api.stop()]) };
-}
-
-const server = await startServer();
-let { port } = server;
-const alice = await issueUser(files.ca, 'alice', ['devs']);
+const cluster = await makeTestCluster();
+const { files, store } = cluster;
+const server = await startTestServer(cluster);
+const client = testClient(cluster, server.port);
+const { send } = client;
+const alice = await client.user('alice', ['devs']);
+const admin = { cert: files.admin.certificate, key: files.admin.key };
 t.teardown(async () => {
   await server.stop();
-  await store.close();
-  rmSync(dir, { recursive: true, force: true });
+  await cluster.close();
 });
-
-interface Answer {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  text: string;
-  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into any kind of object
-  body: any;
-}
-
-interface Ask {
-  as?: 'admin' | 'alice' | 'anonymous' | { token: string };
-  headers?: Record<string, string>;
-  body?: unknown;
-}
-
-const admin = { cert: files.admin.certificate, key: files.admin.key };
-const people = { admin, alice: { cert: alice.certificate, key: alice.key }, anonymous: {} };
-
-function send(method: string, path: string, ask: Ask = {}): Promise<Answer> {
-  const { as = 'admin', headers = {}, body } = ask;
-  const secrets = typeof as === 'string' ? people[as] : {};
-  const bearer = typeof as === 'string' ? {} : { authorization: `Bearer ${as.token}` };
-  const text =
-    body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
-  return new Promise((resolve, reject) => {
-    const request = https.request(
-      {
-        host: '127.0.0.1',
-        port,
-        method,
-        path,
-        ca: files.ca.certificate,
-        ...secrets,
-        headers: {
-          ...(text === undefined
-            ? {}
-            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
-          ...bearer,
-          ...headers,
-        },
-      },
-      (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
-        response.on('error', reject);
-        response.on('end', () => {
-          const all = Buffer.concat(parts).toString();
-          const isJson =
-            /json/.test(response.headers['content-type'] ?? '') && !all.includes('}\n{');
-          const { statusCode = 0 } = response;
-          const parsed: unknown = isJson ? JSON.parse(all) : undefined;
-          resolve({ status: statusCode, headers: response.headers, text: all, body: parsed });
-        });
-      },
-    );
-    request.on('error', reject);
-    request.end(text);
-  });
-}
 
 const configMap = (name: string, more: object = {}) => ({
   apiVersion: 'v1',
@@ -124,15 +33,6 @@ const configMap = (name: string, more: object = {}) => ({
   ...more,
 });
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
-
-/** Waits for `condition`, looking often; fails after five seconds. */
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 5000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 t.test('paths without resources', async (t) => {
   const rows = [
@@ -166,14 +66,14 @@ t.test('who may what', async (t) => {
         'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" at the cluster scope',
     },
     {
-      ask: { as: 'alice' },
+      ask: { as: alice },
       path: '/api/v1/namespaces/default/pods/x',
       status: 403,
       message:
         'pods "x" is forbidden: User "alice" cannot get resource "pods" in API group "" in the namespace "default"',
     },
     {
-      ask: { as: 'alice' },
+      ask: { as: alice },
       path: '/logs',
       status: 403,
       message: 'forbidden: User "alice" cannot get path "/logs"',
@@ -186,7 +86,7 @@ t.test('who may what', async (t) => {
     },
     { ask: { as: 'anonymous' }, path: '/readyz', status: 200 },
     {
-      ask: { as: 'alice', headers: { 'impersonate-user': 'root' } },
+      ask: { as: alice, headers: { 'impersonate-user': 'root' } },
       path: '/api/v1/pods',
       status: 403,
       message:
@@ -199,7 +99,7 @@ t.test('who may what', async (t) => {
       message:
         'nodes is forbidden: User "bob" cannot list resource "nodes" in API group "" at the cluster scope',
     },
-  ] as const;
+  ] satisfies { ask: Ask; path: string; status: number; message?: string }[];
   for (const row of rows) {
     const answer = await send('GET', row.path, row.ask);
     t.equal(answer.status, row.status, row.path);
@@ -485,11 +385,10 @@ t.test('pages show the state of the first page', async (t) => {
 });
 
 t.test('what lies before the caches comes from history, until it is compacted', async (t) => {
-  const late = await startServer();
-  const before = port;
-  port = late.port;
+  const late = await startTestServer(cluster);
+  client.port = late.port;
   t.teardown(async () => {
-    port = before;
+    client.port = server.port;
     await late.stop();
   });
   const { body } = await send('GET', `${CONFIG_MAPS}?limit=1`);
@@ -524,7 +423,13 @@ interface Event {
 function watch(path: string, count: number): Promise<Event[]> {
   return new Promise((resolve, reject) => {
     const events: Event[] = [];
-    const options = { host: '127.0.0.1', port, path, ca: files.ca.certificate, ...admin };
+    const options = {
+      host: '127.0.0.1',
+      port: client.port,
+      path,
+      ca: files.ca.certificate,
+      ...admin,
+    };
     const request = https.get(options, (response) => {
       let rest = '';
       response.on('data', (chunk: Buffer) => {
@@ -666,10 +571,10 @@ t.test('a namespace stays until its finalizer is gone', async (t) => {
 
 t.test('informers of @kubernetes/client-node', async (t) => {
   const config = new k8s.KubeConfig();
-  const server = `https://127.0.0.1:${port}`;
+  const address = `https://127.0.0.1:${client.port}`;
   const pem = (text: string) => Buffer.from(text).toString('base64');
   config.loadFromOptions({
-    clusters: [{ name: 'c', server, caData: pem(files.ca.certificate) }],
+    clusters: [{ name: 'c', server: address, caData: pem(files.ca.certificate) }],
     users: [{ name: 'u', certData: pem(admin.cert), keyData: pem(admin.key) }],
     contexts: [{ name: 'x', cluster: 'c', user: 'u' }],
     currentContext: 'x',

@@ -50,7 +50,8 @@ export async function readObject(
   const found = decoded.gvk;
   // Options of requests belong to every group (clients send them under the resource's own).
   const isOptions = gvk.kind === 'DeleteOptions' && found.kind === gvk.kind;
-  const same = found.kind === gvk.kind && found.group === gvk.group && found.version === gvk.version;
+  const same =
+    found.kind === gvk.kind && found.group === gvk.group && found.version === gvk.version;
   if (!same && !isOptions) {
     throw badRequest(
       `the object provided is unrecognized (must be of type ${gvk.kind}): ` +
