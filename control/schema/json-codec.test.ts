@@ -176,3 +176,14 @@ await t.test('joinListJson() leaves kind and apiVersion out of the items', async
     '{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[{"metadata":{}},{"metadata":{}}]}',
   );
 });
+
+await t.test('decodeJson() survives deep nesting', async (t) => {
+  const nested = (depth: number, key: string): string =>
+    `${`{"${key}":`.repeat(depth)}{}${'}'.repeat(depth)}`;
+  const crd = { group: 'apiextensions.k8s.io', version: 'v1', kind: 'CustomResourceDefinition' };
+  const schema = (depth: number): string =>
+    `{"spec":{"versions":[{"schema":{"openAPIV3Schema":${nested(depth, 'not')}}}]}}`;
+  t.ok(decodeJson(schema(100), { defaults: crd, strict: true }));
+  t.throws(() => decodeJson(schema(100_000), { defaults: crd }), { code: 'MALFORMED' });
+  t.throws(() => decodeJson('['.repeat(100_000), { defaults: crd }), { code: 'MALFORMED' });
+});

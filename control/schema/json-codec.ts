@@ -137,26 +137,40 @@ export function decodeValue(
   return { gvk, object: withTypeMeta(gvk, fields), problems };
 }
 
-/** JSON text to object. Throws SchemaError MALFORMED, NOT_REGISTERED or TYPE_MISMATCH. */
-export function decodeJson(body: string | Uint8Array, options: DecodeOptions = {}): Decoded {
-  const text = typeof body === 'string' ? body : decodeUtf8(body, 0, body.length);
+/** What JSON.parse refused, in Go's words. */
+function syntaxError(text: string, cause: SyntaxError): SchemaError {
+  try {
+    parseJsonText(text);
+  } catch (precise) {
+    if (precise instanceof SchemaError) return unreadable(precise.message, cause);
+    throw precise;
+  }
+  return unreadable(cause.message, cause);
+}
+
+function decodeText(text: string, options: DecodeOptions): Decoded {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    try {
-      parseJsonText(text);
-    } catch (precise) {
-      if (precise instanceof SchemaError) throw unreadable(precise.message, error);
-      throw precise;
-    }
-    throw unreadable(error.message, error);
+    throw error instanceof SyntaxError ? syntaxError(text, error) : error;
   }
   const gvk = findKind(value, text, options.defaults);
   const wanted = options.strict === true;
   const suspect = wanted && countKeys(text) !== countMembers(value);
   return decodeValue(gvk, value, { wanted, suspect }, () => parseJsonText(text));
+}
+
+/** JSON text to object. Throws SchemaError MALFORMED, NOT_REGISTERED or TYPE_MISMATCH. */
+export function decodeJson(body: string | Uint8Array, options: DecodeOptions = {}): Decoded {
+  const text = typeof body === 'string' ? body : decodeUtf8(body, 0, body.length);
+  try {
+    return decodeText(text, options);
+  } catch (error) {
+    // The walks over values recurse; only hostile input nests thousands deep.
+    if (error instanceof RangeError) throw unreadable('exceeded max depth', error);
+    throw error;
+  }
 }
 
 /**

@@ -118,6 +118,9 @@ export function decodeYaml(body: string | Uint8Array, options: DecodeOptions = {
           : `yaml: unknown anchor '${anchor}' referenced`;
       throw new SchemaError('MALFORMED', message, { cause: error });
     }
+    if (error instanceof RangeError) {
+      throw new SchemaError('MALFORMED', 'yaml: exceeded max depth', { cause: error });
+    }
     throw error;
   }
   const { value, duplicates } = parsed;
