@@ -105,8 +105,8 @@ export class ServiceProxy {
   #syncAll(nft: Nftables): readonly UdpFrontend[] {
     const { clock, log } = this.#options;
     const startMs = clock.monotonicMs();
-    const { udpChanged } = this.#state.plan();
-    const changeCount = nft.sync(this.#state.table());
+    const { table, udpChanged } = this.#state.planWhole();
+    const changeCount = nft.sync(table);
     const ms = Math.round(clock.monotonicMs() - startMs);
     log.info('rules of services compared', { changes: changeCount, ms });
     return udpChanged;

@@ -331,7 +331,7 @@ t.test('ProxyState: changes lead to the table of a fresh start', async (t) => {
       endpoints: fc.array(endpoint, { maxLength: 4 }),
     }),
     fc.record({ kind: fc.constant('deleteService' as const), name }),
-    fc.record({ kind: fc.constant('plan' as const) }),
+    fc.record({ kind: fc.constantFrom('plan' as const, 'whole' as const) }),
   );
   const ips: Record<string, string> = { a: '10.96.0.1', b: '10.96.0.2', c: '10.96.0.3' };
   fc.assert(
@@ -345,7 +345,11 @@ t.test('ProxyState: changes lead to the table of a fresh start', async (t) => {
         } else if (s.kind === 'slice') state.setSlice(testSlice(s.name, s.endpoints));
         else if (s.kind === 'deleteService')
           state.deleteService(testService(s.name, ips[s.name] ?? ''));
-        else applyTo(kernel, state.plan().changes);
+        else if (s.kind === 'plan') applyTo(kernel, state.plan().changes);
+        else {
+          for (const set of state.planWhole().table.sets)
+            kernel.set(set.name, new Map(set.elements));
+        }
       }
       applyTo(kernel, state.plan().changes);
       const table = state.table();

@@ -123,8 +123,23 @@ export class ProxyState {
     this.#dirty.add(serviceKey);
   }
 
-  /** Plans every dirty service; what it returns must be committed, or `table` be compared. */
+  /** Plans every dirty service; what it returns must be committed, or `planWhole` be compared. */
   plan(): ProxyPlan {
+    const udpChanged = this.#replan();
+    const elementChanges = this.#store.takeChanges(this.#declarations);
+    const changes = [...chainChanges(this.#newChains), ...elementChanges];
+    this.#newChains = [];
+    return { changes, udpChanged };
+  }
+
+  /** The same with the whole table, to be compared with the kernel's, instead of changes. */
+  planWhole(): { readonly table: Table; readonly udpChanged: readonly UdpFrontend[] } {
+    const udpChanged = this.#store.withoutJournal(() => this.#replan());
+    this.#newChains = [];
+    return { table: this.table(), udpChanged };
+  }
+
+  #replan(): UdpFrontend[] {
     const udpChanged: UdpFrontend[] = [];
     // Withdraw all before adding any: services may swap addresses in one step.
     const dirty = [...this.#dirty];
@@ -142,10 +157,7 @@ export class ProxyState {
       const now = this.#contribute(key);
       udpChanged.push(...changedUdp(before[i] ?? NOTHING, now));
     }
-    const elementChanges = this.#store.takeChanges(this.#declarations);
-    const changes = [...chainChanges(this.#newChains), ...elementChanges];
-    this.#newChains = [];
-    return { changes, udpChanged };
+    return udpChanged;
   }
 
   /** One for every Service that has a health check node port. */
@@ -155,7 +167,7 @@ export class ProxyState {
     );
   }
 
-  /** The whole table as wanted after the last `plan`. Forgets chains without users. */
+  /** The whole table as wanted after the last plan. Forgets chains without users. */
   table(): Table {
     const shapes = new Map<string, Chain>();
     for (const { frontends } of this.#contributions.values()) {
