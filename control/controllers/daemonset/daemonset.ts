@@ -16,7 +16,7 @@ import {
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
 import { podsByController } from '../replicaset/replicaset.ts';
-import { claimObjects } from '../shared/claim.ts';
+import { canManage, claimObjects } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
@@ -143,7 +143,7 @@ class Driver {
       return undefined;
     }
     const selector = compileLabelSelector(ds.spec.selector);
-    if (selector.isEmpty || isDeleting(ds)) return undefined;
+    if (!canManage(selector, ds.spec.template) || isDeleting(ds)) return undefined;
     const { client, clock } = this.#context;
     const isCacheCurrent = this.#expectations.isSatisfied(key, clock.nowMs());
     const revisions = this.#revisions.store

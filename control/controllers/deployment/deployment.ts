@@ -20,7 +20,7 @@ import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
 import { podsByController } from '../replicaset/replicaset.ts';
-import { claimObjects } from '../shared/claim.ts';
+import { canManage, claimObjects } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
@@ -152,13 +152,15 @@ class Driver {
       );
       return undefined;
     }
+    const selector = compileLabelSelector(cached.spec.selector);
+    if (!canManage(selector, cached.spec.template)) return undefined;
     const sets = await claimObjects(
       {
         client: this.#context.client,
         ownerResource: deployments,
         owner: cached,
         resource: replicasets,
-        selector: compileLabelSelector(cached.spec.selector),
+        selector,
         candidates: this.#sets.store.list(cached.metadata.namespace),
       },
       signal,

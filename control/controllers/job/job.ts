@@ -20,7 +20,7 @@ import {
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
 import { podsByController } from '../replicaset/replicaset.ts';
-import { claimObjects } from '../shared/claim.ts';
+import { canManage, claimObjects } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
@@ -210,6 +210,8 @@ class Driver {
       }
       return undefined;
     }
+    const selector = compileLabelSelector(cached.spec.selector);
+    if (!canManage(selector, cached.spec.template)) return undefined;
     const orphans = this.#pods.store
       .byIndex(BY_CONTROLLER, '')
       .filter((pod) => pod.metadata.namespace === cached.metadata.namespace);
@@ -219,7 +221,7 @@ class Driver {
         ownerResource: jobs,
         owner: cached,
         resource: pods,
-        selector: compileLabelSelector(cached.spec.selector),
+        selector,
         candidates: [...own, ...orphans],
         finalizer: TRACKING_FINALIZER,
       },

@@ -16,7 +16,7 @@ import {
 } from '#base/kube/metadata.ts';
 import { compileLabelSelector, compileLabelSet } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
-import { claimObjects } from '../shared/claim.ts';
+import { canManage, claimObjects } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
@@ -177,6 +177,7 @@ class Driver<T extends ReplicaSet | ReplicationController> {
     }
     const { clock, client } = this.#context;
     const owner = this.#kind.ownerOf(object);
+    if (!canManage(owner.selector, owner.template)) return undefined;
     // Asked before the pods are read: what is expected then is in them.
     const isCacheCurrent = this.#expectations.isSatisfied(key, clock.nowMs());
     const mine = this.#pods.store.byIndex(BY_CONTROLLER, object.metadata.uid);

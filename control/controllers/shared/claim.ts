@@ -6,6 +6,17 @@ import { type KubeObject, isKubeError, type KubeClient, type Resource } from '#b
 import { controllerOf, isDeleting, newControllerRef } from '#base/kube/metadata.ts';
 import type { LabelMatcher } from '#base/kube/selectors.ts';
 
+/**
+ * False when the owner would not know its own pods again: it would create new ones without end. The
+ * server's validation forbids that; this is the second lock.
+ */
+export function canManage(
+  selector: LabelMatcher,
+  template: { metadata?: { labels?: Record<string, string> | undefined } | undefined },
+): boolean {
+  return selector.requirements.length > 0 && selector.matches(template.metadata?.labels);
+}
+
 export interface ClaimPlan<T> {
   readonly owned: T[];
   readonly adopt: T[];

@@ -24,7 +24,7 @@ import {
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
 import { podsByController } from '../replicaset/replicaset.ts';
-import { claimObjects } from '../shared/claim.ts';
+import { canManage, claimObjects } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
@@ -125,7 +125,7 @@ class Driver {
       return undefined;
     }
     const selector = compileLabelSelector(set.spec.selector);
-    if (selector.isEmpty) return undefined;
+    if (!canManage(selector, set.spec.template)) return undefined;
     const { client, clock } = this.#context;
     const isCacheCurrent = this.#expectations.isSatisfied(key, clock.nowMs());
     const revisions = this.#revisions.store
