@@ -10,6 +10,8 @@ export const LAYER_COUNT_MAX = 127;
 export const ARCHIVE_MEMBER_COUNT_MAX = 4096;
 /** Layers fetched at once for one pull. */
 export const LAYER_FETCH_COUNT_MAX = 3;
+/** A pull begins again when layers that it counted on were removed meanwhile. */
+export const PULL_ATTEMPT_COUNT_MAX = 5;
 /** Attempts for one blob; each goes on where the one before broke off. */
 export const BLOB_ATTEMPT_COUNT_MAX = 5;
 /** First wait between two attempts; doubles. */

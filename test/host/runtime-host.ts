@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { RealClock } from '#base/clock.ts';
 import { FdLog, silentLog } from '#base/log.ts';
 import { Cgroups, parseCgroupLayout } from '#daemon/runtime/cgroup.ts';
-import type { ContainerSpec, SandboxSpec } from '#daemon/runtime/port.ts';
+import type {
+  Container,
+  ContainerRuntime,
+  ContainerSpec,
+  Sandbox,
+  SandboxSpec,
+} from '#daemon/runtime/port.ts';
 import { openRuntime, type Runtime, type RuntimeConfig } from '#daemon/runtime/runtime.ts';
 import type { PodNetwork } from '#net/pod/port.ts';
 
@@ -148,4 +154,47 @@ export function containerSpec(sandboxId: string, given: Partial<ContainerSpec>):
     annotations: {},
     ...given,
   };
+}
+
+export function find(containers: ContainerRuntime, id: string): Container {
+  const container = containers.listContainers().find((c) => c.id === id);
+  if (container === undefined) throw new Error(`no container ${id}`);
+  return container;
+}
+
+export function logOf(containers: ContainerRuntime, id: string): string {
+  const path = find(containers, id).logPath;
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+}
+
+/** What was written, from a log in CRI format: a line ends where its tag is F. */
+export function output(log: string): string {
+  return log.replace(/^\S+ \S+ ([FP]) (.*)\n/gm, (_, tag, text) =>
+    tag === 'F' ? `${text}\n` : text,
+  );
+}
+
+export function collect(source: AsyncIterable<Uint8Array>): {
+  text(): string;
+  done: Promise<void>;
+} {
+  let text = '';
+  const done = (async () => {
+    for await (const chunk of source) text += Buffer.from(chunk).toString('utf8');
+  })();
+  return { text: () => text, done };
+}
+
+/** Creates and starts a container of the sandbox; its log is `<name>/0.log`. */
+export async function runContainer(
+  containers: ContainerRuntime,
+  sandbox: Sandbox,
+  given: Partial<ContainerSpec>,
+): Promise<string> {
+  const { signal } = new AbortController();
+  const name = given.name ?? 'main';
+  const spec = containerSpec(sandbox.id, { logPath: `${name}/0.log`, ...given });
+  const { id } = await containers.createContainer(spec, signal);
+  await containers.startContainer(id, signal);
+  return id;
 }

@@ -94,6 +94,20 @@ await t.test('pull from a registry, and run', { skip: skipPull, timeout: 60_000 
       code: 'IMAGE_NOT_FOUND',
     });
 
+    // The same layer in other stacks, all at once: whoever is first takes the downloaded file away.
+    const common = await makeTar([{ name: 'common', content: randomBytes(300_000) }]);
+    const names: string[] = [];
+    for (const name of ['a', 'b', 'c', 'd']) {
+      const own = await makeTar([{ name, content: name }]);
+      await push(registry.name, `stack/${name}`, ociParts({ layers: [own, common], tag: '' }));
+      names.push(`${registry.name}/stack/${name}:v1`);
+    }
+    const stacks = await Promise.all(names.map((name) => images.pull(name, undefined, signal)));
+    t.same(
+      stacks.map((stack) => stack.tags[0]),
+      names,
+    );
+
     const sandbox = await containers.runSandbox(sandboxSpec(join(host.root, 'logs')), signal);
     const spec = containerSpec(sandbox.id, { imageId: image.id, command: ['cat', '/etc/upper'] });
     const { id } = await containers.createContainer(spec, signal);

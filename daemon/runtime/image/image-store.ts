@@ -9,13 +9,13 @@
  * Invariant: what the index names is complete, whenever the process or the machine stops. Layers stay
  * as long as an image or a container (`layersInUse`) needs them.
  */
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { writeDurable } from '../disk.ts';
-import { PARTIAL_AGE_MS_MAX } from '../limits.ts';
+import { PARTIAL_AGE_MS_MAX, PULL_ATTEMPT_COUNT_MAX } from '../limits.ts';
 import {
   type Image,
   type ImageConfig,
@@ -36,8 +36,8 @@ import {
 } from './image-index.ts';
 import { chainIds, LayerStore } from './layer-store.ts';
 import { parseConfig, parseJson } from './manifest.ts';
-import type { PulledImage, Puller } from './pull.ts';
-import { formatReference, parseReference, repositoryName } from './reference.ts';
+import type { PulledImage, Puller, PullRequest } from './pull.ts';
+import { formatReference, parseReference, type Reference, repositoryName } from './reference.ts';
 import { Spool } from './spool.ts';
 
 export interface ImageStoreOptions {
@@ -91,33 +91,58 @@ export class ImageStore implements ImageService {
     signal: AbortSignal,
   ): Promise<Image> {
     const parsed = parseReference(reference);
-    const known = (digest: string): boolean => this.#blobExists(digest);
-    const pulled: PulledImage = await this.#options.puller.pull(
-      {
-        reference: parsed,
-        auth,
-        ingestDir: join(this.#options.root, 'ingest'),
-        readKnown: (digest) => (known(digest) ? readFileSync(this.#blobPath(digest)) : undefined),
-        hasLayers: (diffIds) => chainIds(diffIds).map((chain) => this.layers.has(chain)),
-      },
-      signal,
-    );
-    const record = await this.#serial.run('commit', async () => {
-      await this.layers.ensure(pulled.layers, signal);
-      await this.#writeBlob(pulled.manifestDigest, pulled.manifestBytes);
-      return await this.#commit({
-        configDigest: pulled.configDigest,
-        configBytes: pulled.configBytes,
-        tags: parsed.digest === undefined ? [formatReference(parsed)] : [],
-        digests: pulled.digests.map((digest) => `${repositoryName(parsed)}@${digest}`),
-        diffIds: pulled.layers.map((layer) => layer.diffId),
-        sizeBytes: pulled.sizeBytes,
+    for (let attempt = 1; ; attempt++) {
+      const pulled = await this.#options.puller.pull(this.#pullRequest(parsed, auth), signal);
+      const record = await this.#serial.run('commit', async () => {
+        if (!this.#isComplete(pulled)) return undefined;
+        return await this.#commitPulled(parsed, pulled, signal);
       });
-    });
-    for (const layer of pulled.layers) {
-      if (layer.blobPath !== '') await rm(layer.blobPath, { force: true });
+      if (record !== undefined) return this.#image(record);
+      if (attempt === PULL_ATTEMPT_COUNT_MAX) {
+        throw new RuntimeError('IMAGE_UNAVAILABLE', `layers of ${reference} are being removed`);
+      }
     }
-    return this.#image(record);
+  }
+
+  #pullRequest(reference: Reference, auth: RegistryAuth | undefined): PullRequest {
+    return {
+      reference,
+      auth,
+      ingestDir: join(this.#options.root, 'ingest'),
+      readKnown: (digest) =>
+        this.#blobExists(digest) ? readFileSync(this.#blobPath(digest)) : undefined,
+      hasLayers: (diffIds) => chainIds(diffIds).map((chain) => this.layers.has(chain)),
+    };
+  }
+
+  /** False when another pull or a removal took away, since they were looked for, what is needed. */
+  #isComplete({ layers }: PulledImage): boolean {
+    const chains = chainIds(layers.map((layer) => layer.diffId));
+    return layers.every(
+      ({ blobPath }, i) =>
+        this.layers.has(chains[i] ?? '') || (blobPath !== '' && existsSync(blobPath)),
+    );
+  }
+
+  async #commitPulled(
+    reference: Reference,
+    pulled: PulledImage,
+    signal: AbortSignal,
+  ): Promise<ImageRecord> {
+    await this.layers.ensure(pulled.layers, signal);
+    await this.#writeBlob(pulled.manifestDigest, pulled.manifestBytes);
+    const record = await this.#commit({
+      configDigest: pulled.configDigest,
+      configBytes: pulled.configBytes,
+      tags: reference.digest === undefined ? [formatReference(reference)] : [],
+      digests: pulled.digests.map((digest) => `${repositoryName(reference)}@${digest}`),
+      diffIds: pulled.layers.map((layer) => layer.diffId),
+      sizeBytes: pulled.sizeBytes,
+    });
+    for (const { blobPath } of pulled.layers) {
+      if (blobPath !== '') await rm(blobPath, { force: true });
+    }
+    return record;
   }
 
   async importArchive(
