@@ -63,7 +63,7 @@ gen-facts: ## extract upstream's facts from its Go modules (needs Go)
 
 .PHONY: verify-gen
 verify-gen: gen-facts gen ## do both again and compare with what is committed
-	git diff --exit-code -- '*.gen.ts' '*.gen.json'
+	git diff --exit-code -- '*.gen.ts' '*.gen.json' '*.gen.json.gz'
 
 .PHONY: lock
 lock: ## resolve the image's Debian packages anew
