@@ -102,7 +102,9 @@ async function cutAndRecover(seed: number, cutsAt: readonly number[]): Promise<v
 
 t.test('a power cut at any change of the disk loses nothing acknowledged', async () => {
   const cuts = fc.array(fc.integer({ min: 0, max: 120 }), { minLength: 1, maxLength: 4 });
-  await fc.assert(fc.asyncProperty(fc.integer(), cuts, cutAndRecover), { numRuns: 150 });
+  await fc.assert(fc.asyncProperty(fc.integer(), cuts, cutAndRecover), {
+    numRuns: Number(process.env['POWER_CUTS'] ?? 60),
+  });
 });
 
 t.test('a failing sync ends the store, and its writes are unknown, not lost', async (t) => {

@@ -272,6 +272,27 @@ export const contractRows: readonly ContractRow[] = [
     },
   },
   {
+    name: 'a watch that falls behind a compaction says so, behind what it had',
+    run: async (store, t) => {
+      using watch = store.watch({ key: 'a' });
+      await store.status(signal); // The watch has started.
+      const count = 10_000;
+      for (let done = 0; done < count; done += 500) {
+        await Promise.all(Array.from({ length: 500 }, () => run(store, [put('a', 'x')])));
+      }
+      await store.compact(count + 1, signal);
+      let seen = 0;
+      const readAll = async () => {
+        for await (const batch of watch) {
+          seen++;
+          if (batch.revision !== seen + 1) throw new Error(`batch ${seen} is ${batch.revision}`);
+        }
+      };
+      await t.rejects(readAll(), { code: 'COMPACTED', compactRevision: count + 1 });
+      t.ok(seen > 1000 && seen < count, `${seen} batches were kept for the reader`);
+    },
+  },
+  {
     name: 'a disposed watch ends its reader',
     run: async (store, t) => {
       const watch = store.watch({ key: 'a' });
