@@ -98,7 +98,11 @@ function checkWatchMatch(
 export function parseSelection(query: URLSearchParams, resource: ServedResource): Selection {
   try {
     const labels = parseLabelSelector(query.get('labelSelector') ?? '');
-    const fields = parseFieldSelector(query.get('fieldSelector') ?? '');
+    const { conversion } = resource;
+    const fields = parseFieldSelector(query.get('fieldSelector') ?? '').map((one) => ({
+      ...one,
+      field: conversion?.storageField?.(one.field) ?? one.field,
+    }));
     const known = resource.rules.fieldLabels ?? [];
     for (const { field } of fields) {
       if (field === 'metadata.name' || field === 'metadata.namespace') continue;

@@ -26,7 +26,15 @@ function rename(
   return { ...Object.fromEntries(fields), apiVersion };
 }
 
+/** Labels of field selectors: those of renamed fields, and of what lies below `regarding`. */
+function storageField(field: string): string {
+  const [root = '', ...rest] = field.split('.');
+  if (root === 'reportingController') return 'reportingComponent';
+  return root === 'regarding' ? ['involvedObject', ...rest].join('.') : field;
+}
+
 export const eventConversion: Conversion = {
+  storageField,
   toStorage: (object) => rename(object, 'v1', NAMES),
   fromStorage: (object) =>
     rename(

@@ -12,6 +12,8 @@ import type { ResourceDeclaration, ResourceRules } from '../resource.ts';
 export interface Conversion {
   toStorage(object: KubeObject): KubeObject;
   fromStorage(object: KubeObject): KubeObject;
+  /** Field label of selectors in the storage version, where it has another name. */
+  storageField?(field: string): string;
 }
 
 export class ServedResource implements ResourceDeclaration {
