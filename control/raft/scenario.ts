@@ -71,7 +71,7 @@ export class Scenario {
   }
 
   #propose(member: TestMember, text: string): void {
-    const entry = member.raft.propose(Buffer.from(text));
+    const entry = member.raft.propose(asciiBytes(text));
     this.#say(entry === undefined ? 'refused' : `entry ${showEntry(entry)}`);
   }
 
@@ -166,9 +166,13 @@ export class Scenario {
   }
 }
 
+function asciiBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
 /** Index, term and data: `3/2 "x"`. */
 function showEntry(entry: Entry): string {
-  return `${entry.index}/${entry.term} ${JSON.stringify(Buffer.from(entry.data).toString())}`;
+  return `${entry.index}/${entry.term} ${JSON.stringify(String.fromCharCode(...entry.data))}`;
 }
 
 function showReady(ready: Ready): string[] {

@@ -4,7 +4,7 @@
  * follows log bytes, never time, so that equal members decide equally.
  */
 import { isErrno } from '#base/errors.ts';
-import type { Log } from '#base/log.ts';
+import type { EngineLog } from '../engine/engine-log.ts';
 import type { Disk } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
@@ -16,7 +16,7 @@ import { CheckpointWriter } from './write.ts';
 export interface CheckpointIo {
   readonly disk: Disk;
   readonly crc32: Crc32;
-  readonly log: Log;
+  readonly log: EngineLog;
   /** A checkpoint is due after this much log, or as much as there is live data if that is more. */
   readonly checkpointLogBytes: number;
 }

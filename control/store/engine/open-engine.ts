@@ -3,7 +3,7 @@
  * member, being its group's only voter, leads and has applied everything that its log holds.
  */
 import { assert } from '#base/assert.ts';
-import type { Log } from '#base/log.ts';
+import type { EngineLog } from './engine-log.ts';
 import { Raft } from '#control/raft/raft.ts';
 import { Checkpoints, loadNewestState } from '../checkpoint/checkpoints.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -20,7 +20,7 @@ import type { StateMachine } from './state-machine.ts';
 export interface EngineIo {
   readonly disk: Disk;
   readonly crc32: Crc32;
-  readonly log: Log;
+  readonly log: EngineLog;
   readonly monotonicMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
