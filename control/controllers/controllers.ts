@@ -2,9 +2,11 @@
  * All controllers of the control plane, in the order in which they start. The list that worker.ts and
  * main.ts run.
  */
+import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { cronJobController } from './cronjob/cronjob.ts';
 import { daemonSetController } from './daemonset/daemonset.ts';
 import { deploymentController } from './deployment/deployment.ts';
+import { disruptionController } from './disruption.ts';
 import { endpointsController, endpointSliceController } from './endpoints/endpoints.ts';
 import { garbageCollector } from './gc/gc.ts';
 import { jobController } from './job/job.ts';
@@ -14,6 +16,7 @@ import { taintEvictionController } from './node/eviction.ts';
 import { nodeIpamController, nodeLifecycleController } from './node/lifecycle.ts';
 import { podGarbageCollector } from './node/pod-gc.ts';
 import { replicaSetController, replicationController } from './replicaset/replicaset.ts';
+import { resourceQuotaController } from './resource-quota.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account.ts';
 import { statefulSetController } from './statefulset/statefulset.ts';
 import type { Controller } from './shared/controller.ts';
@@ -36,6 +39,9 @@ export const allControllers: readonly Controller[] = [
   nodeIpamController,
   taintEvictionController,
   podGarbageCollector,
+  disruptionController,
+  resourceQuotaController,
+  clusterRoleAggregationController,
   // Last: it shares the informers that the others have asked for.
   garbageCollector,
 ];

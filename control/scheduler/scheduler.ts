@@ -21,7 +21,7 @@ import { podFacts, type PodFacts } from './pod-facts.ts';
 import { type ClusterEvent, SchedulingQueue } from './queue.ts';
 
 export { findUntolerated, isCordonedFor, matchesNodeAffinity, tolerates } from './node-match.ts';
-export { podRequests } from './pod-facts.ts';
+export { parseAmounts, podRequests } from './pod-facts.ts';
 
 export const SCHEDULER_NAME = 'default-scheduler';
 
