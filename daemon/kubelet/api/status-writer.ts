@@ -18,6 +18,9 @@ import { OWN_CONDITIONS } from '../lifecycle/conditions.ts';
 
 const RETRY_MS_MIN = 200;
 const RETRY_MS_MAX = 10_000;
+/** In a row; then one every WRITE_MS. */
+const WRITES_AT_ONCE = 20;
+const WRITE_MS = 200;
 
 export interface StatusIo {
   readonly client: KubeClient;
@@ -35,11 +38,14 @@ export class PodStatusWriter {
   #wanted: PodStatus | undefined;
   #running = false;
   #gone = false;
+  #allowance = WRITES_AT_ONCE;
+  #spentAtMs = 0;
   readonly #waiters: (() => void)[] = [];
 
   constructor(io: StatusIo, pod: Pod) {
     const { name, namespace = 'default', uid } = pod.metadata;
     this.#io = io;
+    this.#spentAtMs = io.clock.monotonicMs();
     this.#at = { name, namespace, uid };
     this.#sent = withoutNulls(pod.status ?? {});
   }
@@ -74,6 +80,7 @@ export class PodStatusWriter {
       while (this.#wanted !== undefined && !this.#gone) {
         const status: PodStatus = this.#wanted;
         this.#wanted = undefined;
+        await this.#spend(signal);
         if (await this.#patch(status, signal)) delayMs = RETRY_MS_MIN;
         else {
           this.#wanted ??= status;
@@ -85,6 +92,15 @@ export class PodStatusWriter {
       this.#running = false;
       for (const resolve of this.#waiters.splice(0)) resolve();
     }
+  }
+
+  /** A server that never shows what was written must not be asked without end. */
+  async #spend(signal: AbortSignal): Promise<void> {
+    const nowMs = this.#io.clock.monotonicMs();
+    const earned = (nowMs - this.#spentAtMs) / WRITE_MS;
+    this.#allowance = Math.min(WRITES_AT_ONCE, this.#allowance + earned) - 1;
+    this.#spentAtMs = nowMs;
+    if (this.#allowance < 0) await this.#io.clock.sleep(-this.#allowance * WRITE_MS, signal);
   }
 
   /** False when it should be tried again. */

@@ -122,7 +122,7 @@ export class PodWorker {
 
   /** Nothing of it will run again. */
   get ended(): boolean {
-    return hasEnded(this.#view(), this.#memory);
+    return hasEnded(this.#look(), this.#memory);
   }
 
   get paths(): PodPaths {
@@ -186,6 +186,11 @@ export class PodWorker {
   }
 
   #view(): PodView {
+    return { ...this.#look(), resizeRefusal: this.#io.mayResize(this.#pod) };
+  }
+
+  /** The pod by itself; what other pods ask of this one must not ask others again. */
+  #look(): PodView {
     const { sandboxes, containers } = this.#records();
     const byId = new Map(containers.map((c) => [c.id, c]));
     return {
@@ -199,7 +204,6 @@ export class PodWorker {
           ? { started: false, ready: false, failed: undefined }
           : this.#probes.verdict(this.#pod, container);
       },
-      resizeRefusal: this.#io.mayResize(this.#pod),
       inFlight: [...this.#running.values()].map((r) => r.op),
       nowMs: this.#io.clock.nowMs(),
     };
