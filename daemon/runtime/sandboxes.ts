@@ -9,13 +9,21 @@
  * detached, then namespaces released, so that no address is given twice.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname as hostHostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { isErrno } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
-import { mount } from '#base/linux/syscall.ts';
+import { MS, mount } from '#base/linux/syscall.ts';
 import type { PodNetwork } from '#net/pod/port.ts';
 import type { Cgroups } from './cgroup.ts';
 import { bootId, processStart } from './host.ts';
@@ -32,6 +40,8 @@ import { startHolder, writeHolderProgram } from './pid-holder.ts';
 import { type CgroupResources, RuntimeError, type Sandbox, type SandboxSpec } from './port.ts';
 import type { Turns } from './serial.ts';
 import { type ProcessName, RecordStore, type SandboxRecord, sandboxOf } from './records.ts';
+
+const HOST_SHM = '/dev/shm';
 
 export interface SandboxOptions {
   readonly dataDir: string;
@@ -170,7 +180,7 @@ export class Sandboxes {
     const dir = join(this.#options.runDir, 's', record.id);
     const { network, ipc, pid } = record.spec.namespaces;
     return {
-      shm: ipc === 'pod' ? join(dir, 'shm') : '/dev/shm',
+      shm: ipc === 'pod' ? join(dir, 'shm') : HOST_SHM,
       hostname: join(dir, 'hostname'),
       namespaces: {
         network: network === 'pod' ? join(dir, 'ns/net') : undefined,
@@ -193,7 +203,8 @@ export class Sandboxes {
       hostname: spec.hostname,
       sysctls: spec.sysctls,
     });
-    if (spec.namespaces.ipc === 'pod') mountShm(join(dir, 'shm'));
+    if (spec.namespaces.ipc === 'pod') mountShm(join(dir, 'shm'), 'size=64m');
+    else if (!existsSync(HOST_SHM)) mountShm(HOST_SHM, 'size=50%'); // Of a host without any.
     let holder: SandboxRecord['holder'];
     if (spec.namespaces.pid === 'pod') {
       holder = startHolder(this.#holderProgram, join(dir, 'ns/pid'));
@@ -258,7 +269,8 @@ function pinnedKinds(spec: SandboxSpec): readonly PinnedNamespace[] {
   return kinds;
 }
 
-function mountShm(path: string): void {
+function mountShm(path: string, size: string): void {
   mkdirSync(path, { recursive: true });
-  mount({ source: 'shm', target: path, type: 'tmpfs', flags: 0xe, data: 'mode=1777,size=64m' });
+  const flags = MS.NOSUID | MS.NODEV | MS.NOEXEC;
+  mount({ source: 'shm', target: path, type: 'tmpfs', flags, data: `mode=1777,${size}` });
 }
