@@ -43,6 +43,10 @@ export const PURE: readonly string[] = [
     .join(' ')
     .split(' ')
     .map((name) => `control/schema/${name}`),
+  'daemon/kubelet/lifecycle/',
+  ...inFolder('daemon/kubelet/container', 'expand fields identity resources security'),
+  ...inFolder('daemon/kubelet/node', 'admission node-affinity node-status'),
+  ...inFolder('daemon/kubelet/probe', 'probe-state'),
   ...inFolder('net/netlink', 'address-codec flow link-codec port reader writer'),
   ...inFolder('net/nftables', 'binary decode digest encode expression model plan port rule'),
   ...inFolder('net/link', 'plan'),

@@ -5,13 +5,9 @@
  */
 import type { ConfigMap, EnvVar, Pod, Secret, Service } from '#base/kube/api/core-v1.gen.ts';
 import type { AnyContainer } from '../lifecycle/model.ts';
+import { ConfigError } from './config-error.ts';
 import { expand } from './expand.ts';
 import { type FieldFacts, fieldValue, resourceValue } from './fields.ts';
-
-/** The container cannot be configured as it is written; shown as CreateContainerConfigError. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
 
 /** Objects that a pod may refer to, in its own namespace. Undefined: there is no such object. */
 export interface ReferencedObjects {

@@ -6,7 +6,7 @@ import type { Capabilities, Pod, SecurityContext } from '#base/kube/api/core-v1.
 import type { ContainerSecurity, ImageConfig } from '../../runtime/port.ts';
 import { podText } from '../lifecycle/containers.ts';
 import type { AnyContainer } from '../lifecycle/model.ts';
-import { ConfigError } from './env.ts';
+import { ConfigError } from './config-error.ts';
 
 /** Hidden from containers, because they show the host or let it be changed. */
 const MASKED_PATHS = [

@@ -4,7 +4,6 @@
  * cannot give is shown as PodResizePending, what is under way as PodResizeInProgress.
  */
 import type { ContainerStatus, Pod, ResourceRequirements } from '#base/kube/api/core-v1.gen.ts';
-import { jsonEquivalent } from '#base/kube/metadata.ts';
 import type { Container } from '../../runtime/port.ts';
 import { containersOf, findContainer, history, latestSandbox } from './containers.ts';
 import type { Draft } from './draft.ts';
@@ -18,6 +17,17 @@ export function resourcesOf(spec: AnyContainer): ResourceRequirements {
     ...(limits === undefined ? {} : { limits }),
     ...(requests === undefined ? {} : { requests }),
   };
+}
+
+type Amounts = Readonly<Record<string, string>> | undefined;
+
+function sameAmounts(a: Amounts = {}, b: Amounts = {}): boolean {
+  return [...Object.keys(a), ...Object.keys(b)].every((name) => a[name] === b[name]);
+}
+
+/** The API server writes quantities in one way, so equal amounts are equal texts. */
+function sameResources(a: ResourceRequirements, b: ResourceRequirements): boolean {
+  return sameAmounts(a.requests, b.requests) && sameAmounts(a.limits, b.limits);
 }
 
 /** What a running container has: as remembered, as the API says of it, or as it was made. */
@@ -47,7 +57,7 @@ export function resizeWanted(view: PodView, memory: PodMemory): ResizedContainer
     const [current] = history(view.containers, spec.name);
     if (current?.state !== 'running') continue;
     const resources = resourcesOf(spec);
-    if (jsonEquivalent(appliedResources(view.pod, current, memory), resources)) continue;
+    if (sameResources(appliedResources(view.pod, current, memory), resources)) continue;
     wanted.push({ name: spec.name, containerId: current.id, resources });
   }
   return wanted;
@@ -69,10 +79,10 @@ export function planResize(draft: Draft): void {
 function rememberNew(draft: Draft): void {
   const { view, memory } = draft;
   const running = view.containers.filter((c) => c.state === 'running');
-  const applied = Object.fromEntries(
-    running.map((c) => [c.id, appliedResources(view.pod, c, memory)]),
-  );
-  if (!jsonEquivalent(applied, memory.applied)) draft.remember({ applied });
+  const known = Object.keys(memory.applied);
+  if (running.length === known.length && running.every((c) => known.includes(c.id))) return;
+  const applied = running.map((c) => [c.id, appliedResources(view.pod, c, memory)]);
+  draft.remember({ applied: Object.fromEntries(applied) });
 }
 
 function restartIfAsked(draft: Draft, resized: ResizedContainer): boolean {

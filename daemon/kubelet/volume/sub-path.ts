@@ -16,7 +16,7 @@ import {
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isErrno } from '#base/errors.ts';
-import { ConfigError } from '../container/env.ts';
+import { ConfigError } from '../container/config-error.ts';
 import type { Mounter } from './mounter.ts';
 
 const O_PATH = 0o10000000;
