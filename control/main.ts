@@ -13,7 +13,8 @@ import { startStoreWorker } from '#control/store/store.ts';
 import { parseControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
 
-const SHUTDOWN_GRACE_MS = 2_000;
+/** Requests under way take milliseconds; watches are ended, the rest (exec, proxies) is cut. */
+const SHUTDOWN_GRACE_MS = 300;
 
 async function main(): Promise<void> {
   const [path] = process.argv.slice(2);

@@ -10,6 +10,7 @@ import type { AdmissionPlugin } from '../registry/admission.ts';
 import type { RandomBytes } from '../registry/metadata.ts';
 import type { ServedResources } from '../registry/served-resource.ts';
 import { NamespaceLifecycle } from './namespace-lifecycle.ts';
+import { NodeRestriction } from './node-restriction.ts';
 import {
   DefaultTolerationSeconds,
   PriorityAdmission,
@@ -38,6 +39,7 @@ export function admissionPlugins(parts: AdmissionParts): AdmissionPlugin[] {
   return [
     new NamespaceLifecycle({ namespaces: core('namespaces'), hub }),
     new ServiceAccountAdmission({ pods, accounts, hub, clock, random }),
+    new NodeRestriction(),
     new TaintNodesByCondition({ nodes: core('nodes') }),
     new PriorityAdmission({ pods, classes: priorityClasses }),
     new DefaultTolerationSeconds({ pods }),

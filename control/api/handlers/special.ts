@@ -7,6 +7,7 @@ import {
   subjectAccessReview,
 } from './access-reviews.ts';
 import type { Handler } from './call.ts';
+import { componentStatuses } from './component-statuses.ts';
 import { bindPod, evictPod } from './pod-actions.ts';
 import { podAttach, podExec, podLog, podPortForward } from './pod-streams.ts';
 import { proxyNode, proxyPod, proxyService } from './proxy.ts';
@@ -18,6 +19,7 @@ export function specialHandlers(): ReadonlyMap<string, Handler> {
     ['/pods/binding', bindPod],
     ['/bindings/', bindPod],
     ['/pods/eviction', evictPod],
+    ['/componentstatuses/', componentStatuses],
     ['/pods/log', podLog],
     ['/pods/exec', podExec],
     ['/pods/attach', podAttach],

@@ -51,7 +51,8 @@ function textAt(object: unknown, path: string): string {
     if (typeof value !== 'object' || value === null) return '';
     value = Reflect.get(value, key);
   }
-  return value === undefined || value === null || typeof value === 'object' ? '' : String(value);
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
 }
 
 /** Fields that selectors may use, by their paths in the object. */
@@ -67,7 +68,10 @@ const eventFields: Defaults = {
     ...['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'].map(
       (field) => `involvedObject.${field}`,
     ),
-    ...['reason', 'reportingComponent', 'source', 'type'],
+    'reason',
+    'reportingComponent',
+    'source',
+    'type',
   ],
   selectableFields(event: KubeObject) {
     const fields: Record<string, string> = {};

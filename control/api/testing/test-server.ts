@@ -95,8 +95,8 @@ export interface Ask {
 
 export interface TestClient {
   port: number;
-  send(method: string, path: string, ask?: Ask): Promise<Answer>;
-  user(name: string, groups: readonly string[]): Promise<KeyPair>;
+  readonly send: (method: string, path: string, ask?: Ask) => Promise<Answer>;
+  readonly user: (name: string, groups: readonly string[]) => Promise<KeyPair>;
 }
 
 /** Raw HTTPS requests; `port` may be changed to talk to another server. */
