@@ -15,7 +15,7 @@ import { Authorizer } from './auth/authorizer.ts';
 import { NodeAuthorizer } from './auth/node-authorizer.ts';
 import { RbacAuthorizer } from './auth/rbac.ts';
 import { ServiceAccountTokens } from './auth/service-account-tokens.ts';
-import { aggregateRoles, followAggregation } from './bootstrap/aggregate-roles.ts';
+import { aggregateRoles } from './bootstrap/aggregate-roles.ts';
 import { Bootstrap } from './bootstrap/bootstrap.ts';
 import rbacFacts from './bootstrap/facts/rbac.gen.json' with { type: 'json' };
 import { ensureKubernetesService } from './bootstrap/kubernetes-service.ts';
@@ -187,15 +187,12 @@ export class ApiServer {
     while ((await aggregateRoles(this.#services, bootstrap)) > 0) {
       await this.#hub.waitForLatest(this.#tasks.signal);
     }
-    this.#spawnTasks(bootstrap);
+    this.#spawnTasks();
     this.#bootstrapped = true;
   }
 
-  #spawnTasks(bootstrap: Bootstrap): void {
+  #spawnTasks(): void {
     const { store, clock, log } = this.#services;
-    this.#tasks.spawn('aggregate cluster roles', (signal) =>
-      followAggregation(this.#services, bootstrap, { clock, log }, signal),
-    );
     this.#tasks.spawn('compact the store', (signal) =>
       compactPeriodically({ store, clock, log }, signal),
     );
