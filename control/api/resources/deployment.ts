@@ -102,6 +102,7 @@ export const deploymentRules: ResourceRules<Deployment> = {
   group: 'apps',
   version: 'v1',
   resource: 'deployments',
+  hasGeneration: true,
   default: defaultDeployment,
   prepareForCreate(deployment) {
     deployment.status = {};
@@ -146,7 +147,7 @@ export const deploymentRules: ResourceRules<Deployment> = {
     },
   },
   table: tableOf(
-    'Name,Ready,Up-to-date:integer,Available:integer,Age|Containers,Images,Selector',
+    'Name,Ready,Up-to-date,Available,Age|Containers,Images,Selector',
     ({ metadata, spec, status }, nowMs) => [
       metadata.name,
       `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,

@@ -159,6 +159,7 @@ export const endpointSliceRules: ResourceRules<EndpointSlice> = {
   group: 'discovery.k8s.io',
   version: 'v1',
   resource: 'endpointslices',
+  hasGeneration: true,
   default(slice) {
     for (const port of slice.ports ?? []) {
       port.name ??= '';

@@ -57,6 +57,8 @@ const WITHOUT_VALUE: ReadonlySet<string> = new Set([
   'InternalError',
 ]);
 
+const OMITTED = Symbol('omitted');
+
 /** Collects the errors of one object, in order. */
 export class FieldErrors {
   readonly list: FieldError[] = [];
@@ -75,6 +77,11 @@ export class FieldErrors {
 
   invalid(field: string, badValue: unknown, detail: string): void {
     this.add({ type: 'FieldValueInvalid', field, badValue, detail });
+  }
+
+  /** The value would not help: a list of conditions, a rule. */
+  invalidOmitted(field: string, detail: string): void {
+    this.add({ type: 'FieldValueInvalid', field, badValue: OMITTED, detail });
   }
 
   /** One error per message, as the checkers of formats return them. */
@@ -129,7 +136,8 @@ export class FieldErrors {
 /** Text of a cause without its field, such as `Invalid value: "x": must be no more than 63 bytes`. */
 export function renderFieldError(error: FieldError): string {
   const title = TITLE[error.type] ?? error.type;
-  const body = WITHOUT_VALUE.has(error.type) ? title : `${title}: ${renderValue(error.badValue)}`;
+  const hasNoValue = WITHOUT_VALUE.has(error.type) || error.badValue === OMITTED;
+  const body = hasNoValue ? title : `${title}: ${renderValue(error.badValue)}`;
   return error.detail === '' ? body : `${body}: ${error.detail}`;
 }
 

@@ -13,6 +13,7 @@ import type {
 } from '#base/kube/api/core-v1.gen.ts';
 import { type FieldErrors, goJson, RenderedValue, sortedMap } from './field-errors.ts';
 import { rangeMessage } from './formats.ts';
+import { internalPodSpec, internalValue } from './internal-form.ts';
 import { jsonDiff } from './json-diff.ts';
 import { validateMetaUpdate } from './meta.ts';
 import { MIRROR, validatePodAnnotationUpdate } from './pod-annotations.ts';
@@ -46,7 +47,7 @@ export function validatePodUpdate(e: FieldErrors, pod: Pod, old: Pod): void {
   if (sameValue(pod.spec, old.spec)) return;
   const munged = withoutAllowedChanges(e, pod.spec, old.spec);
   if (!sameValue(munged, old.spec)) {
-    const diff = jsonDiff(old.spec, munged);
+    const diff = jsonDiff(internalPodSpec(old.spec), internalPodSpec(munged));
     e.forbidden('spec', `pod updates may not change fields other than ${MUTABLE}\n${diff}`);
   }
 }
@@ -124,8 +125,10 @@ function withoutAllowedChanges(e: FieldErrors, spec: PodSpec, old: PodSpec): Pod
     schedulingGates: old.schedulingGates,
     tolerations: old.tolerations,
     containers: restoreImages(spec.containers, old.containers),
-    initContainers: restoreImages(spec.initContainers ?? [], old.initContainers ?? []),
   };
+  if (spec.initContainers !== undefined) {
+    munged.initContainers = restoreImages(spec.initContainers, old.initContainers ?? []);
+  }
   const grace = old.terminationGracePeriodSeconds;
   if (grace !== undefined && grace < 0 && spec.terminationGracePeriodSeconds === 1) {
     munged.terminationGracePeriodSeconds = grace;
@@ -213,7 +216,10 @@ export function validateEphemeralContainersUpdate(e: FieldErrors, pod: Pod, old:
     if (now === undefined) {
       e.forbidden(path, `existing ephemeral containers ${name} may not be removed\n`);
     } else if (!sameValue(now, container)) {
-      const diff = jsonDiff(container, now);
+      const diff = jsonDiff(
+        internalValue('EphemeralContainer', container),
+        internalValue('EphemeralContainer', now),
+      );
       e.forbidden(path, `existing ephemeral containers ${name} may not be changed\n${diff}`);
     }
   }

@@ -180,6 +180,7 @@ export const podRules: ResourceRules<Pod> = {
   group: '',
   version: 'v1',
   resource: 'pods',
+  hasGeneration: true,
   default: defaultPod,
   prepareForCreate,
   validate: (pod) => collect((e) => validatePodCreate(e, pod)),

@@ -48,6 +48,7 @@ export const replicaSetRules: ResourceRules<ReplicaSet> = {
   group: 'apps',
   version: 'v1',
   resource: 'replicasets',
+  hasGeneration: true,
   default(set) {
     set.spec ??= {} as ReplicaSet['spec']; // What is missing is reported by validation.
     set.spec.replicas ??= 1;

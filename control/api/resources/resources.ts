@@ -7,6 +7,7 @@ import { configMapRules } from './config-map.ts';
 import { deploymentRules } from './deployment.ts';
 import { endpointSliceRules } from './endpoint-slice.ts';
 import { endpointsRules } from './endpoints.ts';
+import { jobRules } from './job.ts';
 import { leaseRules } from './lease.ts';
 import { namespaceRules } from './namespace.ts';
 import { nodeRules } from './node.ts';
@@ -29,6 +30,7 @@ const declared: readonly ResourceRules[] = [
   serviceRules,
   deploymentRules,
   replicaSetRules,
+  jobRules,
   leaseRules,
   endpointSliceRules,
   clusterRoleBindingRules,

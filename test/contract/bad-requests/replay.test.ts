@@ -78,6 +78,7 @@ function create(entry: BoundCase): { answer: Answer; object: KubeObject; kind: K
   const kind = kindOf(entry.object);
   const object = canonical(kind, entry.object);
   if (kind.namespaced) object.metadata.namespace = 'default';
+  object.metadata.uid = '00000000-0000-4000-8000-000000000000';
   const generated = object.metadata.generateName ?? '';
   if ((object.metadata.name ?? '') === '' && generated !== '')
     object.metadata.name = `${generated}xxxxx`;
@@ -102,14 +103,16 @@ function update(entry: BoundCase, old: Json): { answer: Answer; object: KubeObje
   return { answer: answer(kind, object.metadata.name ?? '', errors), object, kind };
 }
 
-/** The name that upstream generated cannot be foreseen. */
+const UID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
+/** The name and the uid that upstream generated cannot be foreseen. */
 function withoutSuffix(value: Answer, entry: BoundCase): Answer {
   const generated = (entry.object['metadata'] as Json)['generateName']; // Every base has metadata.
-  if (typeof generated !== 'string') return value;
-  const text = JSON.stringify(value).replaceAll(
-    new RegExp(`${generated}[a-z0-9]{5}`, 'g'),
-    generated,
-  );
+  const plain = JSON.stringify(value).replaceAll(UID, 'UID');
+  const text =
+    typeof generated === 'string'
+      ? plain.replaceAll(new RegExp(`${generated}[a-z0-9]{5}`, 'g'), generated)
+      : plain;
   return JSON.parse(text) as Answer; // Was an Answer.
 }
 
@@ -141,7 +144,8 @@ const VOLATILE = ['uid', 'resourceVersion', 'creationTimestamp', 'managedFields'
 
 function stored(kind: Kind, object: unknown): unknown {
   const gvk = { group: kind.group, version: kind.version, kind: kind.kind };
-  const copy = JSON.parse(encodeJson(gvk, object as never)) as Json; // An object of that kind.
+  const text = encodeJson(gvk, object as never).replaceAll(UID, 'UID');
+  const copy = JSON.parse(text) as Json; // An object of that kind.
   const metadata = copy['metadata'] as Json; // Every object has it.
   for (const field of VOLATILE) delete metadata[field];
   const status = (copy['status'] ?? {}) as Json; // A map.
