@@ -56,6 +56,16 @@ export class Cgroups {
     this.#log = log;
   }
 
+  /** Controllers of limits that this host cannot enforce. */
+  missingControllers(): readonly string[] {
+    const root = this.#layout.mounts.get('') ?? '';
+    const available =
+      this.version === 2
+        ? readMaybe(join(root, 'cgroup.controllers')).trim().split(' ')
+        : [...this.#layout.mounts.keys()];
+    return ['cpu', 'memory', 'pids'].filter((controller) => !available.includes(controller));
+  }
+
   /** The group with its limits. Limits that this host cannot enforce are logged and left out. */
   create(path: string, resources: CgroupResources): void {
     if (this.version === 2) this.#createV2(path);

@@ -16,6 +16,7 @@ import { Containers } from './containers.ts';
 import { execTerminal } from './exec-terminal.ts';
 import { execPiped, execSync, type ExecTarget } from './exec.ts';
 import { observeHost } from './host.ts';
+import { type HostFacts, planLimitations } from './oci/spec.ts';
 import { ImageStore } from './image/image-store.ts';
 import { type RegistryConfig, RegistryPuller } from './image/registry-puller.ts';
 import {
@@ -59,6 +60,8 @@ export interface RuntimeIo {
 export interface Runtime extends AsyncDisposable {
   readonly containers: ContainerRuntime;
   readonly images: ImageService;
+  /** What pods may ask for and this host cannot do, a sentence each; for node conditions. */
+  readonly limitations: readonly string[];
 }
 
 export async function openRuntime(
@@ -83,9 +86,12 @@ export async function openRuntime(
   images.setLayersInUse(() => containers.layersInUse());
   await containers.adopt(signal);
   await images.collect();
+  const limitations = containers.limitations();
+  for (const limitation of limitations) log.warn('this host is limited', { limitation });
   return {
     containers,
     images,
+    limitations,
     async [Symbol.asyncDispose]() {
       containers[Symbol.dispose]();
       await tasks[Symbol.asyncDispose]();
@@ -98,6 +104,7 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
   readonly #containers: Containers;
   readonly #cgroups: Cgroups;
   readonly #clock: Clock;
+  readonly #host: HostFacts;
   readonly #runc: Runc;
   readonly #conmon: Conmon;
   readonly #attacher = new Attacher();
@@ -108,6 +115,7 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
     const layout = parseCgroupLayout(readFileSync('/proc/self/mountinfo', 'utf8'));
     if (layout === undefined) throw new RuntimeError('CREATE_FAILED', 'no cgroups are mounted');
     this.#clock = io.clock;
+    this.#host = observeHost(layout.version);
     this.#cgroups = new Cgroups(layout, io.log);
     const { dataDir, runDir, cgroupRoot } = config;
     const { clock, log } = io;
@@ -128,7 +136,7 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
         conmon: this.#conmon,
         images: io.images,
         sandboxes: this.#sandboxes,
-        host: observeHost(layout.version),
+        host: this.#host,
         tasks: io.tasks,
       },
       emit,
@@ -138,6 +146,10 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
   [Symbol.dispose](): void {
     this.#containers[Symbol.dispose]();
     this.#attacher[Symbol.dispose]();
+  }
+
+  limitations(): readonly string[] {
+    return planLimitations(this.#host, this.#cgroups.missingControllers());
   }
 
   layersInUse(): Iterable<string> {

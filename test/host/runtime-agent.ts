@@ -16,7 +16,7 @@ const [configPath = '', archive = '', mode = ''] = process.argv.slice(2);
 const config = JSON.parse(readFileSync(configPath, 'utf8')) as RuntimeConfig; // Written by the test.
 const logs = join(dirname(configPath), 'logs');
 const { signal } = new AbortController();
-const io = { network: new NoNetwork(), clock: new RealClock(), log: new FdLog({ level: 'warn' }) };
+const io = { network: new NoNetwork(), clock: new RealClock(), log: new FdLog({ level: 'error' }) };
 const runtime = await openRuntime(config, io, signal);
 
 async function run(sandboxId: string, given: Partial<ContainerSpec>): Promise<string> {

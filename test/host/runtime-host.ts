@@ -66,7 +66,7 @@ export class TestHost implements AsyncDisposable {
   }
 
   async open(): Promise<Runtime> {
-    const log = new FdLog({ level: 'warn' });
+    const log = new FdLog({ level: 'error' });
     const io = { network: this.network, clock: new RealClock(), log };
     return await openRuntime(this.config, io, this.signal);
   }

@@ -3,7 +3,7 @@ import type { ContainerSpec, ImageConfig } from '../port.ts';
 import { parseCapabilityMask, planCapabilities } from './capabilities.ts';
 import { cgroupWrites, cpuWeight, ociResources } from './resources.ts';
 import { defaultSeccompProfile } from './seccomp.ts';
-import { type OciSpec, planArgs, planSpec, type SpecInput } from './spec.ts';
+import { type OciSpec, planArgs, planLimitations, planSpec, type SpecInput } from './spec.ts';
 
 const IMAGE: ImageConfig = {
   user: '',
@@ -196,6 +196,23 @@ await t.test('planSpec(): privileged', (t) => {
   t.same(asked.linux.resources.devices, [
     { allow: false, access: 'rwm' },
     { allow: true, type: 'c', major: 10, minor: 232, access: 'r' },
+  ]);
+  t.end();
+});
+
+await t.test('planLimitations()', (t) => {
+  const host = {
+    cgroupVersion: 2,
+    capabilities: ALL,
+    arch: 'x64',
+    oomScoreAdj: 0,
+    openFilesMax: 9,
+  } as const;
+  t.same(planLimitations(host, []), []);
+  t.same(planLimitations({ ...host, cgroupVersion: 1, capabilities: new Set() }, ['pids']), [
+    'CAP_SYS_RESOURCE is missing: oom_score_adj of containers is at least 0, hard limits stay',
+    'cgroup v1: out of memory ends single processes, not the container as a whole',
+    'cgroup controller pids is missing: its limits are not enforced',
   ]);
   t.end();
 });

@@ -154,6 +154,25 @@ export function planSpec(input: SpecInput): OciSpec {
   };
 }
 
+/** What pods may ask for and such a host cannot do, a sentence each. */
+export function planLimitations(
+  host: HostFacts,
+  missingControllers: readonly string[],
+): readonly string[] {
+  const result: string[] = [];
+  if (!host.capabilities.has('SYS_RESOURCE')) {
+    const least = `oom_score_adj of containers is at least ${host.oomScoreAdj}`;
+    result.push(`CAP_SYS_RESOURCE is missing: ${least}, hard limits stay`);
+  }
+  if (host.cgroupVersion === 1) {
+    result.push('cgroup v1: out of memory ends single processes, not the container as a whole');
+  }
+  for (const controller of missingControllers) {
+    result.push(`cgroup controller ${controller} is missing: its limits are not enforced`);
+  }
+  return result;
+}
+
 /** Kubernetes' table: a command drops the image's entrypoint and cmd, args replace cmd only. */
 export function planArgs(
   container: Pick<ContainerSpec, 'command' | 'args'>,
