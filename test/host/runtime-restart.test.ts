@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { isErrno } from '#base/errors.ts';
 import { mountsBelow, unmountMaybe } from '#daemon/runtime/namespaces.ts';
 import type { Container } from '#daemon/runtime/port.ts';
 import type { Runtime } from '#daemon/runtime/runtime.ts';
@@ -32,6 +33,16 @@ async function startAgent(host: TestHost, mode: 'steady' | 'busy'): Promise<Chil
 async function kill(child: ChildProcess): Promise<void> {
   child.kill('SIGKILL');
   await once(child, 'exit');
+}
+
+/** What it names may have ended already, or never have been. */
+function killByFile(path: string): void {
+  if (!existsSync(path)) return;
+  try {
+    process.kill(Number(readFileSync(path, 'utf8')), 'SIGKILL');
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
 }
 
 function named(runtime: Runtime, name: string): Container {
@@ -82,10 +93,7 @@ await t.test('after a reboot nothing runs, everything can be removed', { skip },
   const { dataDir, runDir } = host.config;
   await kill(await startAgent(host, 'steady'));
   for (const id of readdirSync(join(runDir, 'c'))) {
-    for (const name of ['conmon.pid', 'pid']) {
-      const path = join(runDir, 'c', id, name);
-      if (existsSync(path)) process.kill(Number(readFileSync(path, 'utf8')), 'SIGKILL');
-    }
+    for (const name of ['conmon.pid', 'pid']) killByFile(join(runDir, 'c', id, name));
   }
   for (const mounted of mountsBelow(runDir)) unmountMaybe(mounted);
   const [sandboxId = ''] = readdirSync(join(runDir, 's'));
