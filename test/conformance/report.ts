@@ -1,5 +1,5 @@
 /**
- * Keeps the results of the conformance suite: results.json holds the last outcome of every test ever
+ * Keeps the results of the conformance suite: results.gen.json holds the last outcome of every test ever
  * tried, CONFORMANCE.md is derived from it: a table by area, and every test with its outcome.
  */
 
@@ -61,7 +61,7 @@ export function formatReport(results: Results, kubernetes: string): string {
   return `# Conformance
 
 Outcome of upstream's end-to-end suite (Kubernetes v${kubernetes}, \`[Conformance]\` tests; 446 in all) as
-\`make conformance\` last saw it, failures included. Made from test/conformance/results.json.
+\`make conformance\` last saw it, failures included. Made from test/conformance/results.gen.json.
 
 ${sections.join('\n')}`;
 }

@@ -12,7 +12,7 @@ import { formatReport, parseGinkgoReport, type Results } from './report.ts';
 import { buildImages, ensureProgram, KUBERNETES_VERSION } from './upstream.ts';
 
 const ROOT = dirname(dirname(import.meta.dirname));
-const RESULTS = join(import.meta.dirname, 'results.json');
+const RESULTS = join(import.meta.dirname, 'results.gen.json');
 
 const { values } = parseArgs({
   options: {
