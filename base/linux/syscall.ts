@@ -24,6 +24,8 @@ const DECLARATIONS = {
   lsetxattr: 'int lsetxattr(const char *, const char *, const void *, size_t, int)',
   llistxattr: 'long llistxattr(const char *, void *, size_t)',
   syncfs: 'int syncfs(int)',
+  ioctl: 'int ioctl(int, unsigned long, void *)',
+  finit_module: 'long syscall(long, int, const char *, int)',
   waitid: 'int waitid(int, unsigned int, void *, int, void *)',
   prctl: 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
   eventfd: 'int eventfd(unsigned int, int)',
@@ -226,6 +228,19 @@ export function listXattrs(path: string): readonly string[] {
   const buffer = Buffer.alloc(65536); // XATTR_LIST_MAX
   const length = call('llistxattr', path, path, buffer, buffer.length);
   return buffer.toString('utf8', 0, length).split('\0').slice(0, -1);
+}
+
+/** Makes the kernel read the partition table of the disk behind `fd` again. EBUSY: one is in use. */
+export function rereadPartitions(fd: number): void {
+  const BLKRRPART = 0x125f;
+  call('ioctl', `fd ${fd} BLKRRPART`, fd, BLKRRPART, null);
+}
+
+/** Loads the module (maybe compressed) behind `fd`. EEXIST: it is loaded already. */
+export function loadModule(fd: number, parameters: string): void {
+  const MODULE_INIT_COMPRESSED_FILE = 4;
+  const number = process.arch === 'arm64' ? 273 : 313;
+  call('finit_module', `fd ${fd}`, number, fd, parameters, MODULE_INIT_COMPRESSED_FILE);
 }
 
 /** Flushes the whole file system of `fd`; blocks. */

@@ -32,7 +32,7 @@ function findImports(file: string, lines: readonly string[]): Breach[] {
   const allowed = LAYERS[own];
   if (allowed === undefined) return [];
   return lines.flatMap((text, index) => {
-    const target = /(?:from|import)\s*\(?'((?:#[a-z]+/|\.)[^']+)'/.exec(text)?.[1];
+    const target = /(?:from|import)\s*\(?'((?:#[a-z]+\/|\.)[^']+)'/.exec(text)?.[1];
     if (target === undefined) return [];
     const path = target.startsWith('#') ? target.slice(1) : normalize(join(dirname(file), target));
     const top = path.split('/')[0] ?? '';

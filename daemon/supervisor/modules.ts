@@ -1,0 +1,115 @@
+/**
+ * Kernel modules: which files make a module work, in which order, and which modules a device asks for.
+ * The lists are depmod's (modules.dep(5), modules.alias): parsed once, planned purely, loaded by
+ * finit_module(2), which the kernel lets decompress.
+ */
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorText, isErrno } from '#base/errors.ts';
+import { loadModule } from '#base/linux/syscall.ts';
+import type { Log } from '#base/log.ts';
+
+export interface ModuleIndex {
+  /** Path of a module by its name, `-` written as `_`. */
+  readonly paths: ReadonlyMap<string, string>;
+  /** Paths that must be loaded before, nearest first, by path. */
+  readonly dependencies: ReadonlyMap<string, readonly string[]>;
+  /** Patterns of modaliases and the module that serves them. */
+  readonly aliases: readonly { readonly pattern: RegExp; readonly module: string }[];
+}
+
+/** Parses `modules.dep` (`path: path...`) and `modules.alias` (`alias PATTERN MODULE`). */
+export function parseModuleIndex(dep: string, alias: string): ModuleIndex {
+  const paths = new Map<string, string>();
+  const dependencies = new Map<string, readonly string[]>();
+  for (const line of dep.split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon < 0) continue;
+    const path = line.slice(0, colon);
+    paths.set(moduleName(path), path);
+    dependencies.set(
+      path,
+      line
+        .slice(colon + 1)
+        .split(' ')
+        .filter((word) => word !== ''),
+    );
+  }
+  const aliases = alias.split('\n').flatMap((line) => {
+    const [word, pattern, module] = line.split(' ');
+    if (word !== 'alias' || pattern === undefined || module === undefined) return [];
+    return [{ pattern: globPattern(pattern), module: normalize(module) }];
+  });
+  return { paths, dependencies, aliases };
+}
+
+/** Paths to load for `module`, dependencies first; empty when it is unknown (or built in). */
+export function planLoad(index: ModuleIndex, module: string): string[] {
+  const path = index.paths.get(normalize(module));
+  if (path === undefined) return [];
+  // depmod lists nearest first, so that the reverse is an order of loading.
+  return [...(index.dependencies.get(path) ?? [])].toReversed().concat(path);
+}
+
+/** Modules that serve a device whose modalias is `alias`. */
+export function modulesFor(index: ModuleIndex, alias: string): string[] {
+  return [...new Set(index.aliases.filter((a) => a.pattern.test(alias)).map((a) => a.module))];
+}
+
+function moduleName(path: string): string {
+  return normalize((path.split('/').at(-1) ?? '').replace(/\.ko(\.\w+)?$/, ''));
+}
+
+function normalize(name: string): string {
+  return name.replaceAll('-', '_');
+}
+
+/** fnmatch(3) patterns as depmod writes them: `*`, `?` and `[...]`. */
+function globPattern(pattern: string): RegExp {
+  const source = pattern
+    .replaceAll(/[.+^${}()|\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`);
+}
+
+export class ModuleLoader {
+  readonly #dir: string;
+  readonly #log: Log;
+  readonly #index: ModuleIndex;
+  readonly #done = new Set<string>();
+
+  /** `release` is the kernel's, as uname(2) says it. */
+  constructor(options: { release: string; log: Log }) {
+    this.#dir = join('/usr/lib/modules', options.release);
+    this.#log = options.log;
+    const read = (name: string) => readFileSync(join(this.#dir, name), 'latin1');
+    this.#index = parseModuleIndex(read('modules.dep'), read('modules.alias'));
+  }
+
+  /** Loads a module and what it needs; what is loaded or built in is skipped, failures are logged. */
+  load(module: string): void {
+    for (const path of planLoad(this.#index, module)) {
+      if (this.#done.has(path)) continue;
+      this.#done.add(path);
+      this.#loadFile(path);
+    }
+  }
+
+  /** Loads whatever serves a device. */
+  loadFor(alias: string): void {
+    for (const module of modulesFor(this.#index, alias)) this.load(module);
+  }
+
+  #loadFile(path: string): void {
+    const fd = openSync(join(this.#dir, path), 'r');
+    try {
+      loadModule(fd, '');
+    } catch (error) {
+      if (isErrno(error, 'EEXIST', 'ENODEV')) return; // Loaded already; or its hardware is not there.
+      this.#log.warn('cannot load module', { path, error: errorText(error) });
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
