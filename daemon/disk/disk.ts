@@ -1,0 +1,204 @@
+/**
+ * Disks of the machine: finds the one that it was flashed on (the partition BAREBOAT-ESP), partitions
+ * the rest of it at first boot, checks, formats, grows and mounts its volumes. Carries out plan.ts.
+ * A disk without that partition is never written to.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeGpt, encodeGpt, type PartitionTable, SECTOR_BYTES } from '#base/gpt.ts';
+import { MS, mount, rereadPartitions } from '#base/linux/syscall.ts';
+import { ESP_NAME, partitionName, planDisk, VOLUME_NAMES, type VolumeName } from './plan.ts';
+
+export { VOLUME_NAMES, type VolumeName } from './plan.ts';
+
+export class DiskError extends Error {
+  override readonly name = 'DiskError';
+  readonly code: 'CHECK_FAILED' | 'FORMAT_FAILED' | 'TOO_SMALL' | 'PARTITION_MISSING';
+
+  constructor(code: DiskError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** `vda`, or undefined when no disk of this machine was flashed with the image. */
+export function findBootDisk(): string | undefined {
+  for (const disk of readdirSync('/sys/block')) {
+    if (!existsSync(join('/sys/block', disk, 'device'))) continue;
+    const table = readTable(disk)?.table;
+    if (table?.partitions.some((p) => p.name === ESP_NAME) === true) return disk;
+  }
+  return undefined;
+}
+
+/**
+ * Partitions and formats what is missing on `disk`. Idempotent. Returns a line for each thing done.
+ * Throws DiskError TOO_SMALL when the disk has no room for the volumes.
+ */
+export async function prepareDisk(disk: string): Promise<string[]> {
+  const found = readTable(disk);
+  if (found === undefined) return [];
+  const plan = planDisk(found.table, found.sectorCount, () => randomUUID());
+  const done: string[] = [];
+  if (plan.kind === 'tooSmall') {
+    const mib = Math.floor(plan.restBytes / (1 << 20));
+    throw new DiskError('TOO_SMALL', `disk ${disk} has ${mib} MiB free behind its boot partition`);
+  }
+  if (plan.kind === 'write') {
+    writeTable(disk, plan.table);
+    for (const volume of plan.fresh)
+      done.push(`partition ${partitionName(volume)} made on ${disk}`);
+    await waitForPartitions();
+  }
+  for (const volume of VOLUME_NAMES) {
+    const device = must(findPartition(partitionName(volume)), volume);
+    if (isBlank(device)) {
+      format(device, volume);
+      done.push(`${volume} formatted`);
+    } else {
+      check(device, volume);
+      if (volume === 'DATA' && plan.kind === 'write' && plan.grownData) {
+        tool('/usr/sbin/resize2fs', [device]);
+        done.push('DATA grown');
+      }
+    }
+  }
+  return done;
+}
+
+/** Mounts a volume, unless it is mounted. */
+export function mountVolume(volume: VolumeName, target: string): void {
+  mkdirSync(target, { recursive: true });
+  const device = must(findPartition(partitionName(volume)), volume);
+  const mounted = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[1] === target);
+  if (mounted) return;
+  mount({ source: device, target, type: 'ext4', flags: MS.NOATIME | MS.NODEV });
+}
+
+/** Bytes of the filesystem at `path`. */
+export function usage(path: string): { sizeBytes: number; freeBytes: number } {
+  const { blocks, bavail, bsize } = statfsSync(path);
+  return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
+}
+
+function readTable(disk: string): { table: PartitionTable; sectorCount: number } | undefined {
+  const sectorCount = Number(readFileSync(join('/sys/block', disk, 'size'), 'utf8'));
+  if (sectorCount < 100) return undefined;
+  const fd = openSync(join('/dev', disk), 'r');
+  try {
+    const head = Buffer.alloc(34 * SECTOR_BYTES);
+    readSync(fd, head, 0, head.length, 0);
+    const primary = decodeGpt(head);
+    if (primary !== undefined) return { table: primary, sectorCount };
+    // A power cut while the table was written: the copy at the end of the disk is whole then.
+    const tail = Buffer.alloc(33 * SECTOR_BYTES);
+    readSync(fd, tail, 0, tail.length, (sectorCount - 33) * SECTOR_BYTES);
+    const backup = decodeGpt(tail, { headerSector: 32, entriesSector: 0 });
+    return backup === undefined ? undefined : { table: backup, sectorCount };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeTable(disk: string, table: PartitionTable): void {
+  const fd = openSync(join('/dev', disk), 'r+');
+  try {
+    for (const { sector, bytes } of encodeGpt(table)) {
+      writeSync(fd, bytes, 0, bytes.length, sector * SECTOR_BYTES);
+      fsyncSync(fd); // The backup is whole before the primary is touched.
+    }
+    rereadPartitions(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Device of the partition with this GPT name, which the kernel tells as PARTNAME. */
+function findPartition(name: string): string | undefined {
+  for (const device of readdirSync('/sys/class/block')) {
+    const uevent = join('/sys/class/block', device, 'uevent');
+    if (existsSync(uevent) && readFileSync(uevent, 'utf8').includes(`PARTNAME=${name}\n`)) {
+      return join('/dev', device);
+    }
+  }
+  return undefined;
+}
+
+async function waitForPartitions(): Promise<void> {
+  const all = () =>
+    VOLUME_NAMES.every((volume) => {
+      const device = findPartition(partitionName(volume));
+      return device !== undefined && existsSync(device);
+    });
+  for (let waited = 0; waited < 5000 && !all(); waited += 20) await sleep(20);
+}
+
+/** No filesystem was ever made there: ext4's magic number lies at byte 1080. */
+function isBlank(device: string): boolean {
+  const fd = openSync(device, 'r');
+  try {
+    const magic = Buffer.alloc(2);
+    readSync(fd, magic, 0, 2, 1080);
+    return magic.readUInt16LE(0) !== 0xef53;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function format(device: string, volume: VolumeName): void {
+  const options = [
+    '-q',
+    '-F',
+    '-t',
+    'ext4',
+    '-L',
+    volume,
+    '-m',
+    '0',
+    '-E',
+    'lazy_itable_init=1,lazy_journal_init=1,nodiscard',
+  ];
+  const { status, text } = tool('/usr/sbin/mke2fs', [...options, device]);
+  if (status !== 0) throw new DiskError('FORMAT_FAILED', `cannot format ${volume}: ${text}`);
+}
+
+/** e2fsck(8): 0 clean, 1 mended, 2 mended and a reboot is advised; more is not usable. */
+function check(device: string, volume: VolumeName): void {
+  const { status, text } = tool('/usr/sbin/e2fsck', ['-p', device]);
+  if (status > 2) throw new DiskError('CHECK_FAILED', `${volume} is damaged: ${text}`);
+}
+
+function tool(program: string, args: readonly string[]): { status: number; text: string } {
+  const result = spawnSync(program, args, {
+    encoding: 'utf8',
+    env: { PATH: '/usr/bin:/usr/sbin' },
+  });
+  if (result.error !== undefined) throw result.error;
+  return { status: result.status ?? 128, text: `${result.stdout}${result.stderr}`.trim() };
+}
+
+function must(device: string | undefined, volume: VolumeName): string {
+  if (device === undefined) {
+    throw new DiskError(
+      'PARTITION_MISSING',
+      `the kernel shows no partition ${partitionName(volume)}`,
+    );
+  }
+  return device;
+}
