@@ -6,6 +6,7 @@ import type { ImagePaths } from './paths.ts';
 
 export interface Compiled {
   readonly stage0: string;
+  readonly dhcpEvent: string;
   /** Folder like node_modules/node-pty, with the addon built for the pinned Node. */
   readonly nodePty: string;
 }
@@ -15,22 +16,11 @@ export function compileAddons(buildRoot: BuildRoot, paths: ImagePaths, nodeHome:
   const work = join(paths.out, 'compiled');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
-  cpSync(join(paths.source, 'stage0/stage0.c'), join(work, 'stage0.c'));
-  buildRoot.run(
-    [
-      'gcc',
-      '-static',
-      '-Os',
-      '-s',
-      '-Wall',
-      '-Wextra',
-      '-Werror',
-      '-o',
-      '/work/stage0',
-      '/work/stage0.c',
-    ],
-    work,
-  );
+  for (const name of ['stage0', 'dhcp-event']) {
+    cpSync(join(paths.source, 'stage0', `${name}.c`), join(work, `${name}.c`));
+    const flags = ['-static', '-Os', '-s', '-Wall', '-Wextra', '-Werror'];
+    buildRoot.run(['gcc', ...flags, '-o', `/work/${name}`, `/work/${name}.c`], work);
+  }
 
   const modules = join(paths.repository, 'node_modules');
   const nodePty = join(work, 'node-pty');
@@ -62,7 +52,7 @@ export function compileAddons(buildRoot: BuildRoot, paths: ImagePaths, nodeHome:
     ],
     work,
   );
-  return { stage0: join(work, 'stage0'), nodePty };
+  return { stage0: join(work, 'stage0'), dhcpEvent: join(work, 'dhcp-event'), nodePty };
 }
 
 /** The node executable without symbols (strip saves a fifth of it), made once per version. */

@@ -95,6 +95,7 @@ export async function makeRootTree(paths: ImagePaths, prepared: Prepared): Promi
   const dir = join(paths.out, 'root');
   const node = strippedNode(buildRoot, paths, nodeHome);
   layOutRoot({ packages, node, bundles, nativePackages: native }, dir);
+  copyFileSync(compiled.dhcpEvent, join(dir, 'usr/lib/bareboat/dhcp-event'));
   const kernelVersion = copyModules(packages, dir);
   buildRoot.run(['depmod', '-b', '/work', kernelVersion], dir);
   writeFileSync(join(dir, 'etc/os-release'), osRelease(paths, drift));

@@ -21,7 +21,8 @@ import { ServiceProxy } from '#net/proxy/proxy.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
 import { openRuntime, type Runtime } from '../runtime/runtime.ts';
 import { type AgentConfig, readAgentConfig } from './config.ts';
-import { imageServices, serveMachineSocket } from './machine-services.ts';
+import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
+import { imageServices } from './machine-services.ts';
 
 const VERSIONS = { kubelet: 'v1.36.0+bareboat.0.1.0', runtime: 'bareboat://0.1.0' };
 /** Agent, supervisor and control beside the pods. */

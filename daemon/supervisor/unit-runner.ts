@@ -127,6 +127,11 @@ export class UnitRunner implements Disposable {
     }
   }
 
+  /** Calls back once, when the unit has stopped. */
+  onStopped(name: string, callback: () => void): void {
+    this.#until(() => this.#entry(name).state.phase === 'stopped').then(callback, () => {});
+  }
+
   /** Stops all units, dependents first; resolves when none runs. */
   async stopAll(): Promise<void> {
     for (const name of [...this.#units.keys()].toReversed()) {

@@ -32,7 +32,7 @@ export const USERS = [
   { name: 'gateway', uid: 901, home: '/' },
   { name: 'control', uid: 902, home: '/' },
   { name: 'chrony', uid: 903, home: '/' },
-  { name: 'dhcpcd', uid: 904, home: '/' },
+  { name: 'dhcpcd', uid: 904, home: '/run/dhcpcd' },
   { name: 'nobody', uid: 65534, home: '/' },
 ] as const;
 
@@ -72,6 +72,11 @@ export const FILES: readonly { readonly path: string; readonly text: string }[] 
   { path: 'etc/nsswitch.conf', text: 'passwd: files\ngroup: files\nhosts: files dns\n' },
   { path: 'etc/hosts', text: '127.0.0.1 localhost\n::1 localhost\n' },
   { path: 'etc/ssl/openssl.cnf', text: '' },
+  // One lease for each wired link; the rest is options of the unit.
+  {
+    path: 'etc/dhcpcd.conf',
+    text: 'duid\npersistent\noption domain_name_servers, ntp_servers, host_name, interface_mtu\nrequire dhcp_server_identifier\ndenyinterfaces veth* bareboat* cni* docker* br-*\n',
+  },
 ];
 
 /** Certificates of the public CAs: one file, as programs expect it. */

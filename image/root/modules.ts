@@ -18,6 +18,7 @@ export const MODULE_PREFIXES: readonly string[] = [
   'drivers/cpufreq/',
   'drivers/firmware/',
   'drivers/hv/',
+  'drivers/input/evdev',
   'drivers/md/',
   'drivers/net/',
   'drivers/nvme/',

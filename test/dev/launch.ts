@@ -57,7 +57,7 @@ export async function up(identity: DevIdentity, images: readonly string[]): Prom
   const hierarchies = parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8'));
   const joinFiles = createCgroups(hierarchies, identity.cgroup);
   const config: EnterConfig = {
-    root: join(CHECKOUT, 'out/root'),
+    root: ownRoot(identity),
     varDir: join(dir, 'var'),
     configDir: join(dir, 'config'),
     hostname: nodeName,
@@ -109,6 +109,14 @@ export async function down(identity: DevIdentity): Promise<void> {
   // Also what an `up` that was interrupted, or whose record is lost, left running.
   for (const pid of processesIn(hierarchies, identity.cgroup)) process.kill(pid, 'SIGKILL');
   await retryBusy(() => removeCgroups(hierarchies, identity.cgroup));
+}
+
+/** A tree of its own, by hard links: building the next root must not pull this one from under the node. */
+function ownRoot(identity: DevIdentity): string {
+  const root = join(identity.dir, 'root');
+  rmSync(root, { recursive: true, force: true });
+  execFileSync('cp', ['-al', join(CHECKOUT, 'out/root'), root]);
+  return root;
 }
 
 interface Credentials {

@@ -1,0 +1,180 @@
+/**
+ * The supervisor's part of the machine API (service Machine of bareboat.proto), served on its unix
+ * socket. Who may call what is the gateway's affair; here is what each call does.
+ */
+import { readFileSync } from 'node:fs';
+import { freemem, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import {
+  ConfigError,
+  formatYaml,
+  parseClusterSecrets,
+  parseMachineConfig,
+} from '#base/machine-config.ts';
+import { proportionalBytes } from '#base/linux/process.ts';
+import { formatKubeconfig } from '#base/pki/kubeconfig.ts';
+import { adminCredentials } from '#base/pki/node-certificates.ts';
+import { type Event, Machine, type ServiceStatus } from '#base/protocol/bareboat.gen.ts';
+import { ProtocolError } from '#base/protocol/frames.ts';
+import { ServiceTable } from '#base/protocol/protocol.ts';
+import { lineDiff } from './diff.ts';
+import { readKernelLog, readLogFile } from './follow.ts';
+import type { Supervisor } from './supervisor.ts';
+import { formatExit } from './unit.ts';
+import { PLACES } from './unit-specs.ts';
+
+const KUBECONFIG_LIFETIME_SECONDS = 365 * 24 * 3600;
+
+export function machineServices(supervisor: Supervisor): ServiceTable {
+  const { events, state, units } = supervisor;
+  return new ServiceTable()
+    .unary(Machine.GetVersion, async () => ({
+      version: readOsRelease('VERSION_ID'),
+      kubernetes: 'v1.36',
+      node: process.version,
+      kernel: release(),
+      image: readOsRelease('BAREBOAT_LOCK'),
+    }))
+    .unary(Machine.GetStatus, async () => supervisor.status())
+    .stream(Machine.WatchEvents, async function* (requests, { signal }) {
+      for await (const { tail, follow } of requests) {
+        const queue: Event[] = events.tail(tail);
+        let wake = () => {};
+        using _ = events.onEvent((event) => {
+          queue.push(event);
+          wake();
+        });
+        signal.addEventListener('abort', () => wake(), { once: true });
+        for (;;) {
+          yield* queue.splice(0);
+          if (!follow || signal.aborted) return;
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            if (queue.length > 0 || signal.aborted) resolve();
+          });
+        }
+      }
+    })
+    .unary(Machine.GetConfig, async () => {
+      const yaml = state.configText();
+      if (yaml === undefined)
+        throw new ProtocolError('FAILED_PRECONDITION', 'no configuration was applied yet');
+      return { yaml };
+    })
+    .unary(Machine.ApplyConfig, async (request) => applyConfig(supervisor, request))
+    .unary(Machine.Bootstrap, async () => {
+      await supervisor.bootstrap();
+      return {};
+    })
+    .unary(Machine.GetKubeconfig, async ({ server, lifetimeSeconds }) => {
+      const { config, secrets } = supervisor.requireConfig();
+      const lifetimeMs = (lifetimeSeconds || KUBECONFIG_LIFETIME_SECONDS) * 1000;
+      const credentials = await adminCredentials(
+        {
+          kubernetes: secrets.kubernetesCa,
+          aggregator: secrets.aggregatorCa,
+          serviceAccount: secrets.serviceAccount,
+        },
+        { nowMs: Date.now(), lifetimeMs },
+      );
+      const address = supervisor.network.state.primary ?? '127.0.0.1';
+      const yaml = formatKubeconfig({
+        cluster: config.cluster.name,
+        user: 'admin',
+        server: server === '' ? `https://${address}:6443` : server,
+        caCertificate: secrets.kubernetesCa.certificate,
+        credentials,
+      });
+      return { yaml };
+    })
+    .unary(Machine.ListServices, async () => ({
+      services: units.names().map((name) => serviceStatus(supervisor, name)),
+    }))
+    .stream(Machine.ReadLog, async function* (requests, { signal }) {
+      for await (const request of requests) {
+        if (request.service !== 'supervisor' && !units.names().includes(request.service)) {
+          const known = ['supervisor', ...units.names()].join(', ');
+          throw new ProtocolError('NOT_FOUND', `no service ${request.service}: there are ${known}`);
+        }
+        const path = join(PLACES.logs, `${request.service}.log`);
+        for await (const data of readLogFile(path, request, signal)) yield { data };
+        return;
+      }
+    })
+    .stream(Machine.ReadKernelLog, async function* (requests, { signal }) {
+      for await (const request of requests) {
+        for await (const data of readKernelLog(request, signal)) yield { data };
+        return;
+      }
+    })
+    .unary(Machine.Reboot, async () => {
+      supervisor.beginShutdown('reboot');
+      return {};
+    })
+    .unary(Machine.Shutdown, async () => {
+      supervisor.beginShutdown('powerOff');
+      return {};
+    });
+}
+
+async function applyConfig(
+  supervisor: Supervisor,
+  request: { yaml: string; mode: string; secrets: string },
+): Promise<{ effect: string; warnings: string[]; diff: string }> {
+  const { state } = supervisor;
+  const mode = request.mode === '' ? 'live' : request.mode;
+  if (!['live', 'next-boot', 'dry-run'].includes(mode)) {
+    throw invalid('mode', `${mode}: expected live, next-boot or dry-run`);
+  }
+  try {
+    const config = parseMachineConfig(request.yaml);
+    const secrets = request.secrets === '' ? undefined : parseClusterSecrets(request.secrets);
+    if (secrets === undefined && state.secrets() === undefined) {
+      throw invalid('secrets', "the cluster's secrets are needed with the first configuration");
+    }
+    const old = state.config();
+    const diff = lineDiff(old === undefined ? '' : formatYaml(old), formatYaml(config));
+    if (mode === 'dry-run') return { effect: 'none', warnings: [], diff };
+    if (secrets !== undefined) state.saveSecrets(secrets);
+    state.saveConfig(request.yaml);
+    if (mode === 'live') await supervisor.configChanged();
+    return { effect: mode, warnings: [], diff };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw invalid(error.problems[0]?.field ?? '', error.message);
+  }
+}
+
+function invalid(field: string, message: string): ProtocolError {
+  return new ProtocolError('INVALID_ARGUMENT', message, { details: { field } });
+}
+
+function serviceStatus({ units, clock }: Supervisor, name: string): ServiceStatus {
+  const unit = units.state(name);
+  const running = unit.phase === 'running';
+  return {
+    name,
+    state: unit.phase,
+    pid: unit.pid ?? 0,
+    restarts: unit.restartCount,
+    runningSeconds: running ? (clock.monotonicMs() - unit.startedAtMs) / 1000 : 0,
+    lastExit: unit.lastExit === undefined ? '' : formatExit(unit.lastExit),
+    waitingFor: units.waitingFor(name),
+    memoryBytes: unit.pid === undefined ? 0 : proportionalBytes(unit.pid),
+  };
+}
+
+/** MemTotal and MemAvailable of this machine, in bytes. */
+export function memory(): { total: number; available: number } {
+  const text = readFileSync('/proc/meminfo', 'utf8');
+  const available = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1];
+  return {
+    total: totalmem(),
+    available: available === undefined ? freemem() : Number(available) * 1024,
+  };
+}
+
+function readOsRelease(key: string): string {
+  const text = readFileSync('/etc/os-release', 'utf8');
+  return new RegExp(`^${key}="?([^"\n]*)`, 'm').exec(text)?.[1] ?? '';
+}

@@ -1,0 +1,202 @@
+/**
+ * What the supervisor writes for the machine's processes: configuration files and certificates, from
+ * the machine's configuration, the cluster's secrets and the addresses in force. Written again whenever
+ * one of these changes; processes re-read certificates, configurations need a restart.
+ */
+import { createHash } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseCidr, addressAt, formatIp, networkOf } from '#base/ip.ts';
+import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
+import {
+  agentFiles,
+  type ClusterAuthorities,
+  controlFiles,
+  LEAF_LIFETIME_MS,
+  writePkiFiles,
+} from '#base/pki/node-certificates.ts';
+import { createCa, fingerprint, issueLeaf, renewAtMs } from '#base/pki/pki.ts';
+import { must } from '#base/assert.ts';
+import { PLACES, UID } from './unit-specs.ts';
+
+const API_PORT = 6443;
+const MACHINE_API_PORT = 50000;
+const KUBELET_PORT = 10250;
+const DAY_MS = 24 * 3600 * 1000;
+
+export interface Facts {
+  readonly config: MachineConfig;
+  readonly secrets: ClusterSecrets;
+  readonly addresses: readonly string[];
+  readonly primary: string;
+  readonly nowMs: number;
+}
+
+/** The n-th address of a range: 1 = the API's service, 10 = the cluster DNS. */
+export function serviceAddress(cidr: string, index: number): string {
+  const range = networkOf(must(parseCidr(cidr), `range ${cidr}`));
+  return formatIp(addressAt(range, index));
+}
+
+export function authoritiesOf(secrets: ClusterSecrets): ClusterAuthorities {
+  return {
+    kubernetes: secrets.kubernetesCa,
+    aggregator: secrets.aggregatorCa,
+    serviceAccount: secrets.serviceAccount,
+  };
+}
+
+/** Certificates of all processes, issued again when names changed or two thirds of their life are over. */
+export async function writeCertificates(facts: Facts): Promise<void> {
+  const { config, secrets, addresses, nowMs } = facts;
+  const names = {
+    nodeName: config.node.name,
+    ips: addresses,
+    serviceIp: serviceAddress(config.cluster.serviceCidr, 1),
+    clusterDomain: config.cluster.domain,
+    extraNames: config.cluster.extraNames,
+  };
+  const key = createHash('sha256')
+    .update(JSON.stringify([names, secrets.kubernetesCa, secrets.machineCa]))
+    .digest('hex');
+  const stamp = join(PLACES.pki, '.issued-for');
+  const server = join(PLACES.pki, 'control/server.crt');
+  if (
+    existsSync(stamp) &&
+    readFileSync(stamp, 'utf8') === key &&
+    renewAtMs(readFileSync(server, 'utf8')) > nowMs
+  )
+    return;
+  const authorities = authoritiesOf(secrets);
+  const control = { uid: UID.control, gid: UID.control };
+  const gateway = { uid: UID.gateway, gid: UID.gateway };
+  writePkiFiles(
+    join(PLACES.pki, 'control'),
+    await controlFiles(authorities, names, nowMs),
+    control,
+  );
+  writePkiFiles(join(PLACES.pki, 'agent'), await agentFiles(authorities, names, nowMs));
+  const leaf = await issueLeaf(secrets.machineCa, {
+    subject: { commonName: config.node.name },
+    dnsNames: [config.node.name, 'localhost'],
+    ips: ['127.0.0.1', ...addresses],
+    usages: ['server'],
+    nowMs,
+    lifetimeMs: LEAF_LIFETIME_MS,
+  });
+  const files = new Map([
+    ['server.crt', leaf.certificate],
+    ['server.key', leaf.key],
+    ['ca.crt', secrets.machineCa.certificate],
+  ]);
+  writePkiFiles(join(PLACES.pki, 'gateway'), files, gateway);
+  writeFileSync(stamp, key);
+}
+
+/** A certificate that nobody vouches for: in maintenance the operator compares its fingerprint. */
+export async function writeMaintenanceCertificate(
+  addresses: readonly string[],
+  nowMs: number,
+): Promise<string> {
+  const path = join(PLACES.pki, 'gateway/server.crt');
+  const stamp = join(PLACES.pki, '.maintenance');
+  if (existsSync(stamp) && existsSync(path)) return fingerprint(readFileSync(path, 'utf8'));
+  const ca = await createCa({
+    commonName: 'bareboat maintenance',
+    nowMs,
+    lifetimeMs: 365 * DAY_MS,
+  });
+  const leaf = await issueLeaf(ca, {
+    subject: { commonName: 'bareboat maintenance' },
+    dnsNames: ['localhost'],
+    ips: ['127.0.0.1', ...addresses],
+    usages: ['server'],
+    nowMs,
+    lifetimeMs: 365 * DAY_MS,
+  });
+  const files = new Map([
+    ['server.crt', leaf.certificate],
+    ['server.key', leaf.key],
+  ]);
+  writePkiFiles(join(PLACES.pki, 'gateway'), files, { uid: UID.gateway, gid: UID.gateway });
+  writeFileSync(stamp, '');
+  return fingerprint(leaf.certificate);
+}
+
+/** SHA-256 of the certificate that the machine API shows. */
+export function gatewayFingerprint(): Promise<string> {
+  return fingerprint(readFileSync(join(PLACES.pki, 'gateway/server.crt'), 'utf8'));
+}
+
+export function writeGatewayConfig(maintenance: boolean): boolean {
+  return writeConfig('gateway', UID.gateway, {
+    listen: { host: '0.0.0.0', port: MACHINE_API_PORT },
+    pkiDir: join(PLACES.pki, 'gateway'),
+    maintenance,
+    sockets: {
+      supervisor: PLACES.supervisorSocket,
+      agent: PLACES.agentSocket,
+      control: PLACES.controlSocket,
+    },
+    logLevel: 'info',
+  });
+}
+
+/** Returns the names of the processes whose configuration changed. */
+export function writeProcessConfigs(facts: Facts): string[] {
+  const { config, primary } = facts;
+  const shared = {
+    nodeName: config.node.name,
+    serviceCidr: config.cluster.serviceCidr,
+    podCidr: config.cluster.podCidr,
+    clusterDomain: config.cluster.domain,
+    logLevel: 'info',
+  };
+  const control = writeConfig('control', UID.control, {
+    ...shared,
+    dataDir: PLACES.control,
+    listen: { host: '0.0.0.0', port: API_PORT },
+    advertiseAddress: primary,
+    nodePortRange: [30000, 32767],
+    pkiDir: join(PLACES.pki, 'control'),
+    socketPath: PLACES.controlSocket,
+  });
+  const agent = writeConfig('agent', UID.root, {
+    ...shared,
+    nodeIp: primary,
+    apiServer: `https://127.0.0.1:${API_PORT}`,
+    dataDir: PLACES.agent,
+    runDir: '/run/bareboat/agent',
+    pkiDir: join(PLACES.pki, 'agent'),
+    clusterDns: serviceAddress(config.cluster.serviceCidr, 10),
+    cgroupRoot: '/',
+    kubeletPort: KUBELET_PORT,
+    socketPath: PLACES.agentSocket,
+  });
+  return [...(control ? ['control'] : []), ...(agent ? ['agent'] : [])];
+}
+
+/** chrony.conf(5): the servers given, stepping only at start, no command port. */
+export function writeChronyConfig(timeServers: readonly string[]): boolean {
+  const servers = timeServers.map((server) => `server ${server} iburst\n`).join('');
+  const text = `${servers}driftfile /var/lib/chrony/drift\nmakestep 1 3\nrtcsync\ncmdport 0\nbindcmdaddress /\n`;
+  return writeIfChanged(join(PLACES.config, 'chrony.conf'), text, UID.root);
+}
+
+function writeConfig(name: string, uid: number, value: object): boolean {
+  return writeIfChanged(
+    join(PLACES.config, `${name}.json`),
+    `${JSON.stringify(value, undefined, 2)}\n`,
+    uid,
+  );
+}
+
+function writeIfChanged(path: string, text: string, uid: number): boolean {
+  mkdirSync(dirname(path), { recursive: true });
+  if (existsSync(path) && readFileSync(path, 'utf8') === text) return false;
+  const staged = `${path}.new`;
+  writeFileSync(staged, text, { mode: 0o640 });
+  chownSync(staged, uid, uid);
+  renameSync(staged, path);
+  return true;
+}

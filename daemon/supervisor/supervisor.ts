@@ -1,0 +1,248 @@
+/**
+ * The machine: boots it, keeps its units running, follows its configuration, and ends it in order.
+ * Everything is a reconciliation: `#reconcile` looks at configuration, addresses and what was
+ * bootstrapped, writes what processes read, and wants or does not want units. It is called at start and
+ * after every change, so that a supervisor that was killed goes on where the last one stood.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { Clock } from '#base/clock.ts';
+import { errorText } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
+import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
+import { ProtocolError } from '#base/protocol/frames.ts';
+import { usage } from '#daemon/disk/disk.ts';
+import { listenDhcp } from './dhcp.ts';
+import { EventLog } from './events.ts';
+import type { LogRotation } from './log-rotation.ts';
+import { memory } from './machine-services.ts';
+import { MachineState } from './machine-state.ts';
+import { MachineNetwork } from './network.ts';
+import {
+  gatewayFingerprint,
+  writeCertificates,
+  writeChronyConfig,
+  writeGatewayConfig,
+  writeMaintenanceCertificate,
+  writeProcessConfigs,
+} from './process-files.ts';
+import { UnitRunner } from './unit-runner.ts';
+import { PLACES, UNIT_SPECS } from './unit-specs.ts';
+
+export type EndKind = 'reboot' | 'powerOff';
+
+export interface SupervisorOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly print: (line: string) => void;
+  /** Mounted volumes by name; empty when the machine runs in memory. */
+  readonly volumes: ReadonlyMap<string, string>;
+  readonly rotation: LogRotation;
+  /** Says goodbye to the hardware; the units have ended. */
+  readonly onEnd: (kind: EndKind) => void;
+}
+
+export class Supervisor {
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly state: MachineState;
+  readonly units: UnitRunner;
+  readonly network: MachineNetwork;
+  readonly #options: SupervisorOptions;
+  /** One reconciliation at a time; a change meanwhile asks for one more. */
+  #reconciling: Promise<void> | undefined;
+  #again = false;
+  #announced = '';
+  #ending = false;
+
+  constructor(options: SupervisorOptions) {
+    const { clock, log, print } = options;
+    this.#options = options;
+    this.clock = clock;
+    this.events = new EventLog(({ source, message, level }) => {
+      print(`${source}: ${level === 'info' ? '' : `${level}: `}${message}`);
+    });
+    this.state = new MachineState(PLACES.state);
+    this.units = new UnitRunner({
+      clock,
+      log,
+      runDir: PLACES.units,
+      logDir: PLACES.logs,
+      onReport: (unit, report) => this.events.add(unit, report.message, report.level),
+    });
+    for (const spec of UNIT_SPECS) {
+      mkdirSync(`/sys/fs/cgroup/system.slice/${spec.name}`, { recursive: true });
+      this.units.add(spec);
+    }
+    this.network = new MachineNetwork({
+      log,
+      onChange: ({ primary, addresses }) => {
+        this.events.add(
+          'network',
+          `addresses: ${addresses.join(' ') || 'none'}, reached at ${primary ?? 'nowhere'}`,
+        );
+        this.#wake();
+      },
+    });
+  }
+
+  /** Begins to run; returns when everything has been started once. */
+  async start(): Promise<void> {
+    listenDhcp((event) => this.network.onDhcp(event));
+    this.network.configure(this.state.config()?.network);
+    this.units.want('dhcpcd');
+    await this.configChanged();
+  }
+
+  /** The configuration, or FAILED_PRECONDITION in maintenance. */
+  requireConfig(): { config: MachineConfig; secrets: ClusterSecrets } {
+    const config = this.state.config();
+    const secrets = this.state.secrets();
+    if (config === undefined || secrets === undefined) {
+      throw new ProtocolError('FAILED_PRECONDITION', 'no configuration was applied yet');
+    }
+    return { config, secrets };
+  }
+
+  /** Follows what was just saved; resolves when it is in force. */
+  async configChanged(): Promise<void> {
+    this.network.configure(this.state.config()?.network);
+    this.#wake();
+    await this.#reconciling;
+  }
+
+  /** Starts the cluster on this node: once in a cluster's life. */
+  async bootstrap(): Promise<void> {
+    const { config } = this.requireConfig();
+    if (config.node.role === 'worker') {
+      throw new ProtocolError('FAILED_PRECONDITION', `node.role: ${config.node.name} is a worker`);
+    }
+    if (this.state.bootstrapped) {
+      throw new ProtocolError('FAILED_PRECONDITION', 'the cluster was bootstrapped already');
+    }
+    this.state.saveBootstrapped();
+    this.events.add('machine', 'cluster bootstrapped');
+    await this.configChanged();
+  }
+
+  beginShutdown(kind: EndKind): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.events.add('machine', kind === 'reboot' ? 'restarting' : 'powering off');
+    this.#shutDown(kind).catch((error: unknown) => {
+      this.events.add('machine', `shutdown: ${errorText(error)}`, 'error');
+      this.#options.onEnd(kind);
+    });
+  }
+
+  status(): Partial<MachineStatus> {
+    const { total, available } = memory();
+    const blockedBy = this.#blockedBy();
+    return {
+      nodeName: this.state.config()?.node.name ?? '',
+      stage: this.#stage(blockedBy),
+      blockedBy,
+      uptimeSeconds: Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]),
+      bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      bootReason: 'unknown',
+      addresses: [...this.network.state.addresses],
+      memoryTotalBytes: total,
+      memoryAvailableBytes: available,
+      disks: [...this.#options.volumes].map(([name, mountPoint]) => ({
+        name,
+        mountPoint,
+        ...usage(mountPoint),
+      })),
+      controlPlane: this.units.state('control').phase === 'running',
+      timeSynchronized: false,
+    };
+  }
+
+  #stage(blockedBy: readonly string[]): string {
+    if (this.#ending) return 'stopping';
+    if (this.state.config() === undefined) return 'maintenance';
+    return blockedBy.length === 0 ? 'running' : 'starting';
+  }
+
+  #blockedBy(): string[] {
+    const config = this.state.config();
+    if (config === undefined) return ['no configuration was applied'];
+    const blocked: string[] = [];
+    if (this.network.state.primary === undefined) blocked.push('no address on any link');
+    if (config.node.role !== 'worker' && !this.state.bootstrapped)
+      blocked.push('the cluster was not bootstrapped');
+    for (const name of this.units.names()) {
+      const { phase } = this.units.state(name);
+      if (phase === 'backoff' || phase === 'starting')
+        blocked.push(`service ${name} is in ${phase}`);
+    }
+    return blocked;
+  }
+
+  #wake(): void {
+    this.#again = true;
+    this.#reconciling ??= this.#reconcileAll().finally(() => {
+      this.#reconciling = undefined;
+    });
+  }
+
+  async #reconcileAll(): Promise<void> {
+    while (this.#again && !this.#ending) {
+      this.#again = false;
+      try {
+        await this.#reconcile();
+      } catch (error) {
+        this.events.add('machine', errorText(error), 'error');
+      }
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const config = this.state.config();
+    const secrets = this.state.secrets();
+    const { primary, addresses, timeServers } = this.network.state;
+    const nowMs = this.clock.nowMs();
+    if (writeChronyConfig(timeServers)) this.#restart('chronyd');
+    this.units.want('chronyd');
+    const maintenance = config === undefined || secrets === undefined;
+    if (maintenance) await writeMaintenanceCertificate(addresses, nowMs);
+    else if (primary !== undefined) {
+      const facts = { config, secrets, addresses, primary, nowMs };
+      await writeCertificates(facts);
+      for (const name of writeProcessConfigs(facts)) this.#restart(name);
+      setHostname(config.node.name);
+    } else return; // Certificates need an address; the network wakes us when there is one.
+    if (writeGatewayConfig(maintenance)) this.#restart('gateway');
+    this.units.want('gateway');
+    if (primary !== undefined) await this.#announce(primary, maintenance);
+    if (maintenance) return;
+    const control = config.node.role !== 'worker' && this.state.bootstrapped;
+    if (control) this.units.want('control');
+    if (control || config.node.role === 'worker') this.units.want('agent');
+  }
+
+  /** The line that an operator compares; its form is fixed. */
+  async #announce(primary: string, maintenance: boolean): Promise<void> {
+    const line = `machine API: https://${primary}:50000 fingerprint ${await gatewayFingerprint()}`;
+    if (line === this.#announced) return;
+    this.#announced = line;
+    if (maintenance) this.#options.print('maintenance mode: waiting for a configuration');
+    this.#options.print(line);
+  }
+
+  /** A unit that runs reads its new configuration by starting again. */
+  #restart(name: string): void {
+    if (this.units.state(name).phase !== 'running') return;
+    this.units.unwant(name);
+    this.units.onStopped(name, () => this.units.want(name));
+  }
+
+  async #shutDown(kind: EndKind): Promise<void> {
+    await this.units.stopAll();
+    this.#options.onEnd(kind);
+  }
+}
+
+function setHostname(name: string): void {
+  writeFileSync('/proc/sys/kernel/hostname', name);
+}
