@@ -76,6 +76,19 @@ function drain(fd: number): string[] {
   }
 }
 
+/** The last line of a log file, cut at 200 characters; empty when there is none. */
+export function lastLine(path: string): string {
+  const size = sizeOf(path);
+  const text = readAtEnd(path, size);
+  return (text.trimEnd().split('\n').at(-1) ?? '').slice(0, 200);
+}
+
+function readAtEnd(path: string, size: number): string {
+  return size === 0
+    ? ''
+    : readAt(path, Math.max(0, size - 4096), Math.min(4096, size)).toString('utf8');
+}
+
 function startOfLastLines(text: Buffer, count: number): number {
   let at = text.length - 1;
   for (let left = count; left > 0 && at > 0; left--) at = text.lastIndexOf(10, at - 1);

@@ -5,6 +5,7 @@
  * after every change, so that a supervisor that was killed goes on where the last one stood.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
@@ -14,6 +15,7 @@ import { ProtocolError } from '#base/protocol/frames.ts';
 import { usage } from '#daemon/disk/disk.ts';
 import { listenDhcp } from './dhcp.ts';
 import { EventLog } from './events.ts';
+import { lastLine } from './follow.ts';
 import type { LogRotation } from './log-rotation.ts';
 import { memory } from './machine-services.ts';
 import { MachineState } from './machine-state.ts';
@@ -68,7 +70,10 @@ export class Supervisor {
       log,
       runDir: PLACES.units,
       logDir: PLACES.logs,
-      onReport: (unit, report) => this.events.add(unit, report.message, report.level),
+      onReport: (unit, { message, level }) => {
+        const why = level === 'info' ? '' : lastLine(join(PLACES.logs, `${unit}.log`));
+        this.events.add(unit, why === '' ? message : `${message}: ${why}`, level);
+      },
     });
     for (const spec of UNIT_SPECS) {
       mkdirSync(`/sys/fs/cgroup/system.slice/${spec.name}`, { recursive: true });
@@ -202,8 +207,9 @@ export class Supervisor {
     const secrets = this.state.secrets();
     const { primary, addresses, timeServers } = this.network.state;
     const nowMs = this.clock.nowMs();
+    // Without a server chronyd has nothing to do; the hardware clock serves then.
     if (writeChronyConfig(timeServers)) this.#restart('chronyd');
-    this.units.want('chronyd');
+    if (timeServers.length > 0) this.units.want('chronyd');
     const maintenance = config === undefined || secrets === undefined;
     if (maintenance) await writeMaintenanceCertificate(addresses, nowMs);
     else if (primary !== undefined) {

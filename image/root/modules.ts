@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export const MODULE_PREFIXES: readonly string[] = [
-  'arch/',
+  'arch/x86/crypto/',
   'block/',
   'crypto/',
   'drivers/acpi/',

@@ -165,7 +165,8 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_SETMASK, &all, NULL); /* Ctrl-Alt-Del and the like are the supervisor's. */
 	if (access("/root.erofs", F_OK) == 0)
 		prepare();
-	if (pipe2(statuses, O_CLOEXEC | O_NONBLOCK) < 0)
+	/* Writing never waits: lines that nobody reads are dropped when the pipe is full. */
+	if (pipe2(statuses, O_CLOEXEC) < 0 || fcntl(statuses[1], F_SETFL, O_NONBLOCK) < 0)
 		fail("cannot make", "a pipe");
 	for (;;) {
 		long started = now_ms();
