@@ -1,11 +1,14 @@
 /**
  * What a development node could leave behind on its host: mounts, links, cgroups, processes and
- * nftables tables. Tests compare the lists before and after.
+ * nftables tables. Tests compare the lists before and after. What belongs to the nodes of other checkouts,
+ * which may come and go meanwhile, is left out.
  */
 import { execFileSync } from 'node:child_process';
 import { globSync, readdirSync, readFileSync } from 'node:fs';
+import { isErrno } from '#base/errors.ts';
+import type { DevIdentity } from './identity.ts';
 
-export function hostTraces(): Record<string, string[]> {
+export function hostTraces(identity: DevIdentity): Record<string, string[]> {
   const lines = (text: string) =>
     text
       .split('\n')
@@ -13,13 +16,30 @@ export function hostTraces(): Record<string, string[]> {
       .toSorted();
   return {
     mounts: lines(readFileSync('/proc/self/mounts', 'utf8')),
-    links: readdirSync('/sys/class/net').toSorted(),
-    cgroups: globSync('/sys/fs/cgroup/{*,*/*}/bareboat*').toSorted(),
-    processes: lines(execFileSync('ps', ['-e', '-o', 'args'], { encoding: 'utf8' })).filter(
-      (line) => /bareboat|conmon|runc /.test(line),
-    ),
+    links: readdirSync('/sys/class/net')
+      .filter((name) => !/^bb-/.test(name) || name === identity.hostLink)
+      .toSorted(),
+    cgroups: globSync(`/sys/fs/cgroup/{*,*/*}/${identity.cgroup}`).toSorted(),
+    processes: nodeProcesses(identity)
+      .map(({ command }) => command)
+      .toSorted(),
     rules: nftTables(),
   };
+}
+
+/** The processes of a node, as the host sees them: all that run in its cgroup. */
+export function nodeProcesses(identity: DevIdentity): { pid: number; command: string }[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      if (!readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(`/${identity.cgroup}`)) return [];
+      const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      return [{ pid: Number(name), command }];
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH')) return []; // It has ended.
+      throw error;
+    }
+  });
 }
 
 /** Empty where the host has no nft: then nothing of ours could list them either. */

@@ -14,7 +14,7 @@ import { busyboxEntries } from '#image/busybox.ts';
 import { ensureKubectl } from '#image/kubectl.ts';
 import { devIdentity } from '#test/dev/identity.ts';
 import { down, up } from '#test/dev/launch.ts';
-import { hostTraces } from '#test/dev/traces.ts';
+import { hostTraces, nodeProcesses } from '#test/dev/traces.ts';
 
 if (process.getuid?.() !== 0) {
   t.plan(0, 'a development node needs root');
@@ -26,7 +26,7 @@ const checkout = dirname(dirname(import.meta.dirname));
 const identity = devIdentity(checkout);
 const scratch = mkdtempSync(join(tmpdir(), 'bareboat-host-'));
 await down(identity);
-const before = hostTraces();
+const before = hostTraces(identity);
 const kubectlPath = await ensureKubectl();
 
 function kubectl(...args: string[]): string {
@@ -65,13 +65,11 @@ async function eventually(what: string, check: () => unknown, timeoutMs = 30_000
   throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
 }
 
-/** Process numbers, on the host, of the node's process named by its bundle. */
-function pidsOf(bundle: string): number[] {
-  const result = spawnSync('pgrep', ['-f', `/usr/lib/bareboat/${bundle}.js`], { encoding: 'utf8' });
-  return result.stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map(Number);
+/** The number, on the host, of the node's process named by its bundle. */
+function pidOf(bundle: string): number | undefined {
+  return nodeProcesses(identity).find(({ command }) =>
+    command.includes(`/usr/lib/bareboat/${bundle}.js`),
+  )?.pid;
 }
 
 t.before(async () => {
@@ -194,11 +192,11 @@ t.test('killed processes come back, and no container is restarted', async (t) =>
   const before = containers();
   kubectl('create', 'configmap', 'kept', '--from-literal=a=b');
   for (const bundle of ['agent', 'control']) {
-    const [pid] = pidsOf(bundle);
+    const pid = pidOf(bundle);
     t.ok(pid, `${bundle} runs`);
     process.kill(pid ?? 0, 'SIGKILL');
     await eventually(`${bundle} answers again`, () => {
-      const [now] = pidsOf(bundle);
+      const now = pidOf(bundle);
       if (now === undefined || now === pid) return false;
       return kubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}') === 'b';
     });
@@ -226,6 +224,6 @@ t.test('deleting takes everything away', async (t) => {
 
 t.test('ending the node leaves nothing on the host', async (t) => {
   await down(identity);
-  t.same(hostTraces(), before);
+  t.same(hostTraces(identity), before);
   t.match(readFileSync(join(identity.dir, 'init.log'), 'utf8'), /stopping/);
 });
