@@ -3,7 +3,7 @@
  * it as `node daemon/agent/main.ts CONFIG.json`. SIGTERM ends it and leaves containers, addresses and
  * rules as they are: the next agent goes on with them.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealClock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
@@ -27,7 +27,6 @@ import { imageServices } from './machine-services.ts';
 const VERSIONS = { kubelet: 'v1.36.0+bareboat.0.1.0', runtime: 'bareboat://0.1.0' };
 /** Agent, supervisor and control beside the pods. */
 const RESERVED = { cpuMilli: 0, memoryBytes: 256 * 1024 * 1024 };
-const CAP_SYS_RESOURCE = 24n;
 
 const clock = new RealClock();
 
@@ -46,16 +45,6 @@ function cidr(text: string): Cidr {
   const parsed = parseCidr(text);
   if (parsed === undefined) throw new Error(`'${text}' is no address range`);
   return parsed;
-}
-
-/** What this machine lacks, for the node's Ready condition. */
-function shortcomings(): string[] {
-  const found: string[] = [];
-  const effective = /^CapEff:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  if ((BigInt(`0x${effective}`) & (1n << CAP_SYS_RESOURCE)) === 0n) {
-    found.push('OOM scores below that of the agent (CAP_SYS_RESOURCE is missing)');
-  }
-  return found;
 }
 
 async function serve(
@@ -91,7 +80,7 @@ async function serve(
         },
         versions: VERSIONS,
         reserved: RESERVED,
-        shortcomings: shortcomings(),
+        shortcomings: runtime.limitations,
         notReady: () => undefined,
       },
       signal,
