@@ -18,7 +18,7 @@ import { type ApiRequest, type ApiResponse, headerOf, isStream } from './exchang
 import { Call, type Handler, type Services } from './handlers/call.ts';
 import { GZIP_BYTES_MIN } from './limits.ts';
 import type { Metrics } from './metrics.ts';
-import { parseRequestInfo } from './request-info.ts';
+import { parseRequestInfo, type RequestInfo } from './request-info.ts';
 import { storeFailure } from './registry/object-storage.ts';
 
 const gzip = promisify(zlib.gzip);
@@ -45,6 +45,7 @@ export class Pipeline {
     let response: ApiResponse;
     let inner: Call = call;
     try {
+      await this.#awaitCaches(info);
       const authenticated = await authenticate(request, this.#services.tokens);
       const { authorizer } = this.#services;
       const user = impersonate(authenticated, request.headers, authorizer);
@@ -57,6 +58,13 @@ export class Pipeline {
     response = await this.#finish(inner, response);
     this.#metrics.observe(call, response.status, this.#services.clock.monotonicMs() - startMs);
     return response;
+  }
+
+  /** While the caches are filled again, nothing can be looked up; health checks say so themselves. */
+  async #awaitCaches(info: RequestInfo): Promise<void> {
+    const { hub, signal } = this.#services;
+    if (hub.ready || (!info.isResource && /^\/(healthz|livez|readyz)/.test(info.path))) return;
+    await hub.waitFor(1, signal);
   }
 
   #authorize(call: Call): void {

@@ -43,15 +43,11 @@ export class NodeAuthorizer {
     this.#rules = parts.rules;
     this.#pods = parts.pods;
     this.#claims = parts.claims;
-    this.#subscribe();
-  }
-
-  #subscribe(): void {
     this.#pods.subscribe('', {
       onEvent: (event) => this.#onPod(event),
       onReset: () => {
         this.#stale = true;
-        this.#subscribe();
+        return 'stay';
       },
     });
   }

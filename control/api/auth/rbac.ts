@@ -43,25 +43,20 @@ export class RbacAuthorizer {
 
   constructor(caches: RbacCaches) {
     this.#caches = caches;
-    const onReset = () => {
+    const onReset = (): 'stay' => {
       this.#stale = true;
-      this.#subscribe(onReset);
+      return 'stay';
     };
-    this.#subscribe(onReset);
-  }
-
-  #subscribe(onReset: () => void): void {
     const forgetRole = (event: CacheEvent) => this.#roles.delete(event.key);
     const bind = (event: CacheEvent) => {
       if (this.#stale) return;
       const value = event.current?.parse();
       this.#setBinding(event.key, value === undefined ? undefined : toBinding(value));
     };
-    const quiet = () => {};
-    this.#caches.roles.subscribe('', { onEvent: forgetRole, onReset: quiet });
-    this.#caches.clusterRoles.subscribe('', { onEvent: forgetRole, onReset: quiet });
-    this.#caches.roleBindings.subscribe('', { onEvent: bind, onReset: quiet });
-    this.#caches.clusterRoleBindings.subscribe('', { onEvent: bind, onReset });
+    caches.roles.subscribe('', { onEvent: forgetRole, onReset });
+    caches.clusterRoles.subscribe('', { onEvent: forgetRole, onReset });
+    caches.roleBindings.subscribe('', { onEvent: bind, onReset });
+    caches.clusterRoleBindings.subscribe('', { onEvent: bind, onReset });
   }
 
   /** Builds the index anew from the caches: at first use, and after they were reset. */

@@ -90,6 +90,7 @@ export class CacheHub {
       }
       if (signal.aborted) return;
       this.#ready = false;
+      this.#revision = 0; // Until the load is done, every read waits.
       for (const cache of this.#caches.values()) cache.reset();
       await this.#io.clock.sleep(100, signal);
       await this.load(signal);

@@ -48,7 +48,10 @@ t.test('receivers get the events of their scope, in order', (t) => {
   const seen: string[] = [];
   const receiver = (name: string) => ({
     onEvent: (event: CacheEvent) => seen.push(`${name} ${event.key}`),
-    onReset: () => seen.push(`${name} reset`),
+    onReset: () => {
+      seen.push(`${name} reset`);
+      return name === 'all' ? ('stay' as const) : ('end' as const);
+    },
   });
   cache.subscribe('', receiver('all'));
   cache.subscribe('a/', receiver('namespace'));
@@ -58,6 +61,8 @@ t.test('receivers get the events of their scope, in order', (t) => {
   cache.apply({ key: 'a/9', value: stored('9') }, 11, 0);
   cache.apply({ key: 'gone', value: undefined }, 12, 0);
   cache.reset();
+  cache.load([], 12);
+  cache.apply({ key: 'a/1', value: stored('1') }, 13, 0);
   t.same(seen, [
     'all b/1',
     'object b/1',
@@ -65,6 +70,7 @@ t.test('receivers get the events of their scope, in order', (t) => {
     'namespace a/9',
     'all reset',
     'namespace reset',
+    'all a/1',
   ]);
   t.end();
 });

@@ -23,11 +23,14 @@ export interface CacheEvent {
   readonly frames: Map<string, Uint8Array>;
 }
 
-/** A watcher's end in the cache: called for each event in order. */
+/** Called for each event in order. */
 export interface EventReceiver {
   onEvent(event: CacheEvent): void;
-  /** The cache was rebuilt: events were lost, the watch must end. */
-  onReset(): void;
+  /**
+   * The cache is emptied and filled anew: events are lost. A watch must `end`; an index that can be
+   * made again from the cache may `stay` subscribed.
+   */
+  onReset(): 'end' | 'stay';
 }
 
 export interface CacheChange {
@@ -131,10 +134,11 @@ export class ResourceCache {
     this.#windowStart = revision;
   }
 
-  /** Ends every watch, because the feed from the store broke. */
+  /** Empties the cache, because the feed from the store broke; `load` fills it again. */
   reset(): void {
-    for (const set of this.#receivers.values()) for (const receiver of set) receiver.onReset();
-    this.#receivers.clear();
+    for (const set of this.#receivers.values()) {
+      for (const receiver of [...set]) if (receiver.onReset() === 'end') set.delete(receiver);
+    }
     this.#keys = new SortedKeys();
     this.#objects.clear();
     this.#events = [];

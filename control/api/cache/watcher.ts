@@ -63,8 +63,9 @@ export class Watcher implements EventReceiver {
     this.#send(event);
   }
 
-  onReset(): void {
+  onReset(): 'end' {
     this.end();
+    return 'end';
   }
 
   bookmark(revision: number): void {
