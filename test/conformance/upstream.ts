@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type ArchiveEntry, writeArchive } from '#image/archive.ts';
 import { busyboxEntries } from '#image/busybox.ts';
+import { DEBIAN_TOOLS, debianToolEntries } from './debian-tools.ts';
 
 export const KUBERNETES_VERSION = '1.36.3';
 
@@ -73,8 +74,12 @@ function goEnv(): NodeJS.ProcessEnv {
 /** Writes the archives of the images that the tests use into `dir`; returns their paths. */
 export async function buildImages(dir: string): Promise<string[]> {
   const registry = 'registry.k8s.io/e2e-test-images';
+  const applets = busyboxEntries().filter(
+    ({ path }) => !DEBIAN_TOOLS.some((name) => path === `bin/${name}`),
+  );
   const agnhost: ArchiveEntry[] = [
-    ...busyboxEntries(),
+    ...applets,
+    ...debianToolEntries(CACHE),
     { path: 'agnhost', kind: 'copy', from: ensureProgram('agnhost'), mode: 0o755 },
   ];
   const images = [
