@@ -95,7 +95,12 @@ export async function buildImages(dir: string): Promise<string[]> {
     },
     {
       file: 'agnhost.tar',
-      names: [`${registry}/agnhost:2.63.0`, `${registry}/agnhost:2.55`],
+      // The DNS tests also look names up through glibc, in an image for that alone.
+      names: [
+        `${registry}/agnhost:2.63.0`,
+        `${registry}/agnhost:2.55`,
+        `${registry}/glibc-dns-testing:2.0.0`,
+      ],
       entries: agnhost,
       config: { Entrypoint: ['/agnhost'], Cmd: ['pause'], Env: [PATH_ENV] },
     },
