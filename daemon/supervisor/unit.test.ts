@@ -91,12 +91,12 @@ const rows: {
     effects: ['signal', 'report'],
   },
   {
-    name: 'an early timer does nothing',
+    name: 'an early timer is set again',
     from: { ...running, phase: 'stopping', atMs: 7000 },
     event: { kind: 'timer' },
     nowMs: 6999,
     phase: 'stopping',
-    effects: [],
+    effects: ['wakeAt'],
   },
   {
     name: 'the end of a stop is no failure',

@@ -105,7 +105,9 @@ export function stepUnit(
     case 'unwant':
       return onUnwant(state, nowMs + at.stopTimeoutMs);
     case 'timer':
-      if (state.atMs === undefined || nowMs < state.atMs) return same;
+      if (state.atMs === undefined) return same;
+      // Timers of the event loop may fire a little early: an ignored one would be the last.
+      if (nowMs < state.atMs) return { state, effects: [{ kind: 'wakeAt', atMs: state.atMs }] };
       if (state.phase === 'backoff') return start(state);
       if (state.phase === 'stopping' && state.pid !== undefined) {
         return {

@@ -34,7 +34,7 @@ export function nodeProcesses(identity: DevIdentity): { pid: number; command: st
     try {
       if (!readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(`/${identity.cgroup}`)) return [];
       const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      return [{ pid: Number(name), command }];
+      return command === '' ? [] : [{ pid: Number(name), command }]; // A zombie has no command line.
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ESRCH')) return []; // It has ended.
       throw error;
