@@ -127,14 +127,11 @@ export function nodeStatus(
   },
 ): NodeStatus {
   const { machine, versions } = input;
+  const capacity = { ...now.previous.capacity, ...capacityOf(input) };
   return {
     ...now.previous,
-    capacity: { ...now.previous.capacity, ...capacityOf(input) },
-    allocatable: {
-      ...foreign(now.previous.capacity, input),
-      ...now.previous.allocatable,
-      ...allocatableOf(input),
-    },
+    capacity,
+    allocatable: allocatableWith(capacity, now.previous.allocatable, input),
     conditions: now.conditions,
     addresses: [
       ...input.addresses.map((address) => ({ type: 'InternalIP', address })),
@@ -162,10 +159,16 @@ export function nodeStatus(
   };
 }
 
-/** Extended resources that somebody else announced: what is there may also be used. */
-function foreign(capacity: Readonly<Record<string, string>> | undefined, input: NodeInput) {
-  const own = capacityOf(input);
-  return Object.fromEntries(Object.entries(capacity ?? {}).filter(([name]) => !(name in own)));
+/** Extended resources that somebody else announced may be used whole, unless they say less. */
+function allocatableWith(
+  capacity: Readonly<Record<string, string>>,
+  previous: Readonly<Record<string, string>> | undefined,
+  input: NodeInput,
+): Record<string, string> {
+  const own = allocatableOf(input);
+  return Object.fromEntries(
+    Object.entries(capacity).map(([name, all]) => [name, own[name] ?? previous?.[name] ?? all]),
+  );
 }
 
 function imageList(images: readonly Image[]): NonNullable<NodeStatus['images']> {

@@ -23,13 +23,18 @@ export async function readLastWords(
   if (message !== '' || !fallback || exitCodeOf(record) === 0) return message;
   // Log lines carry time stamps and stream names, which do not count: read more than is shown.
   const log = await readEnds(record.logPath, { fromEnd: TERMINATION_LOG_BYTES_MAX * 4 });
-  const lines = log
-    .split('\n')
-    .filter((line) => line !== '')
-    .slice(-TERMINATION_LOG_LINES_MAX)
-    .map((line) => line.replace(/^\S+ std(?:out|err) ([FP]) ?/, ''));
-  const text = lines.join('\n');
-  return text === '' ? '' : `${text}\n`.slice(-TERMINATION_LOG_BYTES_MAX);
+  return lastLines(log);
+}
+
+/** The end of a log as text. Its last newline is left out: the log does not tell if there was one. */
+export function lastLines(log: string): string {
+  const lines = log.split('\n').filter((line) => line !== '');
+  let text = '';
+  for (const line of lines.slice(-TERMINATION_LOG_LINES_MAX)) {
+    const [prefix = '', tag] = /^\S+ std(?:out|err) ([FP]) ?/.exec(line) ?? [];
+    text += line.slice(prefix.length) + (tag === 'P' ? '' : '\n');
+  }
+  return text.replace(/\n$/, '').slice(-TERMINATION_LOG_BYTES_MAX);
 }
 
 /** The first or last bytes of a file; empty when there is none. */

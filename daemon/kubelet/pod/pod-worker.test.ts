@@ -15,6 +15,7 @@ import { Prober } from '../probe/prober.ts';
 import type { Mounter } from '../volume/mounter.ts';
 import { FakeImages, FakeRuntime } from './fake-runtime.ts';
 import type { PodIo } from './io.ts';
+import { lastLines } from './last-words.ts';
 import { PodWorker } from './pod-worker.ts';
 
 const clock = new RealClock();
@@ -268,4 +269,20 @@ await t.test('liveness restarts, readiness does not', async (t) => {
   world.runtime.execExits.set('alive', 1);
   await world.until('restarted', () => (world.container()?.restartCount ?? 0) > 0);
   t.ok(world.events.includes('Killing: Container a failed liveness probe, will be restarted'));
+});
+
+await t.test('lastLines()', async (t) => {
+  const line = (text: string, tag = 'F') => `2026-11-23T05:32:19.5+00:00 stderr ${tag} ${text}\n`;
+  for (const [log, want] of [
+    ['', ''],
+    [line('DONE'), 'DONE'],
+    [line('DO', 'P') + line('NE'), 'DONE'],
+    [line('a') + line('b'), 'a\nb'],
+    [`cut off\n${line('a')}`, 'cut off\na'],
+  ] as const) {
+    t.equal(lastLines(log), want, log);
+  }
+  const many = Array.from({ length: 100 }, (_, i) => line(String(i))).join('');
+  t.equal(lastLines(many).split('\n').length, 80);
+  t.equal(lastLines(line('x'.repeat(5000))).length, 2048);
 });
