@@ -75,7 +75,7 @@ async function askUdp(port: number, query: Uint8Array): Promise<DecodedPacket> {
   const socket = createSocket('udp4');
   try {
     socket.send(query, port, '127.0.0.1');
-    const [message] = await once(socket, 'message', { signal: AbortSignal.timeout(5000) });
+    const [message] = await once(socket, 'message', { signal: AbortSignal.timeout(15_000) });
     return decode(message);
   } finally {
     socket.close();
@@ -404,6 +404,20 @@ t.test('cluster DNS', async (t) => {
       'NOERROR A 192.0.2.1',
     );
     endpointSlices.hasSynced = true;
+  });
+
+  await t.test('a silent name server delays only the first lookups', async (t) => {
+    writeFileSync(resolvConfPath, 'nameserver 127.0.0.3\n'); // Bound, and never answers.
+    clock.skippedMs += 6000;
+    const silent = createSocket('udp4');
+    silent.bind(upstream.port, '127.0.0.3');
+    await once(silent, 'listening');
+    const first = ['a', 'b', 'c'].map((name) => askUdp(port, question(`${name}.example.com`, 'A')));
+    for (const packet of await Promise.all(first)) t.equal(readPacket(packet), 'SERVFAIL');
+    const start = performance.now();
+    t.equal(readPacket(await askUdp(port, question('d.example.com', 'A'))), 'SERVFAIL');
+    t.ok(performance.now() - start < 1500, 'soon');
+    silent.close();
   });
 
   await t.test('SERVFAIL when the node has no other name server', async (t) => {

@@ -19,6 +19,9 @@ export const TCP_MESSAGE_BYTES_MAX = 65_535;
 /** Queries waiting for upstream servers; beyond, SERVFAIL at once. Each holds a socket. */
 export const FORWARDS_MAX = 1000;
 export const FORWARD_TIMEOUT_MS = 2000;
+/** After so many queries in a row without an answer a server counts as silent. */
+export const SILENT_QUERIES = 3;
+export const FORWARD_TIMEOUT_MS_SILENT = 300;
 /** Rounds through the list of upstream servers. */
 export const FORWARD_ATTEMPTS = 2;
 

@@ -1,14 +1,21 @@
 /**
  * Asks the node's name servers. One socket a query with a random port and identifier, so that answers
  * are hard to forge (RFC 5452); a truncated answer is asked for again by TCP. Equal questions that
- * are under way are asked once. Bounds in limits.ts.
+ * are under way are asked once. A server that has been silent is asked once and briefly, so that a node
+ * without a network does not hold every lookup of its pods for seconds. Bounds in limits.ts.
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import type { Clock } from '#base/clock.ts';
 import { AnswerCache } from './cache.ts';
-import { FORWARDS_MAX, FORWARD_ATTEMPTS, FORWARD_TIMEOUT_MS } from './limits.ts';
+import {
+  FORWARDS_MAX,
+  FORWARD_ATTEMPTS,
+  FORWARD_TIMEOUT_MS,
+  FORWARD_TIMEOUT_MS_SILENT,
+  SILENT_QUERIES,
+} from './limits.ts';
 import { FLAG_RESPONSE, FLAG_TRUNCATED, type WireMessage, parseWire, withId } from './wire.ts';
 
 export class DnsUpstreamError extends Error {
@@ -26,6 +33,8 @@ export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #cache = new AnswerCache();
   readonly #underway = new Map<string, Promise<Uint8Array>>();
+  /** Queries that a server left unanswered since its last answer. Bound: the node's few servers. */
+  readonly #silence = new Map<string, number>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -54,21 +63,30 @@ export class Upstream {
     let failure: unknown = new DnsUpstreamError('the node has no name server');
     for (let attempt = 0; attempt < FORWARD_ATTEMPTS; attempt++) {
       for (const server of servers) {
+        const silent = (this.#silence.get(server) ?? 0) >= SILENT_QUERIES;
+        if (silent && attempt > 0) continue;
+        const timeoutMs = silent ? FORWARD_TIMEOUT_MS_SILENT : FORWARD_TIMEOUT_MS;
         try {
-          const answer = await this.#askServer(server, query, signal);
+          const answer = await this.#askServer({ server, timeoutMs }, query, signal);
+          this.#silence.delete(server);
           this.#cache.put(key, answer, clock.monotonicMs());
           return answer.bytes;
         } catch (error) {
           signal.throwIfAborted();
           failure = error; // The next server may be well.
+          this.#silence.set(server, (this.#silence.get(server) ?? 0) + 1);
         }
       }
     }
     throw new DnsUpstreamError('no name server answered', { cause: failure });
   }
 
-  async #askServer(server: string, query: Uint8Array, signal: AbortSignal): Promise<WireAnswer> {
-    using deadline = this.#options.clock.deadline(FORWARD_TIMEOUT_MS, signal);
+  async #askServer(
+    { server, timeoutMs }: { readonly server: string; readonly timeoutMs: number },
+    query: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<WireAnswer> {
+    using deadline = this.#options.clock.deadline(timeoutMs, signal);
     const target = { host: server, port: this.#options.port ?? 53 };
     const id = randomInt(0x10000);
     const message = withId(query, id);

@@ -12,7 +12,7 @@ import { RELEASE } from '#image/packages.ts';
 import { debianArchitecture, imagePaths } from '#image/paths.ts';
 import { readElfNeeds } from '#image/root/elf.ts';
 
-const PACKAGES = ['curl', 'netcat-openbsd', 'bind9-dnsutils', 'libc-bin'];
+const PACKAGES = ['curl', 'netcat-openbsd', 'bind9-dnsutils', 'libc-bin', 'dash'];
 
 /** Path in the image, and file in the unpacked packages. */
 const PROGRAMS = {
@@ -20,6 +20,8 @@ const PROGRAMS = {
   nc: 'usr/bin/nc.openbsd',
   dig: 'usr/bin/dig',
   getent: 'usr/bin/getent',
+  // The shell of Debian's busybox runs its own nc whatever stands in PATH.
+  sh: 'usr/bin/dash',
 } as const;
 
 /** glibc loads these by name when a program resolves one. */
@@ -74,7 +76,7 @@ function multiarch(): string {
 
 function unpackedTools(cacheDir: string): string {
   const target = join(cacheDir, 'agnhost-tools');
-  if (existsSync(join(target, PROGRAMS.curl))) return target;
+  if (Object.values(PROGRAMS).every((path) => existsSync(join(target, path)))) return target;
   mkdirSync(cacheDir, { recursive: true });
   const paths = imagePaths();
   const apt = new PrivateApt({
