@@ -8,6 +8,7 @@ import { daemonSetController } from './daemonset/daemonset.ts';
 import { deploymentController } from './deployment/deployment.ts';
 import { disruptionController } from './disruption.ts';
 import { endpointsController, endpointSliceController } from './endpoints/endpoints.ts';
+import { endpointSliceMirroringController } from './endpoints/mirror.ts';
 import { garbageCollector } from './gc/gc.ts';
 import { jobController } from './job/job.ts';
 import { ttlAfterFinishedController } from './job/ttl.ts';
@@ -19,11 +20,13 @@ import { replicaSetController, replicationController } from './replicaset/replic
 import { resourceQuotaController } from './resource-quota.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account.ts';
 import { statefulSetController } from './statefulset/statefulset.ts';
+import { serviceAccountTokenController } from './service-account-token.ts';
 import type { Controller } from './shared/controller.ts';
 
 export const allControllers: readonly Controller[] = [
   serviceAccountController,
   rootCaPublisher,
+  serviceAccountTokenController,
   namespaceController,
   replicaSetController,
   replicationController,
@@ -35,6 +38,7 @@ export const allControllers: readonly Controller[] = [
   ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
+  endpointSliceMirroringController,
   nodeLifecycleController,
   nodeIpamController,
   taintEvictionController,
