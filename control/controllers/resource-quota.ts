@@ -15,7 +15,12 @@ import {
 } from '#base/kube/api/resources.gen.ts';
 import { isKubeError, type KubeObject, type Resource } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
-import { canonicalQuantity } from '#base/kube/quantity.ts';
+import {
+  canonicalQuantity,
+  compareQuantities,
+  formatQuantity,
+  parseQuantity,
+} from '#base/kube/quantity.ts';
 import { jsonEqual, keyOf } from '#base/kube/metadata.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
 import { addUsage, formatUsed, isInScope, type Usage, usageOf } from '#control/quota/quota.ts';
@@ -27,6 +32,8 @@ import {
 import { discoverResources } from './shared/discovery.ts';
 
 const RECOUNT_MS = 300_000;
+/** Of keys whose recount may raise what is used and never lower it. */
+const RAISE_PREFIX = 'raise ';
 
 export const resourceQuotaController: Controller = {
   name: 'resourcequota-controller',
@@ -72,13 +79,20 @@ class Driver {
           this.#queue = queue;
           const add = (quota: ResourceQuota) => queue.add(keyOf(quota));
           const handlers = [...this.#counted.values()].map((one) => this.#follow(queue, one));
-          return [this.#quotas.addHandler({ onAdd: add, onUpdate: add }), ...handlers];
+          const onUpdate = (quota: ResourceQuota, old: ResourceQuota) => {
+            // Not for a status that admission has just charged: the cache may not show for what.
+            if (!jsonEqual(quota.spec, old.spec)) add(quota);
+          };
+          return [this.#quotas.addHandler({ onAdd: add, onUpdate }), ...handlers];
         },
         sync: async (key, stop) => {
-          const quota = this.#quotas.store.getByKey(key);
+          const onlyRaise = key.startsWith(RAISE_PREFIX);
+          const quota = this.#quotas.store.getByKey(
+            onlyRaise ? key.slice(RAISE_PREFIX.length) : key,
+          );
           if (quota === undefined) return undefined;
-          await this.#sync(quota, stop);
-          return RECOUNT_MS;
+          await this.#sync(quota, onlyRaise, stop);
+          return onlyRaise ? undefined : RECOUNT_MS;
         },
       },
       signal,
@@ -87,14 +101,23 @@ class Driver {
 
   /** Recounts the quotas of the namespace in which something happened. */
   #follow(queue: WorkQueue, informer: Informer<KubeObject>): Disposable {
-    const changed = (object: KubeObject) => {
-      for (const quota of this.#quotas.store.list(object.metadata.namespace))
-        queue.add(keyOf(quota));
+    const each = (object: KubeObject, prefix: string) => {
+      for (const quota of this.#quotas.store.list(object.metadata.namespace)) {
+        queue.add(prefix + keyOf(quota));
+      }
     };
-    return informer.addHandler({ onAdd: changed, onUpdate: changed, onDelete: changed });
+    return informer.addHandler({
+      onAdd: (object) => each(object, RAISE_PREFIX),
+      onUpdate: (object, old) => {
+        const usage = (of: KubeObject) => usageOf(informer.resource, of);
+        if (!jsonEqual(show(usage(object)), show(usage(old)))) each(object, '');
+      },
+      onDelete: (object) => each(object, ''),
+    });
   }
 
-  async #sync(quota: ResourceQuota, signal: AbortSignal): Promise<void> {
+  /** `onlyRaise`: something was added, and admission may have charged more than the cache shows. */
+  async #sync(quota: ResourceQuota, onlyRaise: boolean, signal: AbortSignal): Promise<void> {
     const hard = quota.spec?.hard ?? {};
     await this.#learn(Object.keys(hard), signal);
     const usage: Usage = new Map();
@@ -102,6 +125,15 @@ class Driver {
       for (const object of informer.store.list(quota.metadata.namespace)) {
         if (!isInScope(quota, informer.resource, object)) continue;
         addUsage(usage, usageOf(informer.resource, object));
+      }
+    }
+    if (onlyRaise) {
+      for (const [name, text] of Object.entries(quota.status?.used ?? {})) {
+        const charged = parseQuantity(text);
+        const counted = usage.get(name);
+        if (counted === undefined || compareQuantities(charged, counted) > 0) {
+          usage.set(name, charged);
+        }
       }
     }
     const status = { hard, used: formatUsed(hard, usage) };
@@ -150,4 +182,8 @@ function canonical(amounts: Readonly<Record<string, string>>): Record<string, st
   return Object.fromEntries(
     Object.entries(amounts).map(([name, text]) => [name, canonicalQuantity(text)]),
   );
+}
+
+function show(usage: Usage): Record<string, string> {
+  return Object.fromEntries([...usage].map(([name, quantity]) => [name, formatQuantity(quantity)]));
 }
