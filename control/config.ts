@@ -1,4 +1,6 @@
-/** The configuration file of the control process, checked: unknown keys and bad values name the key. */
+/**
+ * The configuration file of the control process, checked: unknown keys and bad values name the key.
+ */
 import * as z from 'zod';
 
 const schema = z.strictObject({

@@ -1,7 +1,7 @@
 /**
- * The control process: API server on the main thread, store in a worker, scheduler and controllers in
- * another. `node control/main.ts CONFIG.json`. Ends in good order on SIGTERM; any part that fails ends
- * the process, and whoever supervises it starts it again from what the store kept.
+ * The control process: API server on the main thread, store in a worker, scheduler and controllers
+ * in another. `node control/main.ts CONFIG.json`. Ends in good order on SIGTERM; any part that
+ * fails ends the process, and whoever supervises it starts it again from what the store kept.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -71,8 +71,7 @@ async function main(): Promise<void> {
   const why = await Promise.race([stopped, failed.then(() => 'a task ended')]);
   log.info('control stops', { why });
   api.beginShutdown();
-  await controllers.stop();
-  await Promise.all([frontEnd.close(SHUTDOWN_GRACE_MS), api.stop()]);
+  await Promise.all([controllers.stop(), frontEnd.close(SHUTDOWN_GRACE_MS), api.stop()]);
   await store.close();
 }
 

@@ -1,7 +1,7 @@
 /**
- * The API server whole, over HTTPS: tables of requests and what is answered, then watches, pages and
- * informers. Runs the server in this process with throw-away certificates and a store in a temporary
- * directory.
+ * The API server whole, over HTTPS: tables of requests and what is answered, then watches, pages
+ * and informers. Runs the server in this process with throw-away certificates and a store in a
+ * temporary directory.
  */
 import * as https from 'node:https';
 import * as k8s from '@kubernetes/client-node';

@@ -1,6 +1,6 @@
 /**
- * Failures as the API answers them: an ApiError carries the Status owed to the client. One builder for
- * each reason, with the texts clients match on (apimachinery v0.36.3 pkg/api/errors).
+ * Failures as the API answers them: an ApiError carries the Status owed to the client. One builder
+ * for each reason, with the texts clients match on (apimachinery v0.36.3 pkg/api/errors).
  *
  * `GroupResource` prints as `deployments.apps`, or `pods` for the legacy group.
  */

@@ -2,8 +2,8 @@
  * A request and its response as the pipeline sees them, whatever transport they come over. Front
  * ends (HTTPS, MessagePort) make ApiRequests and write ApiResponses.
  *
- * A response body is bytes, several pieces of bytes, or a stream that pushes into a sink. Pieces are
- * shared between requests: nobody changes them.
+ * A response body is bytes, several pieces of bytes, or a stream that pushes into a sink. Pieces
+ * are shared between requests: nobody changes them.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -34,7 +34,9 @@ export interface ApiRequest {
   readonly upgrade?: UpgradeRequest | undefined;
 }
 
-/** A connection that a handler may take over; it sets `taken`, and its response is then not written. */
+/**
+ * A connection that a handler may take over; it sets `taken`, and its response is then not written.
+ */
 export interface UpgradeRequest {
   readonly message: IncomingMessage;
   readonly socket: Duplex;

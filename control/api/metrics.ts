@@ -1,4 +1,6 @@
-/** The metrics of the API server, under upstream's names (reference/kubernetes-api.md section 2.15). */
+/**
+ * The metrics of the API server, under upstream's names (reference/kubernetes-api.md section 2.15).
+ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiResponse } from './exchange.ts';
 import type { Call } from './handlers/call.ts';

@@ -1,7 +1,7 @@
 /**
  * The one path of every request: request info → authentication → audit id → impersonation →
- * authorization → handler, and back out through Warning headers, compression, metrics and the Status
- * of whatever was thrown. Knows no transport.
+ * authorization → handler, and back out through Warning headers, compression, metrics and the
+ * Status of whatever was thrown. Knows no transport.
  */
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -60,7 +60,9 @@ export class Pipeline {
     return response;
   }
 
-  /** While the caches are filled again, nothing can be looked up; health checks say so themselves. */
+  /**
+   * While the caches are filled again, nothing can be looked up; health checks say so themselves.
+   */
   async #awaitCaches(info: RequestInfo): Promise<void> {
     const { hub, signal } = this.#services;
     if (hub.ready || (!info.isResource && /^\/(healthz|livez|readyz)/.test(info.path))) return;

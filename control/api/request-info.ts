@@ -1,13 +1,16 @@
 /**
- * What a request is about, from method, path and query alone: the first stage of the pipeline, which
- * authorization, metrics and routing share. Pure. Rules: apiserver endpoints/request/requestinfo.go.
+ * What a request is about, from method, path and query alone: the first stage of the pipeline,
+ * which authorization, metrics and routing share. Pure. Rules: apiserver
+ * endpoints/request/requestinfo.go.
  */
 
 export interface RequestInfo {
   readonly isResource: boolean;
   /** Without query. */
   readonly path: string;
-  /** get, list, watch, create, update, patch, delete, deletecollection; else the lower-case method. */
+  /**
+   * get, list, watch, create, update, patch, delete, deletecollection; else the lower-case method.
+   */
   readonly verb: string;
   readonly group: string;
   readonly version: string;

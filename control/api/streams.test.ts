@@ -1,6 +1,6 @@
 /**
- * What the API server passes on: logs, exec and proxied requests, against a kubelet's and a pod's end
- * of the wire in this process.
+ * What the API server passes on: logs, exec and proxied requests, against a kubelet's and a pod's
+ * end of the wire in this process.
  */
 import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
@@ -62,7 +62,8 @@ const pod = http.createServer((request, response) => {
   }
   response.end(`${request.method} ${request.url} <a href="/rewriteme">x</a>`);
 });
-const portOf = (one: http.Server | https.Server) => (one.address() as AddressInfo).port; // On a port.
+// On a port.
+const portOf = (one: http.Server | https.Server) => (one.address() as AddressInfo).port;
 await Promise.all(
   [kubelet, pod].map(
     (one) => new Promise<void>((resolve) => one.listen(0, '127.0.0.1', () => resolve())),

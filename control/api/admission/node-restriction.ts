@@ -1,7 +1,7 @@
 /**
- * NodeRestriction: a kubelet writes its own Node and the pods bound to it, nothing of other nodes, and
- * gives itself no label that scheduling policy relies on.
- * Source: kubernetes plugin/pkg/admission/noderestriction.
+ * NodeRestriction: a kubelet writes its own Node and the pods bound to it, nothing of other nodes,
+ * and gives itself no label that scheduling policy relies on. Source: kubernetes
+ * plugin/pkg/admission/noderestriction.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';

@@ -1,6 +1,6 @@
 /**
- * The admission chain in upstream's order (reference/kubernetes-api.md section 2.11), as far as this
- * server has the plugins.
+ * The admission chain in upstream's order (reference/kubernetes-api.md section 2.11), as far as
+ * this server has the plugins.
  */
 import type { Clock } from '#base/clock.ts';
 import type { Authorizer } from '../auth/authorizer.ts';

@@ -1,6 +1,6 @@
 /**
- * Small plugins that complete new pods and nodes: Priority, DefaultTolerationSeconds, RuntimeClass and
- * TaintNodesByCondition. Source: kubernetes plugin/pkg/admission.
+ * Small plugins that complete new pods and nodes: Priority, DefaultTolerationSeconds, RuntimeClass
+ * and TaintNodesByCondition. Source: kubernetes plugin/pkg/admission.
  */
 import type { Node, Pod, Toleration } from '#base/kube/api/core-v1.gen.ts';
 import type { KubeObject } from '#base/kube/client.ts';
@@ -70,7 +70,8 @@ export class PriorityAdmission implements AdmissionPlugin {
           'PriorityClass name',
       );
     }
-    spec.preemptionPolicy = policy as NonNullable<typeof spec.preemptionPolicy>; // Checked on the class.
+    // Checked on the class.
+    spec.preemptionPolicy = policy as NonNullable<typeof spec.preemptionPolicy>;
   }
 
   #class(name: string): PriorityClass | undefined {

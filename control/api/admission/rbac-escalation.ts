@@ -1,6 +1,6 @@
 /**
- * RBAC's own guard: nobody grants by a role, or by a binding, what they do not hold, unless they may
- * `escalate` that role or `bind` to it. Source: kubernetes pkg/registry/rbac.
+ * RBAC's own guard: nobody grants by a role, or by a binding, what they do not hold, unless they
+ * may `escalate` that role or `bind` to it. Source: kubernetes pkg/registry/rbac.
  */
 import type {
   ClusterRole,

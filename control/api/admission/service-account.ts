@@ -1,7 +1,7 @@
 /**
- * ServiceAccount: a pod runs as a service account that exists; its pull secrets and, unless opted out,
- * a volume with token, CA and namespace are added to the pod.
- * Source: kubernetes plugin/pkg/admission/serviceaccount.
+ * ServiceAccount: a pod runs as a service account that exists; its pull secrets and, unless opted
+ * out, a volume with token, CA and namespace are added to the pod. Source: kubernetes
+ * plugin/pkg/admission/serviceaccount.
  */
 import type { Container, Pod, ServiceAccount, Volume } from '#base/kube/api/core-v1.gen.ts';
 import type { Clock } from '#base/clock.ts';

@@ -1,6 +1,6 @@
 /**
- * Who sends a request: client certificate (CN = user, O = groups), bearer token of a service account,
- * or nobody. A credential that does not hold is 401, never anonymous.
+ * Who sends a request: client certificate (CN = user, O = groups), bearer token of a service
+ * account, or nobody. A credential that does not hold is 401, never anonymous.
  */
 import type { ApiRequest } from '../exchange.ts';
 import { headerOf } from '../exchange.ts';

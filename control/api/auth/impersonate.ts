@@ -1,6 +1,6 @@
 /**
- * Impersonation: a user that may `impersonate` another acts as that one from here on. Every part that
- * is asked for (user, groups, uid, extra) is authorized on its own.
+ * Impersonation: a user that may `impersonate` another acts as that one from here on. Every part
+ * that is asked for (user, groups, uid, extra) is authorized on its own.
  */
 import type { Headers } from '../exchange.ts';
 import { headerOf } from '../exchange.ts';

@@ -105,7 +105,9 @@ export class RbacAuthorizer {
     return [...this.#rulesFor(user, namespace)].flatMap(({ rules }) => [...rules]);
   }
 
-  /** The rules of the role that a binding in `namespace` refers to; undefined when there is none. */
+  /**
+   * The rules of the role that a binding in `namespace` refers to; undefined when there is none.
+   */
   rulesOfRole(ref: { kind: string; name: string }, namespace: string) {
     if (ref.kind !== 'ClusterRole')
       return this.#role(`${namespace}/${ref.name}`, this.#caches.roles);
@@ -142,7 +144,8 @@ export class RbacAuthorizer {
 }
 
 function toBinding(object: unknown): Binding {
-  const { metadata, roleRef, subjects } = object as RoleBinding | ClusterRoleBinding; // From its cache.
+  // From its cache.
+  const { metadata, roleRef, subjects } = object as RoleBinding | ClusterRoleBinding;
   const namespace = metadata.namespace ?? '';
   return {
     namespace,
@@ -204,7 +207,9 @@ function pathMatches(pattern: string, path: string): boolean {
   return pattern.endsWith('*') && path.startsWith(pattern.replace(/\*+$/, ''));
 }
 
-/** The rules among `wanted` that `held` does not cover, broken down to single verbs and resources. */
+/**
+ * The rules among `wanted` that `held` does not cover, broken down to single verbs and resources.
+ */
 export function uncoveredRules(held: readonly PolicyRule[], wanted: readonly PolicyRule[]) {
   return wanted.flatMap(breakDown).filter((one) => !held.some((rule) => covers(rule, one)));
 }

@@ -1,10 +1,10 @@
 /**
- * Service-account tokens: signing (TokenRequest) and checking. A token is a JWT whose `kubernetes.io`
- * claim binds it to a service account and, when asked for, to a pod, secret or node; it is good only
- * while those exist with the same uid (KEP-1205).
+ * Service-account tokens: signing (TokenRequest) and checking. A token is a JWT whose
+ * `kubernetes.io` claim binds it to a service account and, when asked for, to a pod, secret or
+ * node; it is good only while those exist with the same uid (KEP-1205).
  *
- * Signatures that were checked are remembered until the token expires, so that a busy client costs one
- * verification; what the token is bound to is looked up every time.
+ * Signatures that were checked are remembered until the token expires, so that a busy client costs
+ * one verification; what the token is bound to is looked up every time.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, type JWTPayload, jwtVerify, SignJWT } from 'jose';
@@ -117,7 +117,10 @@ export class ServiceAccountTokens {
     return { token, expiresMs: expires * 1000 };
   }
 
-  /** The token's user, or a text that says why it is not good. `audiences`: one must be in the token. */
+  /**
+   * The token's user, or a text that says why it is not good. `audiences`: one must be in the
+   * token.
+   */
   async check(token: string, audiences: readonly string[]): Promise<CheckedToken | string> {
     const payload = await this.#verify(token);
     if (typeof payload === 'string') return payload;

@@ -1,7 +1,7 @@
 /**
- * Aggregated ClusterRoles: the rules of a role with an aggregationRule are those of all roles that its
- * selectors match. Done once at start, so that admin, edit and view hold from the first request on;
- * later changes are the controllers' (clusterrole-aggregation).
+ * Aggregated ClusterRoles: the rules of a role with an aggregationRule are those of all roles that
+ * its selectors match. Done once at start, so that admin, edit and view hold from the first request
+ * on; later changes are the controllers' (clusterrole-aggregation).
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ClusterRole, PolicyRule } from '#base/kube/api/rbac-v1.gen.ts';

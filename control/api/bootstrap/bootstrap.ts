@@ -1,10 +1,10 @@
 /**
- * What every cluster holds from its first moment: system namespaces, default RBAC, priority classes,
- * the ServiceCIDR, the published CA configuration. Run at each start before the server is ready; it
- * writes only what is missing, so a restart costs no writes.
+ * What every cluster holds from its first moment: system namespaces, default RBAC, priority
+ * classes, the ServiceCIDR, the published CA configuration. Run at each start before the server is
+ * ready; it writes only what is missing, so a restart costs no writes.
  *
- * Roles and bindings that carry autoupdate=true are completed when they lack rules or subjects, never
- * cut (apiserver's RBAC reconciliation).
+ * Roles and bindings that carry autoupdate=true are completed when they lack rules or subjects,
+ * never cut (apiserver's RBAC reconciliation).
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { PolicyRule, Subject } from '#base/kube/api/rbac-v1.gen.ts';
@@ -62,7 +62,8 @@ export class Bootstrap {
     for (const name of SYSTEM_NAMESPACES) {
       await this.ensure(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
     }
-    await Promise.all(rbacFacts.objects.map((object) => this.#reconcileRbac(object as Wanted))); // Extracted by extract-rbac.ts.
+    // Extracted by extract-rbac.ts.
+    await Promise.all(rbacFacts.objects.map((object) => this.#reconcileRbac(object as Wanted)));
     await this.#priorityClasses();
     await this.#serviceCidr(options.serviceCidr);
     await this.#publishAuthentication(options.configMap);
@@ -70,7 +71,8 @@ export class Bootstrap {
 
   /** Creates the object unless there is one of its name. */
   async ensure(resource: ServedResource, wanted: Wanted): Promise<void> {
-    const { name = '', namespace = '' } = wanted.metadata as { name?: string; namespace?: string }; // As written above.
+    // As written above.
+    const { name = '', namespace = '' } = wanted.metadata as { name?: string; namespace?: string };
     if (resource.cache.get(resource.key(namespace, name)) !== undefined) return;
     try {
       const object = toStored(resource, structuredClone({ ...wanted }));
@@ -84,7 +86,8 @@ export class Bootstrap {
     const plural = RBAC_RESOURCES[wanted.kind] ?? '';
     const { resources, registry } = this.#services;
     const resource = resources.must('rbac.authorization.k8s.io', 'v1', plural);
-    const { name = '', namespace = '' } = wanted.metadata as { name?: string; namespace?: string }; // Extracted facts.
+    // Extracted facts.
+    const { name = '', namespace = '' } = wanted.metadata as { name?: string; namespace?: string };
     const found = resource.cache.get(resource.key(namespace, name));
     if (found === undefined) {
       await this.ensure(resource, wanted);
@@ -156,7 +159,8 @@ export class Bootstrap {
     await this.#services.registry.update(
       { resource, namespace: '', name: 'kubernetes', subresource: 'status' },
       (current) => {
-        const object = (current ?? {}) as KubeObject & { status?: { conditions?: unknown[] } }; // The one ensured above.
+        // The one ensured above.
+        const object = (current ?? {}) as KubeObject & { status?: { conditions?: unknown[] } };
         const time = object.metadata.creationTimestamp;
         object.status = { conditions: [{ ...ready, lastTransitionTime: time }] };
         return object;

@@ -1,7 +1,7 @@
 /**
- * Writes facts/rbac.gen.json: upstream's default roles and bindings, from the files that its own tests
- * compare with. Run by hand for a new release: `node control/api/bootstrap/extract-rbac.ts`; needs the
- * Go module cache (control/schema/generate/upstream.ts).
+ * Writes facts/rbac.gen.json: upstream's default roles and bindings, from the files that its own
+ * tests compare with. Run by hand for a new release: `node control/api/bootstrap/extract-rbac.ts`;
+ * needs the Go module cache (control/schema/generate/upstream.ts).
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

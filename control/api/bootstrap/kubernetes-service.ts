@@ -83,7 +83,8 @@ async function put(
   if (isDeepStrictEqual(content, existing)) return;
   await services.registry.update(
     { resource, namespace: NAMESPACE, name: NAME, subresource: '' },
-    (current) => ({ ...content, metadata: (current ?? complete).metadata }) as KubeObject, // As wanted.
+    // As wanted.
+    (current) => ({ ...content, metadata: (current ?? complete).metadata }) as KubeObject,
     bootstrap.context(),
   );
 }

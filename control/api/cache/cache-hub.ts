@@ -2,8 +2,8 @@
  * Feeds all watch caches from one watch of the store, so that they show the same revision at any
  * time: a transaction is applied to every cache it touches before anything else runs.
  *
- * Consistent reads ask the store for its revision and wait until the feed has come so far; reads that
- * arrive while a question is under way share the next one (etcd's ReadIndex batching).
+ * Consistent reads ask the store for its revision and wait until the feed has come so far; reads
+ * that arrive while a question is under way share the next one (etcd's ReadIndex batching).
  */
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';

@@ -1,10 +1,10 @@
 /**
- * The watch cache of one resource: every object in key order, the events of the last minutes, and the
- * live watchers. Synchronous and without I/O: CacheHub feeds it whole transactions in revision order,
- * so between two calls of `apply` it is the store's state at `revision`.
+ * The watch cache of one resource: every object in key order, the events of the last minutes, and
+ * the live watchers. Synchronous and without I/O: CacheHub feeds it whole transactions in revision
+ * order, so between two calls of `apply` it is the store's state at `revision`.
  *
- * Reads at an older revision undo the events since; when the window does not reach back that far the
- * registry reads history from the store instead.
+ * Reads at an older revision undo the events since; when the window does not reach back that far
+ * the registry reads history from the store instead.
  */
 import { CachedObject, type FieldsOf, withResourceVersion } from './cached-object.ts';
 import { EVENTS_COUNT_MAX, EVENTS_COUNT_MIN, EVENT_WINDOW_MS } from '../limits.ts';
@@ -137,7 +137,8 @@ export class ResourceCache {
   /** Empties the cache, because the feed from the store broke; `load` fills it again. */
   reset(): void {
     for (const set of this.#receivers.values()) {
-      for (const receiver of [...set]) if (receiver.onReset() === 'end') set.delete(receiver);
+      const all = Array.from(set); // The set changes meanwhile.
+      for (const receiver of all) if (receiver.onReset() === 'end') set.delete(receiver);
     }
     this.#keys = new SortedKeys();
     this.#objects.clear();

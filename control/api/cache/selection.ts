@@ -1,4 +1,6 @@
-/** The label and field selectors of one list, watch or deletecollection, matched on cached objects. */
+/**
+ * The label and field selectors of one list, watch or deletecollection, matched on cached objects.
+ */
 import { type FieldRequirement, type LabelMatcher, matchesFields } from '#base/kube/selectors.ts';
 import type { CachedObject } from './cached-object.ts';
 

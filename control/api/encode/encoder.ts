@@ -33,7 +33,8 @@ export interface EncodeOptions {
 
 /** Any API object in the encoding, without regard to shape. */
 export function encodePlain(object: object, format: Format): Uint8Array {
-  const { apiVersion = 'v1', kind = '' } = object as { apiVersion?: string; kind?: string }; // Every API object has them.
+  // Every API object has them.
+  const { apiVersion = 'v1', kind = '' } = object as { apiVersion?: string; kind?: string };
   const gvk = { ...(parseApiVersion(apiVersion) ?? { group: '', version: 'v1' }), kind };
   switch (format.encoding) {
     case 'json':

@@ -1,6 +1,7 @@
 /**
- * Media types of requests and responses: what an Accept header asks for, and whether this server can.
- * Pure. Rules: apiserver endpoints/handlers/negotiation; reference/kubernetes-api.md section 2.5.
+ * Media types of requests and responses: what an Accept header asks for, and whether this server
+ * can. Pure. Rules: apiserver endpoints/handlers/negotiation; reference/kubernetes-api.md section
+ * 2.5.
  */
 import { notAcceptable, unsupportedMediaType } from '../errors.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Objects in another shape than their own: rows of a Table, and PartialObjectMetadata. Pure, but for
- * the time that ages are counted from.
+ * Objects in another shape than their own: rows of a Table, and PartialObjectMetadata. Pure, but
+ * for the time that ages are counted from.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { TableColumn, TableRules } from '../resource.ts';

@@ -1,6 +1,6 @@
 /**
- * The MessagePort front end: requests of workers of this process (base/kube/port-transport.ts), whose
- * identity is that of the port.
+ * The MessagePort front end: requests of workers of this process (base/kube/port-transport.ts),
+ * whose identity is that of the port.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { serveTransportPort } from '#base/kube/port-transport.ts';

@@ -137,7 +137,8 @@ export class TlsFrontEnd {
   #peer(socket: object): Peer {
     const known = this.#peers.get(socket);
     if (known !== undefined) return known;
-    const peer = peerOf(socket as tls.TLSSocket); // Only TLS sockets are handed to the HTTP/1 server.
+    // Only TLS sockets are handed to the HTTP/1 server.
+    const peer = peerOf(socket as tls.TLSSocket);
     this.#peers.set(socket, peer);
     return peer;
   }

@@ -1,6 +1,6 @@
 /**
- * Request bodies to objects: decoding by Content-Type, strictness by fieldValidation, defaults, and the
- * way to the storage version. Texts: apiserver endpoints/handlers/{create,rest}.go.
+ * Request bodies to objects: decoding by Content-Type, strictness by fieldValidation, defaults, and
+ * the way to the storage version. Texts: apiserver endpoints/handlers/{create,rest}.go.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import {
@@ -67,7 +67,8 @@ export async function readAs<T>(
   gvk: GroupVersionKind,
   validation: FieldValidation = 'Ignore',
 ): Promise<T> {
-  return (await readObject(call, gvk, validation)) as unknown as T; // The decoder checked the types.
+  // The decoder checked the types.
+  return (await readObject(call, gvk, validation)) as unknown as T;
 }
 
 function decodeFailure(error: unknown, gvk: GroupVersionKind): unknown {

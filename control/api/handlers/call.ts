@@ -1,6 +1,6 @@
 /**
- * One request on its way through the pipeline: what the stages found out so far, and the parts of the
- * server that handlers use.
+ * One request on its way through the pipeline: what the stages found out so far, and the parts of
+ * the server that handlers use.
  */
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';

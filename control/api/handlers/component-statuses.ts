@@ -1,4 +1,7 @@
-/** ComponentStatuses (deprecated): what `kubectl get cs` shows; parts of one process are healthy with it. */
+/**
+ * ComponentStatuses (deprecated): what `kubectl get cs` shows; parts of one process are healthy
+ * with it.
+ */
 import { notFound } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import type { Call } from './call.ts';

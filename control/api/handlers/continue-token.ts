@@ -1,6 +1,6 @@
 /**
- * The continue token of a list: base64url of `{"v":"meta.k8s.io/v1","rv":N,"start":"KEY"}`, where the
- * key is relative to the collection. Pure. Source: apiserver pkg/storage/continue.go.
+ * The continue token of a list: base64url of `{"v":"meta.k8s.io/v1","rv":N,"start":"KEY"}`, where
+ * the key is relative to the collection. Pure. Source: apiserver pkg/storage/continue.go.
  */
 import { badRequest } from '../errors.ts';
 
@@ -28,7 +28,8 @@ export function parseContinue(text: string): ContinueToken {
     throw bad(error instanceof Error ? error.message : String(error));
   }
   if (typeof plain !== 'object' || plain === null) throw bad('not an object');
-  const { v, rv, start } = plain as { v?: unknown; rv?: unknown; start?: unknown }; // Checked below.
+  // Checked below.
+  const { v, rv, start } = plain as { v?: unknown; rv?: unknown; start?: unknown };
   if (v !== 'meta.k8s.io/v1') throw bad('server does not recognize this encoded version');
   if (typeof rv !== 'number' || rv === 0) {
     throw bad('incorrect encoded start resourceVersion (version meta.k8s.io/v1)');

@@ -1,6 +1,6 @@
 /**
- * /healthz, /livez and /readyz: named checks, one line each with ?verbose, single ones by path, some
- * left out with ?exclude.
+ * /healthz, /livez and /readyz: named checks, one line each with ?verbose, single ones by path,
+ * some left out with ?exclude.
  */
 import type { ApiResponse } from '../exchange.ts';
 import type { Call } from './call.ts';

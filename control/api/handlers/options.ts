@@ -1,7 +1,7 @@
 /**
- * Query parameters of lists, watches and writes, checked as upstream checks them: 400 for a value that
- * cannot be read, 422 for values that do not go together.
- * Source: apimachinery pkg/apis/meta/internalversion/validation, meta/v1/validation.
+ * Query parameters of lists, watches and writes, checked as upstream checks them: 400 for a value
+ * that cannot be read, 422 for values that do not go together. Source: apimachinery
+ * pkg/apis/meta/internalversion/validation, meta/v1/validation.
  */
 import type { StatusCause } from '#base/kube/api/meta-v1.gen.ts';
 import { parseFieldSelector, parseLabelSelector, SelectorError } from '#base/kube/selectors.ts';

@@ -1,6 +1,6 @@
 /**
- * PATCH: JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge patch. The patch is applied
- * again to the new state whenever another writer came first, so only a patch that names a
+ * PATCH: JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge patch. The patch is
+ * applied again to the new state whenever another writer came first, so only a patch that names a
  * resourceVersion can conflict.
  */
 import jsonPatch from 'fast-json-patch';

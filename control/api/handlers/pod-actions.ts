@@ -41,7 +41,8 @@ export async function bindPod(call: Call): Promise<ApiResponse> {
   const pods = call.services.resources.must('', 'v1', 'pods');
   await call.services.registry.mutate(
     { resource: pods, namespace, name },
-    (object) => assign(object as Pod, binding, { name, machine, nowMs: call.nowMs }), // The registry of pods.
+    // The registry of pods.
+    (object) => assign(object as Pod, binding, { name, machine, nowMs: call.nowMs }),
     call.writeContext(dryRun),
   );
   return replyObject(201, success(undefined, undefined, undefined, 201), call.format());
@@ -126,7 +127,8 @@ export async function evictPod(call: Call): Promise<ApiResponse> {
   const context = call.writeContext(dryRun || (options.dryRun ?? []).length > 0);
   const { registry, resources, signal } = call.services;
   const pods = resources.must('', 'v1', 'pods');
-  const pod = (await registry.get(pods, pods.key(namespace, name), signal)).parse() as Pod; // Its registry.
+  // Its registry.
+  const pod = (await registry.get(pods, pods.key(namespace, name), signal)).parse() as Pod;
   if (!ignoresBudgets(pod)) await spendBudget(call, pod, context.dryRun);
   if (!context.dryRun) {
     await registry.mutate(
@@ -192,7 +194,8 @@ async function spendBudget(call: Call, pod: Pod, dryRun: boolean): Promise<void>
   const name = first.metadata.name;
   await registry.mutate(
     { resource: budgets, namespace, name },
-    (object) => decrement(object as PodDisruptionBudget, pod.metadata.name, call.nowMs), // Its registry.
+    // Its registry.
+    (object) => decrement(object as PodDisruptionBudget, pod.metadata.name, call.nowMs),
     { ...call.writeContext(dryRun) },
   );
 }

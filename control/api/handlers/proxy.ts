@@ -1,6 +1,6 @@
 /**
- * pods/proxy, services/proxy and nodes/proxy: any request, passed on to `[scheme:]name[:port]`. Links
- * and redirects of the answer are rewritten, so that a browser stays within the proxy.
+ * pods/proxy, services/proxy and nodes/proxy: any request, passed on to `[scheme:]name[:port]`.
+ * Links and redirects of the answer are rewritten, so that a browser stays within the proxy.
  * Source: apimachinery pkg/util/proxy, kubernetes pkg/registry/core/{pod,service}.
  */
 import type { IncomingMessage } from 'node:http';
@@ -51,7 +51,8 @@ export async function proxyPod(call: Call): Promise<ApiResponse> {
   const target = parseTarget(call.info.name);
   const { registry, resources, signal } = call.services;
   const key = `${call.info.namespace}/${target.name}`;
-  const pod = (await registry.get(resources.must('', 'v1', 'pods'), key, signal)).parse() as Pod; // Its registry.
+  // Its registry.
+  const pod = (await registry.get(resources.must('', 'v1', 'pods'), key, signal)).parse() as Pod;
   const ip = pod.status?.podIP ?? '';
   if (ip === '') throw badRequest('address not allowed');
   const port = target.port === '' ? firstPort(pod) : Number(target.port);

@@ -1,6 +1,6 @@
 /**
- * From a request's resource, subresource and verb to its handler. Stored resources share the generic
- * handlers; subresources and reviews with behaviour of their own are in a table keyed by
+ * From a request's resource, subresource and verb to its handler. Stored resources share the
+ * generic handlers; subresources and reviews with behaviour of their own are in a table keyed by
  * `group/resource/subresource`.
  */
 import type { ResourceFacts } from '#control/schema/schema.ts';

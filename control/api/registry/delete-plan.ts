@@ -1,7 +1,8 @@
 /**
  * What a DELETE does to an object, decided from the object, its rules and the options: nothing
- * (already under way), mark it (grace or finalizers), or remove it. Pure but for changing the copy of
- * the object that it is given. Source: apiserver registry/rest/delete.go, generic/registry/store.go.
+ * (already under way), mark it (grace or finalizers), or remove it. Pure but for changing the copy
+ * of the object that it is given. Source: apiserver registry/rest/delete.go,
+ * generic/registry/store.go.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import { conflict, type GroupResource, invalid } from '../errors.ts';
@@ -118,7 +119,9 @@ export function planDelete(
   return { kind: 'remove' };
 }
 
-/** Sets deletion time and grace where the kind has such; seconds of grace, or why there are none. */
+/**
+ * Sets deletion time and grace where the kind has such; seconds of grace, or why there are none.
+ */
 function planGrace(
   object: KubeObject,
   rules: ResourceRules,

@@ -1,6 +1,6 @@
 /**
- * Events vanish after an hour: each is put under a lease of the store. One lease serves the events of
- * a minute, so that there are few.
+ * Events vanish after an hour: each is put under a lease of the store. One lease serves the events
+ * of a minute, so that there are few.
  */
 import type { Clock } from '#base/clock.ts';
 import type { KubeObject } from '#base/kube/client.ts';

@@ -1,7 +1,7 @@
 /**
- * Puts the served resources together: facts of every stored resource joined with the rules declared in
- * ../resources, one watch cache for each place of storage, and conversions where two resources share
- * one.
+ * Puts the served resources together: facts of every stored resource joined with the rules declared
+ * in ../resources, one watch cache for each place of storage, and conversions where two resources
+ * share one.
  */
 import { type ResourceFacts, resources } from '#control/schema/schema.ts';
 import { ResourceCache } from '../cache/resource-cache.ts';

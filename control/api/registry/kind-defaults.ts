@@ -1,7 +1,8 @@
 /**
  * Small facts of kinds that the registry needs even where ../resources declares no rules: whose
- * generation counts, what a delete answers and means, which fields selectors may name. Declared rules
- * come on top. Source: the strategies and conversions of kubernetes pkg/registry and pkg/apis.
+ * generation counts, what a delete answers and means, which fields selectors may name. Declared
+ * rules come on top. Source: the strategies and conversions of kubernetes pkg/registry and
+ * pkg/apis.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { ResourceRules } from '../resource.ts';

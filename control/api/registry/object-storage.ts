@@ -1,7 +1,7 @@
 /**
  * Single-object transactions on the store, guarded by the revision that the caller saw. A write may
- * carry further guarded operations (`Extra`), such as the claim of a cluster IP, that happen with it
- * or not at all.
+ * carry further guarded operations (`Extra`), such as the claim of a cluster IP, that happen with
+ * it or not at all.
  */
 import type { Compare, KeyValue, Operation, Store, TxnResponse } from '#control/store/store.ts';
 import { StoreError } from '#control/store/store.ts';

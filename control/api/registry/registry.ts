@@ -1,7 +1,7 @@
 /**
  * The registry: create, update and delete of any served resource, with the order of defaulting,
- * admission, the kind's rules and storage that upstream's generic registry has. Handlers call it with
- * objects in the storage version; it answers with the JSON that clients see.
+ * admission, the kind's rules and storage that upstream's generic registry has. Handlers call it
+ * with objects in the storage version; it answers with the JSON that clients see.
  *
  * Invariant: every write is one transaction that expects the revision its decision was based on, so
  * concurrent writers never undo each other; the loser decides again on the new state.

@@ -1,6 +1,6 @@
 /**
- * Whether two JSON-shape values say the same, whatever the order of their keys; a key whose value is
- * undefined counts as absent. Pure.
+ * Whether two JSON-shape values say the same, whatever the order of their keys; a key whose value
+ * is undefined counts as absent. Pure.
  */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;

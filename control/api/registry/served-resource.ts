@@ -1,7 +1,7 @@
 /**
  * A resource that this server serves: its declaration, where it is stored, and its watch cache. Two
- * versions or groups that share storage (events, horizontal pod autoscalers) share the cache; the one
- * that is not stored converts on the way in and out.
+ * versions or groups that share storage (events, horizontal pod autoscalers) share the cache; the
+ * one that is not stored converts on the way in and out.
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { GroupVersionKind, ResourceFacts } from '#control/schema/schema.ts';

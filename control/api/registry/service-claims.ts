@@ -1,7 +1,7 @@
 /**
  * Cluster IPs and node ports of Services, claimed in the transaction that writes the Service: an
- * IPAddress object for each address and a key for each port must not exist yet, and go with it. So no
- * address is ever given out twice, whoever writes, and there is nothing to repair after a crash.
+ * IPAddress object for each address and a key for each port must not exist yet, and go with it. So
+ * no address is ever given out twice, whoever writes, and there is nothing to repair after a crash.
  *
  * A value that the client asked for and cannot have is 422; one that the server chose and lost to a
  * concurrent write is chosen again.
@@ -62,7 +62,8 @@ export class ServiceClaims implements KindHooks {
   }
 
   async #claim(service: Service, old: Service | undefined, context: WriteContext): Promise<Extra> {
-    if (service.spec === undefined) return { compare: [], operations: [] }; // Refused by validation.
+    // Refused by validation.
+    if (service.spec === undefined) return { compare: [], operations: [] };
     this.#forget(service);
     const held = old === undefined ? { ips: [], ports: [] } : claimsOf(old);
     const explicitIps = claimsOf(service).ips.filter((ip) => !held.ips.includes(ip));

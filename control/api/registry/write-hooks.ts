@@ -8,7 +8,9 @@ import type { WriteContext } from './admission.ts';
 import type { Extra } from './object-storage.ts';
 import type { ServedResource } from './served-resource.ts';
 
-/** Claims of one kind. Called again, with the same object, when a claim was lost to another write. */
+/**
+ * Claims of one kind. Called again, with the same object, when a claim was lost to another write.
+ */
 export interface KindHooks {
   /** May fill fields of `object` in place. */
   onCreate?(object: KubeObject, context: WriteContext): Extra | Promise<Extra>;

@@ -1,6 +1,6 @@
 /**
- * Connections from the API server to what it passes requests on to: kubelets, pods and services. One
- * request each, HTTP/1.1; an upgrade hands both sockets to each other.
+ * Connections from the API server to what it passes requests on to: kubelets, pods and services.
+ * One request each, HTTP/1.1; an upgrade hands both sockets to each other.
  */
 import * as http from 'node:http';
 import * as https from 'node:https';
@@ -54,7 +54,9 @@ export function forwardable(
   return kept;
 }
 
-/** The backend's response, its body still to be read. Throws ApiError 503 when it is not reached. */
+/**
+ * The backend's response, its body still to be read. Throws ApiError 503 when it is not reached.
+ */
 export async function requestBackend(
   backend: Backend,
   request: BackendRequest,
@@ -120,8 +122,9 @@ export async function readText(message: http.IncomingMessage, bytesMax: number):
 }
 
 /**
- * Sends the client's upgrade request to the backend and joins both connections: the backend's answer,
- * whatever it is, reaches the client as it stands. Throws ApiError 503 when it is not reached.
+ * Sends the client's upgrade request to the backend and joins both connections: the backend's
+ * answer, whatever it is, reaches the client as it stands. Throws ApiError 503 when it is not
+ * reached.
  */
 export async function joinUpgrade(
   upgrade: UpgradeRequest,

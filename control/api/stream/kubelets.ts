@@ -1,4 +1,7 @@
-/** Where a node's kubelet is, and the certificates for talking to it; files are read when they change. */
+/**
+ * Where a node's kubelet is, and the certificates for talking to it; files are read when they
+ * change.
+ */
 import { readFileSync, statSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { Node } from '#base/kube/api/core-v1.gen.ts';

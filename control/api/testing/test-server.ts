@@ -1,4 +1,7 @@
-/** An API server of a test in this process: real store, real TLS, throw-away keys, a port of its own. */
+/**
+ * An API server of a test in this process: real store, real TLS, throw-away keys, a port of its
+ * own.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import * as https from 'node:https';
 import { tmpdir } from 'node:os';
