@@ -104,7 +104,7 @@ export async function down(identity: DevIdentity): Promise<void> {
     for (let waited = 0; waited < 5_000 && isRunning(init); waited += 50) await sleep(50);
   }
   rmSync(pidFile, { force: true });
-  if (existsSync(`/sys/class/net/${identity.hostLink}`)) ip('link', 'del', identity.hostLink);
+  await removeLink(identity.hostLink);
   const hierarchies = parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8'));
   // Also what an `up` that was interrupted, or whose record is lost, left running.
   for (const pid of processesIn(hierarchies, identity.cgroup)) process.kill(pid, 'SIGKILL');
@@ -117,6 +117,18 @@ function ownRoot(identity: DevIdentity): string {
   rmSync(root, { recursive: true, force: true });
   execFileSync('cp', ['-al', join(CHECKOUT, 'out/root'), root]);
   return root;
+}
+
+/** The pair goes with the node's network namespace, a moment after its last process. */
+async function removeLink(name: string): Promise<void> {
+  const exists = () => existsSync(`/sys/class/net/${name}`);
+  for (let waited = 0; waited < 2_000 && exists(); waited += 50) await sleep(50);
+  if (!exists()) return;
+  try {
+    ip('link', 'del', name);
+  } catch (error) {
+    if (exists()) throw error; // Otherwise it went by itself.
+  }
 }
 
 interface Credentials {

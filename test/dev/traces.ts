@@ -17,7 +17,7 @@ export function hostTraces(identity: DevIdentity): Record<string, string[]> {
   return {
     mounts: lines(readFileSync('/proc/self/mounts', 'utf8')),
     links: readdirSync('/sys/class/net')
-      .filter((name) => !/^bb-/.test(name) || name === identity.hostLink)
+      .filter((name) => !name.startsWith('bb-') || name === identity.hostLink)
       .toSorted(),
     cgroups: globSync(`/sys/fs/cgroup/{*,*/*}/${identity.cgroup}`).toSorted(),
     processes: nodeProcesses(identity)

@@ -45,7 +45,7 @@ function findImports(file: string, lines: readonly string[]): Breach[] {
 }
 
 function isPure(file: string): boolean {
-  return !file.endsWith('.test.ts') && PURE.some((prefix) => file.startsWith(prefix));
+  return !/\.test\.ts$|\/generate\//.test(file) && PURE.some((prefix) => file.startsWith(prefix));
 }
 
 function findImpure(file: string, lines: readonly string[]): Breach[] {
