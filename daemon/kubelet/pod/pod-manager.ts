@@ -13,6 +13,7 @@ import { PodPaths, podDirectory, podsDirectory } from '../volume/paths.ts';
 import { podDirectories, removePodDirectory } from '../volume/pod-volumes.ts';
 import type { PodIo } from './io.ts';
 import { PodWorker } from './pod-worker.ts';
+import { enforceSizeLimits } from './size-limits.ts';
 
 const ORPHAN_LOOK_MS = 60_000;
 
@@ -57,6 +58,8 @@ export class PodManager {
         if (worker.objectKeys.has(key)) worker.objectChanged();
       }
     });
+    const { tasks, clock } = this.#io;
+    tasks.spawn('size limits', (stop) => enforceSizeLimits(() => this.workers, clock, stop));
     for (;;) {
       await this.#removeOrphans(signal);
       await this.#io.clock.sleep(ORPHAN_LOOK_MS, signal);

@@ -17,6 +17,7 @@ import { FakeImages, FakeRuntime } from './fake-runtime.ts';
 import type { PodIo } from './io.ts';
 import { lastLines } from './last-words.ts';
 import { PodWorker } from './pod-worker.ts';
+import { bytesOf } from './size-limits.ts';
 
 const clock = new RealClock();
 
@@ -285,4 +286,15 @@ await t.test('lastLines()', async (t) => {
   const many = Array.from({ length: 100 }, (_, i) => line(String(i))).join('');
   t.equal(lastLines(many).split('\n').length, 80);
   t.equal(lastLines(line('x'.repeat(5000))).length, 2048);
+});
+
+await t.test('a pod that the node ends is Failed with the reason', async (t) => {
+  await using world = new World({ containers: [{ name: 'a', image: 'app:1' }] });
+  await world.until('running', () => world.pod.status?.phase === 'Running');
+  world.worker.fail({ reason: 'Evicted', message: 'too much' });
+  await world.until('failed', () => world.pod.status?.phase === 'Failed');
+  t.match(world.pod.status, { reason: 'Evicted', message: 'too much' });
+  t.equal(await bytesOf(join(world.dataDir, 'none')), 0);
+  writeFileSync(join(world.dataDir, 'file'), 'x'.repeat(100_000));
+  t.ok((await bytesOf(world.dataDir)) >= 100_000);
 });

@@ -6,14 +6,12 @@
 import { errorText } from '#base/errors.ts';
 import type { ObjectReference, Pod, PodStatus } from '#base/kube/api/core-v1.gen.ts';
 import { objectReference } from '#base/kube/metadata.ts';
-import type { Container } from '../../runtime/port.ts';
 import type { PodObjects } from '../api/objects.ts';
 import { PodStatusWriter } from '../api/status-writer.ts';
 import { PodTokens } from '../api/tokens.ts';
 import type { ReferencedObjects } from '../container/env.ts';
 import type { FieldFacts } from '../container/fields.ts';
 import { qosClass } from '../container/resources.ts';
-import { CONTAINER_ID_PREFIX } from '../lifecycle/container-status.ts';
 import { findContainer, latestSandbox } from '../lifecycle/containers.ts';
 import { completeOperation, forgetWaits, hasEnded, planPod } from '../lifecycle/lifecycle.ts';
 import {
@@ -31,7 +29,7 @@ import { ContainerProbes } from '../probe/container-probes.ts';
 import { PodPaths, podName } from '../volume/paths.ts';
 import { PodVolumes } from '../volume/pod-volumes.ts';
 import type { PodIo } from './io.ts';
-import { readLastWords } from './last-words.ts';
+import { LastWordsReader } from './last-words-reader.ts';
 import { PodOperations } from './operations.ts';
 
 /** Labels, tokens and whatever a lost wake-up left are looked at again this often. */
@@ -53,8 +51,7 @@ export class PodWorker {
   readonly #probes: ContainerProbes;
   readonly #operations: PodOperations;
   readonly #running = new Map<string, Running>();
-  /** Last words of exited containers, by id; null while they are being read. */
-  readonly #lastWords = new Map<string, string | null>();
+  readonly #lastWords: LastWordsReader;
   /** Whatever the pod refers to now. */
   readonly #anyObjects: ReferencedObjects = {
     configMap: (name, signal) => this.#objects.configMap(name, signal),
@@ -95,6 +92,12 @@ export class PodWorker {
       },
     });
     this.#writer = new PodStatusWriter(io, pod);
+    this.#lastWords = new LastWordsReader({
+      ...io,
+      paths: this.#paths,
+      pod: () => this.#pod,
+      changed: () => this.wake(),
+    });
     this.#probes = new ContainerProbes({
       ...io,
       notice: (notice) => this.#notice(notice),
@@ -151,6 +154,14 @@ export class PodWorker {
   /** The object is gone from the API. */
   remove(): void {
     this.#removed = true;
+    this.wake();
+  }
+
+  /** The node ends the pod: it will be Failed. */
+  fail(verdict: Verdict): void {
+    if (this.#memory.verdict !== undefined || this.#memory.endingSinceMs !== undefined) return;
+    this.#memory = { ...this.#memory, verdict };
+    this.#notice({ type: 'Warning', ...verdict });
     this.wake();
   }
 
@@ -228,7 +239,7 @@ export class PodWorker {
   #step(): void {
     this.#timer?.abort(new Error('a step was made'));
     const before = this.#view();
-    if (this.#listen(before.containers)) return;
+    if (this.#lastWords.listen(before.containers)) return;
     const plan = planPod(before, this.#memory);
     this.#memory = plan.memory;
     for (const notice of plan.notices) this.#notice(notice);
@@ -240,46 +251,6 @@ export class PodWorker {
     this.#sendStatus(this.#view());
     if (plan.done) this.#finish();
     else this.#setTimer(plan.wakeAtMs);
-  }
-
-  /** True while last words are being read, which the status must not miss. */
-  #listen(containers: readonly Container[]): boolean {
-    let reading = false;
-    for (const record of containers) {
-      if (record.state !== 'exited') continue;
-      const known = this.#lastWords.get(record.id);
-      if (known === null) reading = true;
-      if (known !== undefined) continue;
-      reading = true;
-      this.#lastWords.set(record.id, null);
-      this.#io.tasks.spawn(`last words of ${record.name}`, () => this.#readLastWords(record));
-    }
-    return reading;
-  }
-
-  async #readLastWords(record: Container): Promise<void> {
-    const spec = findContainer(this.#pod, record.name)?.spec;
-    const path = this.#paths.terminationMessage(record.name, record.attempt);
-    let text = '';
-    try {
-      text = await readLastWords(record, spec, path);
-    } catch (error) {
-      // The container has ended all the same; only what it said is lost.
-      this.#io.log.warn('termination message unreadable', { path, error: errorText(error) });
-    }
-    this.#lastWords.set(record.id, text === '' ? this.#knownMessage(record.id) : text);
-    this.wake();
-  }
-
-  /** After a restart of the agent the file may be gone; the API still has the message. */
-  #knownMessage(containerId: string): string {
-    const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
-    for (const { state, lastState } of [...containerStatuses, ...initContainerStatuses]) {
-      for (const end of [state?.terminated, lastState?.terminated]) {
-        if (end?.containerID === CONTAINER_ID_PREFIX + containerId) return end.message ?? '';
-      }
-    }
-    return '';
   }
 
   #begin(op: Operation): void {
@@ -319,7 +290,7 @@ export class PodWorker {
       previous: this.#status,
       hostIPs: this.#io.node.hostIPs,
       qosClass: this.#status.qosClass ?? qosClass(this.#pod),
-      terminationMessage: (id) => this.#lastWords.get(id) ?? '',
+      terminationMessage: (id) => this.#lastWords.get(id),
       image: (id) => {
         const image = this.#io.images.find(id);
         if (image === undefined) return undefined;
