@@ -3,6 +3,7 @@ import type { Node, Pod, PodSpec } from '#base/kube/api/core-v1.gen.ts';
 import { Cluster } from './cluster.ts';
 import { decide, feasibleEnough } from './decide.ts';
 import { podFacts, podRequests } from './pod-facts.ts';
+import { planPreemption } from './preempt.ts';
 
 function node(name: string, extra: Partial<Node['spec']> = {}, labels = {}, cpu = '4'): Node {
   return {
@@ -48,9 +49,19 @@ function clusterOf(nodes: readonly Node[], placed: readonly [Pod, string][] = []
   return cluster;
 }
 
+/** The node, or what the event says. */
 const choose = (cluster: Cluster, one: Pod) => {
-  const decision = decide(podFacts(one), cluster, { startIndex: 0, random: () => 0.5 });
-  return decision.kind === 'node' ? decision.nodeName : decision.message;
+  const facts = podFacts(one);
+  const decision = decide(facts, cluster, { startIndex: 0, random: () => 0.5 });
+  if (decision.kind === 'node') return decision.nodeName;
+  const { rejections } = decision;
+  const preemption = planPreemption({ facts, cluster, rejections, budgets: [] });
+  if (preemption.kind === 'node') {
+    return `${preemption.nodeName} for ${preemption.victims.map((v) => v.uid).join(' ')}`;
+  }
+  return rejections.size === 0
+    ? decision.message
+    : `${decision.message} preemption: ${preemption.message}`;
 };
 
 const none = (reasons: string, nodes: number, preemption: string) =>
@@ -319,4 +330,62 @@ t.test('podRequests() with init containers and sidecars', async (t) => {
     5000,
     'the pod says otherwise',
   );
+});
+
+t.test('planPreemption() evicts as little and as unimportant as it can', async (t) => {
+  const one = (name: string, priority: number, cpu: string) =>
+    pod(name, { ...asks({ cpu }), priority });
+  const nodes = [node('a'), node('b')];
+  const rows: { name: string; placed: [Pod, string][]; pod: Pod; want: string | RegExp }[] = [
+    {
+      name: 'the lower priority',
+      placed: [
+        [one('p5', 5, '4'), 'a'],
+        [one('p1', 1, '4'), 'b'],
+      ],
+      pod: one('p', 10, '2'),
+      want: 'b for p1',
+    },
+    {
+      name: 'only what is needed',
+      placed: [
+        [one('p1', 1, '2'), 'a'],
+        [one('p2', 2, '2'), 'a'],
+        [one('q', 20, '4'), 'b'],
+      ],
+      pod: one('p', 10, '2'),
+      want: 'a for p1',
+    },
+    {
+      name: 'never its equals',
+      placed: [
+        [one('x', 10, '4'), 'a'],
+        [one('y', 10, '4'), 'b'],
+      ],
+      pod: one('p', 10, '1'),
+      want: /2 No preemption victims found/,
+    },
+    {
+      name: 'not where it would not help',
+      placed: [[one('x', 1, '4'), 'a']],
+      pod: one('p', 10, '9'),
+      want: /2 Preemption is not helpful/,
+    },
+    {
+      name: 'not when it must not',
+      placed: [
+        [one('x', 1, '4'), 'a'],
+        [one('y', 1, '4'), 'b'],
+      ],
+      pod: pod('p', { ...asks({ cpu: '1' }), priority: 10, preemptionPolicy: 'Never' }),
+      want: /preemption: not eligible due to preemptionPolicy=Never/,
+    },
+  ];
+  for (const row of rows) {
+    const cluster = clusterOf(nodes, row.placed);
+    const got = choose(cluster, row.pod);
+    if (typeof row.want === 'string') t.equal(got, row.want, row.name);
+    else t.match(got, row.want, row.name);
+    t.equal(choose(cluster, row.pod), got, `${row.name}: the cluster is as before`);
+  }
 });

@@ -89,21 +89,12 @@ function pickBest(scores: readonly number[], random: () => number): number {
   return best;
 }
 
-/** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` and preemption's word. */
+/** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` */
 function failureMessage(nodeCount: number, rejections: ReadonlyMap<string, Rejection>): string {
   const counts = new Map<string, number>();
-  let isHelpless = 0;
-  for (const { reasons, isFinal } of rejections.values()) {
+  for (const { reasons } of rejections.values()) {
     for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-    if (isFinal) isHelpless++;
   }
   const reasons = [...counts].map(([reason, count]) => `${count} ${reason}`).sort();
-  const preemption = [
-    ...(rejections.size > isHelpless
-      ? [`${rejections.size - isHelpless} No preemption victims found for incoming pod`]
-      : []),
-    ...(isHelpless > 0 ? [`${isHelpless} Preemption is not helpful for scheduling`] : []),
-  ];
-  const start = `0/${nodeCount} nodes are available`;
-  return `${start}: ${reasons.join(', ')}. preemption: ${start}: ${preemption.join(', ')}.`;
+  return `0/${nodeCount} nodes are available: ${reasons.join(', ')}.`;
 }

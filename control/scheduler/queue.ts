@@ -3,6 +3,7 @@
  * (tried in vain not long ago), parked (tried in vain; wait for an event that could help, at most five
  * minutes). Pure; the caller gives time. Bounded by the number of pods.
  */
+import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { PodFacts } from './pod-facts.ts';
 
 export const BACKOFF_MS_MIN = 1_000;
@@ -61,6 +62,12 @@ export class SchedulingQueue {
     old.facts = facts;
     if (old.state.kind === 'trying') old.state.events.add('node');
     else if (old.state.kind !== 'backoff') this.#activate(old);
+  }
+
+  /** The pod's status changed, nothing that could make it fit. */
+  refresh(pod: Pod): void {
+    const entry = this.#entries.get(pod.metadata.uid);
+    if (entry !== undefined) entry.facts = { ...entry.facts, pod };
   }
 
   remove(uid: string): void {

@@ -6,7 +6,8 @@
  * Invariant: a pod that the watch or an assumption puts on a node is counted there exactly once.
  */
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
-import { namespaces, nodes, pods } from '#base/kube/api/resources.gen.ts';
+import type { PodDisruptionBudget } from '#base/kube/api/policy-v1.gen.ts';
+import { namespaces, nodes, poddisruptionbudgets, pods } from '#base/kube/api/resources.gen.ts';
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import { isKubeError, type KubeClient } from '#base/kube/client.ts';
@@ -16,8 +17,9 @@ import { findCondition, formatTime, isDeleting, jsonEqual } from '#base/kube/met
 import type { Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import { Cluster } from './cluster.ts';
-import { decide } from './decide.ts';
+import { type Decision, decide } from './decide.ts';
 import { podFacts, type PodFacts } from './pod-facts.ts';
+import { planPreemption } from './preempt.ts';
 import { type ClusterEvent, SchedulingQueue } from './queue.ts';
 
 export { findUntolerated, isCordonedFor, matchesNodeAffinity, tolerates } from './node-match.ts';
@@ -49,6 +51,9 @@ class Scheduler {
   readonly #queue = new SchedulingQueue();
   /** Pods bound or being bound by us whose assignment the watch has not shown yet. */
   readonly #assumed = new Set<string>();
+  /** Pods that others were evicted for, by uid: their place is kept from pods that matter less. */
+  readonly #nominated = new Map<string, { facts: PodFacts; nodeName: string }>();
+  #budgets: () => PodDisruptionBudget[] = () => [];
   #startIndex = 0;
   #writes = 0;
   #wake: (() => void) | undefined;
@@ -62,6 +67,8 @@ class Scheduler {
     const podInformer = informers.informer(pods);
     const nodeInformer = informers.informer(nodes);
     const namespaceInformer = informers.informer(namespaces);
+    const budgetInformer = informers.informer(poddisruptionbudgets);
+    this.#budgets = () => budgetInformer.store.list();
     using stack = new DisposableStack();
     stack.use(
       namespaceInformer.addHandler({
@@ -91,7 +98,9 @@ class Scheduler {
       }),
     );
     await Promise.all(
-      [podInformer, nodeInformer, namespaceInformer].map((one) => one.waitForSync(signal)),
+      [podInformer, nodeInformer, namespaceInformer, budgetInformer].map((one) =>
+        one.waitForSync(signal),
+      ),
     );
     await using tasks = new TaskScope(signal);
     tasks.spawn('decide', (stop) => this.#loop(tasks, stop));
@@ -131,6 +140,7 @@ class Scheduler {
     if (nodeName !== '') {
       this.#queue.remove(uid);
       this.#assumed.delete(uid);
+      this.#nominated.delete(uid);
       if (isSame && this.#cluster.nodeOf(uid) === nodeName) return;
       this.#cluster.putPod(podFacts(pod), nodeName);
       this.#happened('podPlaced');
@@ -142,7 +152,11 @@ class Scheduler {
       this.#queue.remove(uid);
       return;
     }
-    if (isSame || this.#assumed.has(uid)) return;
+    if (this.#assumed.has(uid)) return;
+    if (isSame) {
+      this.#queue.refresh(pod);
+      return;
+    }
     this.#queue.put(podFacts(pod), this.#io.clock.monotonicMs());
     this.#wake?.();
   }
@@ -151,6 +165,7 @@ class Scheduler {
     const { uid } = pod.metadata;
     this.#queue.remove(uid);
     this.#assumed.delete(uid);
+    this.#nominated.delete(uid);
     if (this.#cluster.nodeOf(uid) === undefined) return;
     this.#cluster.removePod(uid);
     this.#happened('podGone');
@@ -201,21 +216,84 @@ class Scheduler {
   }
 
   #scheduleOne(facts: PodFacts, tasks: TaskScope): void {
-    const decision = decide(facts, this.#cluster, {
-      startIndex: this.#startIndex,
-      random: this.#io.random,
-    });
+    const decision = this.#decide(facts);
     this.#startIndex = decision.nextIndex;
-    if (decision.kind === 'none') {
-      this.#queue.failed(facts.uid, decision.plugins, this.#io.clock.monotonicMs());
+    if (decision.kind === 'node') {
+      this.#nominated.delete(facts.uid);
+      this.#cluster.putPod(facts, decision.nodeName);
+      this.#assumed.add(facts.uid);
+      this.#write(tasks, (signal) => this.#bind(facts, decision.nodeName, signal));
+      return;
+    }
+    this.#queue.failed(facts.uid, decision.plugins, this.#io.clock.monotonicMs());
+    const { rejections } = decision;
+    const budgets = this.#budgets();
+    const preemption = planPreemption({
+      facts,
+      cluster: this.#cluster,
+      rejections,
+      budgets,
+      nominatedNodeName: this.#nominated.get(facts.uid)?.nodeName,
+    });
+    if (preemption.kind === 'none') {
+      const message =
+        rejections.size === 0
+          ? decision.message
+          : `${decision.message} preemption: ${preemption.message}`;
       this.#write(tasks, (signal) =>
-        this.#reportFailure(facts.pod, 'Unschedulable', decision.message, signal),
+        this.#reportFailure(facts.pod, 'Unschedulable', message, signal),
       );
       return;
     }
-    this.#cluster.putPod(facts, decision.nodeName);
-    this.#assumed.add(facts.uid);
-    this.#write(tasks, (signal) => this.#bind(facts, decision.nodeName, signal));
+    const { nodeName, victims } = preemption;
+    this.#nominated.set(facts.uid, { facts, nodeName });
+    this.#write(tasks, async (signal) => {
+      await this.#reportFailure(facts.pod, 'Unschedulable', decision.message, signal, nodeName);
+      for (const victim of victims) await this.#evict(victim.pod, facts.pod, nodeName, signal);
+    });
+  }
+
+  /** Decides with nominated pods that matter as much or more counted in their places. */
+  #decide(facts: PodFacts): Decision {
+    const kept = [...this.#nominated.values()].filter(
+      (other) => other.facts.uid !== facts.uid && other.facts.priority >= facts.priority,
+    );
+    for (const other of kept) this.#cluster.putPod(other.facts, other.nodeName);
+    try {
+      const options = { startIndex: this.#startIndex, random: this.#io.random };
+      return decide(facts, this.#cluster, options);
+    } finally {
+      for (const other of kept) this.#cluster.removePod(other.facts.uid);
+    }
+  }
+
+  async #evict(victim: Pod, by: Pod, nodeName: string, signal: AbortSignal): Promise<void> {
+    const { name, namespace, uid } = victim.metadata;
+    const { client, clock, events } = this.#io;
+    const condition = {
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'PreemptionByScheduler',
+      message: `${SCHEDULER_NAME}: preempting to accommodate a higher priority pod`,
+      lastTransitionTime: formatTime(clock.nowMs()),
+    };
+    try {
+      await client.patch(
+        pods,
+        { name, namespace, subresource: 'status' },
+        { type: 'strategic', body: { metadata: { uid }, status: { conditions: [condition] } } },
+        signal,
+      );
+      await client.delete(pods, { name, namespace }, { preconditions: { uid } }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // Gone already, or the pod is tried again and finds its victims anew.
+      this.#io.log.debug('victim not evicted', { pod: name, error: errorText(error) });
+      return;
+    }
+    const message = `Preempted by pod ${by.metadata.uid} on node ${nodeName}`;
+    const event = { type: 'Normal' as const, reason: 'Preempted', message };
+    events.record(victim, { ...event, component: SCHEDULER_NAME });
   }
 
   #write(tasks: TaskScope, run: (signal: AbortSignal) => Promise<void>): void {
@@ -278,12 +356,14 @@ class Scheduler {
     reason: 'Unschedulable' | 'SchedulerError',
     message: string,
     signal: AbortSignal,
+    nominatedNodeName?: string,
   ): Promise<void> {
     const { events, client, clock } = this.#io;
     const component = SCHEDULER_NAME;
     events.record(pod, { type: 'Warning', reason: 'FailedScheduling', message, component });
     const old = findCondition(pod.status?.conditions, 'PodScheduled');
-    if (old?.status === 'False' && old.reason === reason && old.message === message) return;
+    const isTold = old?.status === 'False' && old.reason === reason && old.message === message;
+    if (isTold && nominatedNodeName === undefined) return;
     const lastTransitionTime =
       old?.status === 'False' ? old.lastTransitionTime : formatTime(clock.nowMs());
     const condition = {
@@ -298,7 +378,15 @@ class Scheduler {
       await client.patch(
         pods,
         { name, namespace, subresource: 'status' },
-        { type: 'strategic', body: { status: { conditions: [condition] } } },
+        {
+          type: 'strategic',
+          body: {
+            status: {
+              conditions: [condition],
+              ...(nominatedNodeName === undefined ? {} : { nominatedNodeName }),
+            },
+          },
+        },
         signal,
       );
     } catch (error) {
