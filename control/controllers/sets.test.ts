@@ -17,11 +17,22 @@ import {
 import { planBudget } from './disruption.ts';
 import { planDeletionStatus } from './namespace/plan.ts';
 import { planReplicas, planReplicaStatus, type ReplicaOwner } from './replicaset/plan.ts';
+import { revisionData } from './shared/revisions.ts';
 import { planSetStatus, planSteps } from './statefulset/plan.ts';
 import { setClaims, setPod } from './statefulset/pod.ts';
 import { ago, meta, node, NOW_MS, pod } from './testing/objects.ts';
 
 const hash = (value: string) => ({ labels: { 'controller-revision-hash': value } });
+
+t.test('revisionData() has its keys in order, at every depth', async (t) => {
+  const data = revisionData({
+    spec: { containers: [{ name: 'c', image: 'x' }] },
+    metadata: meta('m'),
+  });
+  const text = JSON.stringify(data);
+  t.match(text, /^{"spec":{"template":{"\$patch":"replace","metadata":{"creationTimestamp"/);
+  t.match(text, /"containers":\[{"image":"x","name":"c"}\]/);
+});
 
 t.test('planReplicas() and planReplicaStatus()', async (t) => {
   const owner = (replicas: number): ReplicaOwner => ({

@@ -25,8 +25,17 @@ interface RevisionData {
   readonly spec: { readonly template: PodTemplateSpec & { $patch: 'replace' } };
 }
 
+/** Keys in order, as Go writes maps: clients recognise a revision by comparing the bytes. */
 export function revisionData(template: PodTemplateSpec): RevisionData {
-  return { spec: { template: { ...template, $patch: 'replace' } } };
+  const data: RevisionData = { spec: { template: { ...template, $patch: 'replace' } } };
+  return sortKeys(data) as RevisionData; // The same, in order.
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, member]) => [key, sortKeys(member)]));
 }
 
 /** The pod template that a revision stands for. */
