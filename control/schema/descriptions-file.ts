@@ -3,16 +3,16 @@
  * and are read only when somebody asks for OpenAPI. Adapter: the rest of control/schema does no I/O.
  */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { isErrno } from '#base/errors.ts';
 import { type Descriptions, NO_DESCRIPTIONS } from './openapi-schema.ts';
 
-const PATH = join(import.meta.dirname, 'facts/descriptions.gen.json.gz');
+/** Named so that the bundler takes the file along (image/bundle.ts). */
+const PATH = new URL('./facts/descriptions.gen.json.gz', import.meta.url);
 
 /** The descriptions; none where the file is not shipped, which only makes `kubectl explain` terse. */
-export async function readDescriptions(path = PATH): Promise<Descriptions> {
+export async function readDescriptions(path: string | URL = PATH): Promise<Descriptions> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
