@@ -5,6 +5,10 @@ import type { ArchiveEntry } from './archive.ts';
 
 const PLACES = ['/bin/busybox', '/usr/bin/busybox'];
 
+export const PASSWD =
+  'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n';
+export const GROUP = 'root:x:0:\nnobody:x:65534:\n';
+
 /** Throws when busybox-static is not installed. */
 export function busyboxEntries(): ArchiveEntry[] {
   const from = PLACES.find((path) => existsSync(path));
@@ -22,9 +26,9 @@ export function busyboxEntries(): ArchiveEntry[] {
     {
       path: 'etc/passwd',
       kind: 'file',
-      content: 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n',
+      content: PASSWD,
     },
-    { path: 'etc/group', kind: 'file', content: 'root:x:0:\nnobody:x:65534:\n' },
+    { path: 'etc/group', kind: 'file', content: GROUP },
     { path: 'bin/busybox', kind: 'copy', from, mode: 0o755 },
     ...applets
       .filter((name) => name !== 'busybox')

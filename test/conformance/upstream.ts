@@ -5,10 +5,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ArchiveEntry, writeArchive } from '#image/archive.ts';
-import { busyboxEntries } from '#image/busybox.ts';
+import { busyboxEntries, GROUP, PASSWD } from '#image/busybox.ts';
 import { DEBIAN_TOOLS, debianToolEntries } from './debian-tools.ts';
 
 export const KUBERNETES_VERSION = '1.36.3';
@@ -42,17 +42,22 @@ export function ensureProgram(name: keyof typeof PROGRAMS): string {
   return target;
 }
 
+/** The folder of the Kubernetes module, downloaded at the first call. */
+function kubernetesSource(): string {
+  const download = execFileSync(
+    'go',
+    ['mod', 'download', '-json', `k8s.io/kubernetes@v${KUBERNETES_VERSION}`],
+    { cwd: tmpdir(), encoding: 'utf8' },
+  );
+  return JSON.parse(download).Dir;
+}
+
 /** A module that requires Kubernetes and points its unversioned parts at their releases. */
 function goModule(): string {
   const dir = join(CACHE, 'kubernetes');
   if (existsSync(join(dir, 'go.mod'))) return dir;
   mkdirSync(dir, { recursive: true });
-  const download = execFileSync(
-    'go',
-    ['mod', 'download', '-json', `k8s.io/kubernetes@v${KUBERNETES_VERSION}`],
-    { cwd: dir, encoding: 'utf8' },
-  );
-  const source: string = JSON.parse(download).Dir;
+  const source = kubernetesSource();
   const parts = [
     ...readFileSync(join(source, 'go.mod'), 'utf8').matchAll(/^\s+(k8s\.io\/\S+) v0\.0\.0\b/gm),
   ];
@@ -82,6 +87,35 @@ export async function buildImages(dir: string): Promise<string[]> {
     ...debianToolEntries(CACHE),
     { path: 'agnhost', kind: 'copy', from: ensureProgram('agnhost'), mode: 0o755 },
   ];
+  // What upstream's Dockerfile adds beside the program.
+  const porter = join(kubernetesSource(), 'test/images/agnhost/porter');
+  const agnhostFiles: ArchiveEntry[] = [
+    ...agnhost,
+    { path: 'agnhost-2', kind: 'link', target: 'agnhost' },
+    { path: 'uploads', kind: 'directory' },
+    { path: 'localhost.crt', kind: 'copy', from: join(porter, 'localhost.crt'), mode: 0o644 },
+    { path: 'localhost.key', kind: 'copy', from: join(porter, 'localhost.key'), mode: 0o644 },
+    {
+      path: 'etc/passwd',
+      kind: 'file',
+      content: `${PASSWD}user-defined-in-image:x:1000:1000::/home:/bin/sh\n`,
+    },
+    {
+      path: 'etc/group',
+      kind: 'file',
+      content: `${GROUP}group-defined-in-image:x:50000:user-defined-in-image\n`,
+    },
+  ];
+  // Web servers that say what they are: `{"image":"nautilus.jpg"}` at /data.json.
+  const demo = (name: string): ArchiveEntry[] => [
+    ...busyboxEntries(),
+    { path: 'data.json', kind: 'file', content: `{"image":"${name}.jpg"}\n` },
+    { path: 'etc/os-release', kind: 'file', content: 'NAME="Alpine Linux"\nID=alpine\n' },
+  ];
+  const serve = {
+    Entrypoint: ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', '/'],
+    Env: [PATH_ENV],
+  };
   const images = [
     {
       file: 'busybox.tar',
@@ -101,7 +135,7 @@ export async function buildImages(dir: string): Promise<string[]> {
         `${registry}/agnhost:2.55`,
         `${registry}/glibc-dns-testing:2.0.0`,
       ],
-      entries: agnhost,
+      entries: agnhostFiles,
       config: { Entrypoint: ['/agnhost'], Cmd: ['pause'], Env: [PATH_ENV] },
     },
     {
@@ -110,6 +144,18 @@ export async function buildImages(dir: string): Promise<string[]> {
       names: ['registry.k8s.io/pause:3.10.2', 'registry.k8s.io/pause:3.10.1'],
       entries: agnhost.slice(-1),
       config: { Entrypoint: ['/agnhost', 'pause'], Env: [PATH_ENV] },
+    },
+    {
+      file: 'nautilus.tar',
+      names: [`${registry}/nautilus:1.8`],
+      entries: demo('nautilus'),
+      config: serve,
+    },
+    {
+      file: 'kitten.tar',
+      names: [`${registry}/kitten:1.8`],
+      entries: demo('kitten'),
+      config: serve,
     },
   ];
   const paths: string[] = [];
