@@ -116,7 +116,18 @@ export class ApiServer {
           ?.parse(),
     });
     const admission = new AdmissionChain(
-      admissionPlugins({ resources, hub: this.#hub, authorizer, rbac, clock, random: randomBytes }),
+      admissionPlugins({
+        resources,
+        hub: this.#hub,
+        authorizer,
+        rbac,
+        clock,
+        random: randomBytes,
+        charge: async (at, change, context) => {
+          const resource = resources.must('', 'v1', 'resourcequotas');
+          await registry.mutate({ resource, ...at }, change, context);
+        },
+      }),
     );
     const hooks = new WriteHooks(
       new Map<string, KindHooks>([

@@ -2,7 +2,15 @@ import t from 'tap';
 import type { Pod, PodSpec, ResourceQuota } from '#base/kube/api/core-v1.gen.ts';
 import type { KubeObject } from '#base/kube/client.ts';
 import { formatQuantity } from '#base/kube/quantity.ts';
-import { admit, formatUsed, isInScope, missingRequirements, usageDelta, usageOf } from './quota.ts';
+import {
+  admit,
+  describeMissing,
+  formatUsed,
+  isInScope,
+  unknownStatus,
+  usageDelta,
+  usageOf,
+} from './quota.ts';
 
 const metadata = {
   name: 'o',
@@ -120,12 +128,15 @@ t.test('admit()', async (t) => {
   );
 });
 
-t.test('formatUsed() and missingRequirements()', async (t) => {
+t.test('formatUsed(), describeMissing() and unknownStatus()', async (t) => {
   t.same(formatUsed({ pods: '5', cpu: '1' }, usageOf(core('pods'), pod())), {
     cpu: '0',
     pods: '1',
   });
   const limited = quota({ cpu: '1', 'limits.memory': '1Gi', pods: '1' });
-  t.same(missingRequirements(limited, pod()), ['cpu', 'limits.memory']);
-  t.same(missingRequirements(limited, pod(resources({ cpu: '1' }, { memory: '1Mi' }))), []);
+  t.equal(describeMissing(limited, pod()), 'must specify cpu for: c; limits.memory for: c');
+  t.equal(describeMissing(limited, pod(resources({ cpu: '1' }, { memory: '1Mi' }))), undefined);
+  const delta = usageOf(core('pods'), pod());
+  t.equal(unknownStatus(limited, delta), 'status unknown for quota: q, resources: pods');
+  t.equal(unknownStatus(quota({ pods: '1' }, { pods: '0' }), delta), undefined);
 });

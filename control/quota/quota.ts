@@ -228,15 +228,39 @@ export function usageDelta(
 
 const COMPUTE = ['cpu', 'memory', 'requests.cpu', 'requests.memory', 'limits.cpu', 'limits.memory'];
 
-/** Compute resources that the quota limits and some container of the pod leaves open. */
-export function missingRequirements(quota: ResourceQuota, pod: Pod): string[] {
+/**
+ * Compute resources that the quota limits and containers of the pod leave open, in upstream's words:
+ * `must specify cpu for: a,b; memory for: a`. Undefined: nothing is missing.
+ */
+export function describeMissing(quota: ResourceQuota, pod: Pod): string | undefined {
   const hard = quota.status?.hard ?? quota.spec?.hard ?? {};
   const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  return COMPUTE.filter((name) => {
-    if (hard[name] === undefined) return false;
+  const parts: string[] = [];
+  for (const name of [...COMPUTE].sort()) {
+    if (hard[name] === undefined) continue;
     const kind = name.startsWith('limits.') ? 'limits' : 'requests';
     const resource = name.replace(/^(requests|limits)\./, '');
-    if (pod.spec.resources?.[kind]?.[resource] !== undefined) return false;
-    return containers.some((container) => container.resources?.[kind]?.[resource] === undefined);
-  }).sort();
+    if (pod.spec.resources?.[kind]?.[resource] !== undefined) continue;
+    const open = containers.filter((c) => c.resources?.[kind]?.[resource] === undefined);
+    if (open.length > 0)
+      parts.push(
+        `${name} for: ${open
+          .map((c) => c.name)
+          .sort()
+          .join(',')}`,
+      );
+  }
+  return parts.length === 0 ? undefined : `must specify ${parts.join('; ')}`;
+}
+
+/** Why the quota cannot be charged yet: it was never counted. Undefined: it was. */
+export function unknownStatus(
+  quota: ResourceQuota,
+  delta: ReadonlyMap<string, Quantity>,
+): string | undefined {
+  const names = Object.keys(quota.spec?.hard ?? {}).filter((name) => delta.has(name));
+  const { hard = {}, used = {} } = quota.status ?? {};
+  const unknown = names.filter((name) => hard[name] === undefined || used[name] === undefined);
+  if (unknown.length === 0) return undefined;
+  return `status unknown for quota: ${quota.metadata.name}, resources: ${unknown.sort().join(',')}`;
 }

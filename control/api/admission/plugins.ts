@@ -18,6 +18,7 @@ import {
   TaintNodesByCondition,
 } from './pod-defaults.ts';
 import { RbacEscalation } from './rbac-escalation.ts';
+import { type ChargeQuota, ResourceQuotaAdmission } from './resource-quota.ts';
 import { ServiceAccountAdmission } from './service-account.ts';
 
 export interface AdmissionParts {
@@ -27,6 +28,7 @@ export interface AdmissionParts {
   readonly rbac: RbacAuthorizer;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  readonly charge: ChargeQuota;
 }
 
 export function admissionPlugins(parts: AdmissionParts): AdmissionPlugin[] {
@@ -45,5 +47,6 @@ export function admissionPlugins(parts: AdmissionParts): AdmissionPlugin[] {
     new DefaultTolerationSeconds({ pods }),
     new RuntimeClassAdmission({ pods, classes: runtimeClasses }),
     new RbacEscalation({ authorizer, rbac }),
+    new ResourceQuotaAdmission({ quotas: core('resourcequotas'), charge: parts.charge }),
   ];
 }
