@@ -9,6 +9,7 @@ import type { CacheHub } from '../cache/cache-hub.ts';
 import type { AdmissionPlugin } from '../registry/admission.ts';
 import type { RandomBytes } from '../registry/metadata.ts';
 import type { ServedResources } from '../registry/served-resource.ts';
+import { LimitRanger } from './limit-ranger.ts';
 import { NamespaceLifecycle } from './namespace-lifecycle.ts';
 import { NodeRestriction } from './node-restriction.ts';
 import {
@@ -40,6 +41,11 @@ export function admissionPlugins(parts: AdmissionParts): AdmissionPlugin[] {
   const accounts = core('serviceaccounts');
   return [
     new NamespaceLifecycle({ namespaces: core('namespaces'), hub }),
+    new LimitRanger({
+      ranges: core('limitranges'),
+      pods,
+      claims: core('persistentvolumeclaims'),
+    }),
     new ServiceAccountAdmission({ pods, accounts, hub, clock, random }),
     new NodeRestriction(),
     new TaintNodesByCondition({ nodes: core('nodes') }),

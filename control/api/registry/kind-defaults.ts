@@ -5,6 +5,8 @@
  * pkg/apis.
  */
 import type { KubeObject } from '#base/kube/client.ts';
+import type { LimitRange } from '#base/kube/api/core-v1.gen.ts';
+import { defaultLimitRange } from '../admission/limit-ranger.ts';
 import type { ResourceRules } from '../resource.ts';
 
 type Defaults = Partial<ResourceRules>;
@@ -93,7 +95,10 @@ const BY_PREFIX: Readonly<Record<string, Defaults>> = {
   },
   'core/events': { ...eventFields, allowCreateOnUpdate: true },
   'core/endpoints': { allowCreateOnUpdate: true },
-  'core/limitranges': { allowCreateOnUpdate: true },
+  'core/limitranges': {
+    allowCreateOnUpdate: true,
+    default: (object: KubeObject) => defaultLimitRange(object as LimitRange), // By the prefix.
+  },
   'core/podtemplates': { allowCreateOnUpdate: true },
   'coordination.k8s.io/leases': { allowCreateOnUpdate: true, allowUnconditionalUpdate: false },
   'core/replicationcontrollers': {
