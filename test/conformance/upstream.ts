@@ -157,6 +157,13 @@ export async function buildImages(dir: string): Promise<string[]> {
       entries: demo('kitten'),
       config: serve,
     },
+    // Tests that only want some web server.
+    {
+      file: 'nginx.tar',
+      names: [`${registry}/nginx:1.15-4`, `${registry}/nginx:1.27-0`],
+      entries: demo('nginx'),
+      config: serve,
+    },
   ];
   const paths: string[] = [];
   for (const { file, ...request } of images) {
