@@ -31,7 +31,7 @@ import {
 } from './shared/controller.ts';
 import { discoverResources } from './shared/discovery.ts';
 
-const RECOUNT_MS = 300_000;
+const RECOUNT_MS = 60_000;
 /** Of keys whose recount may raise what is used and never lower it. */
 const RAISE_PREFIX = 'raise ';
 

@@ -246,8 +246,10 @@ class Sync {
     if (isComplete(this.#d, this.#d.status ?? {})) await this.#cleanUp(signal);
   }
 
-  get #nextRevision(): number {
-    return Math.max(0, ...this.#oldSets.map(revisionOf)) + 1;
+  get #nextRevision(): bigint {
+    let last = 0n;
+    for (const revision of this.#oldSets.map(revisionOf)) if (revision > last) last = revision;
+    return last + 1n;
   }
 
   /** Brings revision and annotations of an existing new ReplicaSet up to date. */

@@ -134,12 +134,14 @@ t.test('newReplicaSetAnnotations() counts revisions and remembers past ones', as
     'kubectl.kubernetes.io/last-applied-configuration': '{}',
     'deployment.kubernetes.io/revision': '9',
   };
-  const fresh = newReplicaSetAnnotations(d, {}, 4);
+  const fresh = newReplicaSetAnnotations(d, {}, 4n);
   t.same(fresh, { note: 'x', 'deployment.kubernetes.io/revision': '4' });
-  const again = newReplicaSetAnnotations(d, fresh, 6);
+  const again = newReplicaSetAnnotations(d, fresh, 6n);
   t.equal(again['deployment.kubernetes.io/revision'], '6');
   t.equal(again['deployment.kubernetes.io/revision-history'], '4');
-  t.same(newReplicaSetAnnotations(d, again, 6), again, 'unchanged at the same revision');
+  t.same(newReplicaSetAnnotations(d, again, 6n), again, 'unchanged at the same revision');
+  const large = 3546343826724305833n;
+  t.equal(newReplicaSetAnnotations(d, {}, large)['deployment.kubernetes.io/revision'], `${large}`);
 });
 
 t.test('equalTemplates() ignores the hash label and empty values', async (t) => {

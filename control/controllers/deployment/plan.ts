@@ -190,7 +190,10 @@ export function planCleanup(d: Deployment, oldSets: readonly ReplicaSet[]): Repl
   const surplus = cleanable.length - limit;
   if (surplus <= 0) return [];
   return cleanable
-    .sort((a, b) => revisionOf(a) - revisionOf(b) || byCreation(a, b))
+    .sort((a, b) => {
+      const difference = revisionOf(a) - revisionOf(b);
+      return difference === 0n ? byCreation(a, b) : difference < 0n ? -1 : 1;
+    })
     .slice(0, surplus)
     .filter(
       (rs) =>

@@ -5,6 +5,7 @@
 import type { Deployment, DeploymentStatus, ReplicaSet } from '#base/kube/api/apps-v1.gen.ts';
 import type { PodTemplateSpec } from '#base/kube/api/core-v1.gen.ts';
 import { jsonEquivalent } from '#base/kube/metadata.ts';
+import { parseInteger } from '#base/kube/selectors.ts';
 import { REVISION_HISTORY_CHARS_MAX } from '../limits.ts';
 import { scaledValue } from '../shared/int-or-percent.ts';
 
@@ -96,9 +97,9 @@ export function findNewReplicaSet(
   return [...sets].sort(byCreation).find((rs) => equalTemplates(rs.spec.template, d.spec.template));
 }
 
-export function revisionOf(object: ReplicaSet | Deployment): number {
-  const text = object.metadata.annotations?.[REVISION];
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : 0;
+/** Revisions are int64; an adopted ReplicaSet may bring any. */
+export function revisionOf(object: ReplicaSet | Deployment): bigint {
+  return parseInteger(object.metadata.annotations?.[REVISION]) ?? 0n;
 }
 
 export function nonNegativeAnnotation(rs: ReplicaSet, name: string): number | undefined {
@@ -119,14 +120,14 @@ export function replicasAnnotations(d: Deployment): Annotations {
 export function newReplicaSetAnnotations(
   d: Deployment,
   old: Annotations,
-  newRevision: number,
+  newRevision: bigint,
 ): Annotations {
   const annotations = { ...old };
   for (const [key, value] of Object.entries(d.metadata.annotations ?? {})) {
     if (!NOT_COPIED.has(key)) annotations[key] = value;
   }
   const oldText = old[REVISION];
-  const oldRevision = oldText !== undefined && /^\d+$/.test(oldText) ? Number(oldText) : 0;
+  const oldRevision = parseInteger(oldText) ?? 0n;
   if (oldRevision >= newRevision) return annotations;
   annotations[REVISION] = String(newRevision);
   if (oldText === undefined) return annotations;
