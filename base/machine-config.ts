@@ -5,7 +5,7 @@
  * that this one can be shown and kept under version control.
  */
 import { parseDocument, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const name = z
   .string()

@@ -1,6 +1,7 @@
 /**
- * Bundles each process of the machine into one JavaScript file (design: one file per process), with
- * the worker threads that it starts and the files that it reads beside it.
+ * Bundles each process of the machine into one JavaScript file, with the worker threads that it starts
+ * and the files that it reads beside it. Code that several processes share, or that one imports later
+ * (`await import`), lies in files of its own.
  *
  * `new URL('./x.ts', import.meta.url)` in a source names a worker's entry point or a data file. The
  * bundle puts what it names into the output folder and the reference is rewritten, so that one
@@ -54,6 +55,8 @@ export async function bundle(names: readonly string[], outDir: string): Promise<
       outdir: outDir,
       absWorkingDir: repository,
       bundle: true,
+      splitting: true,
+      chunkNames: 'shared-[hash]',
       platform: 'node',
       format: 'esm',
       target: 'node26',

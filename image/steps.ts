@@ -96,7 +96,8 @@ export async function makeRootTree(paths: ImagePaths, prepared: Prepared): Promi
   const node = strippedNode(buildRoot, paths, nodeHome);
   layOutRoot({ packages, node, bundles, nativePackages: native }, dir);
   copyFileSync(compiled.dhcpEvent, join(dir, 'usr/lib/bareboat/dhcp-event'));
-  const kernelVersion = copyModules(packages, dir);
+  const { version: kernelVersion, packed } = copyModules(packages, dir);
+  buildRoot.run(['xz', '--decompress', ...packed.map((path) => `/work/${path}`)], dir);
   buildRoot.run(['depmod', '-b', '/work', kernelVersion], dir);
   writeFileSync(join(dir, 'etc/os-release'), osRelease(paths, drift));
   return { dir, kernelVersion, compiled };
@@ -147,7 +148,7 @@ export function makeBootFiles(paths: ImagePaths, prepared: Prepared, tree: RootT
   const modulesDir = join(tree.dir, 'usr/lib/modules', tree.kernelVersion, 'kernel');
   const files = readdirSync(modulesDir, { recursive: true, encoding: 'utf8' });
   const modules = STAGE0_MODULES.flatMap((name) => {
-    const found = files.find((path) => path.endsWith(`/${name}.ko.xz`));
+    const found = files.find((path) => new RegExp(`/${name}\\.ko(\\.xz)?$`).test(path));
     return found === undefined ? [] : [join(modulesDir, found)];
   });
   must(

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HttpsTransportOptions, PemSource } from './https-transport.ts';
 
 /** What stands beside the name is checked once the current context says which entry counts. */

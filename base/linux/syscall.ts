@@ -236,11 +236,28 @@ export function rereadPartitions(fd: number): void {
   call('ioctl', `fd ${fd} BLKRRPART`, fd, BLKRRPART, null);
 }
 
-/** Loads the module (maybe compressed) behind `fd`. EEXIST: it is loaded already. */
-export function loadModule(fd: number, parameters: string): void {
-  const MODULE_INIT_COMPRESSED_FILE = 4;
-  const number = process.arch === 'arm64' ? 273 : 313;
-  call('finit_module', `fd ${fd}`, number, fd, parameters, MODULE_INIT_COMPRESSED_FILE);
+const FINIT_MODULE = process.arch === 'arm64' ? 273 : 313;
+const MODULE_INIT_COMPRESSED_FILE = 4;
+
+/** Loads the module behind `fd`. EEXIST: it is loaded already. */
+export function loadModule(fd: number, options: { compressed: boolean }): void {
+  const flags = options.compressed ? MODULE_INIT_COMPRESSED_FILE : 0;
+  call('finit_module', `fd ${fd}`, FINIT_MODULE, fd, '', flags);
+}
+
+/** The same on a thread of the pool; errno is lost on the way, so it tells only whether it worked. */
+export function loadModuleInBackground(
+  fd: number,
+  options: { compressed: boolean },
+): Promise<boolean> {
+  const flags = options.compressed ? MODULE_INIT_COMPRESSED_FILE : 0;
+  const run = libc('finit_module') as unknown as { async: (...args: unknown[]) => void }; // By koffi.
+  return new Promise((resolve, reject) => {
+    run.async(FINIT_MODULE, fd, '', flags, (error: Error | null, result: number | bigint) => {
+      if (error === null) resolve(Number(result) === 0);
+      else reject(error);
+    });
+  });
 }
 
 /** Flushes the whole file system of `fd`; blocks. */

@@ -1,6 +1,6 @@
 /** The agent's configuration file: written by the supervisor or the `make dev` launcher. */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const AgentConfigSchema = z.strictObject({
   nodeName: z.string().min(1),

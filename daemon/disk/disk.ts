@@ -3,7 +3,7 @@
  * the rest of it at first boot, checks, formats, grows and mounts its volumes. Carries out plan.ts.
  * A disk without that partition is never written to.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -39,10 +39,26 @@ export class DiskError extends Error {
 export function findBootDisk(): string | undefined {
   for (const disk of readdirSync('/sys/block')) {
     if (!existsSync(join('/sys/block', disk, 'device'))) continue;
+    if (!isReadable(disk)) continue;
     const table = readTable(disk)?.table;
     if (table?.partitions.some((p) => p.name === ESP_NAME) === true) return disk;
   }
   return undefined;
+}
+
+/** Drives without a medium (ENOMEDIUM), and broken ones, are not the machine's disk. */
+function isReadable(disk: string): boolean {
+  try {
+    const fd = openSync(join('/dev', disk), 'r');
+    try {
+      return readSync(fd, Buffer.alloc(SECTOR_BYTES)) === SECTOR_BYTES;
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if (error instanceof Error && 'syscall' in error) return false;
+    throw error;
+  }
 }
 
 /**
@@ -64,20 +80,23 @@ export async function prepareDisk(disk: string): Promise<string[]> {
       done.push(`partition ${partitionName(volume)} made on ${disk}`);
     await waitForPartitions();
   }
-  for (const volume of VOLUME_NAMES) {
-    const device = must(findPartition(partitionName(volume)), volume);
-    if (isBlank(device)) {
-      format(device, volume);
-      done.push(`${volume} formatted`);
-    } else {
-      check(device, volume);
-      if (volume === 'DATA' && plan.kind === 'write' && plan.grownData) {
-        tool('/usr/sbin/resize2fs', [device]);
-        done.push('DATA grown');
-      }
-    }
+  const grown = plan.kind === 'write' && plan.grownData;
+  const prepared = await Promise.all(VOLUME_NAMES.map((volume) => prepareVolume(volume, grown)));
+  return [...done, ...prepared.flat()];
+}
+
+/** Formats or checks one volume, and grows DATA into a partition that has grown. */
+async function prepareVolume(volume: VolumeName, grown: boolean): Promise<string[]> {
+  const device = must(findPartition(partitionName(volume)), volume);
+  if (isBlank(device)) {
+    await format(device, volume);
+    return [`${volume} formatted`];
   }
-  return done;
+  await check(device, volume);
+  if (volume !== 'DATA' || !grown) return [];
+  const { status, text } = await tool('/usr/sbin/resize2fs', [device]);
+  if (status !== 0) throw new DiskError('FORMAT_FAILED', `cannot grow ${volume}: ${text}`);
+  return ['DATA grown'];
 }
 
 /** Mounts a volume, unless it is mounted. */
@@ -161,7 +180,7 @@ function isBlank(device: string): boolean {
   }
 }
 
-function format(device: string, volume: VolumeName): void {
+async function format(device: string, volume: VolumeName): Promise<void> {
   const options = [
     '-q',
     '-F',
@@ -174,23 +193,28 @@ function format(device: string, volume: VolumeName): void {
     '-E',
     'lazy_itable_init=1,lazy_journal_init=1,nodiscard',
   ];
-  const { status, text } = tool('/usr/sbin/mke2fs', [...options, device]);
+  const { status, text } = await tool('/usr/sbin/mke2fs', [...options, device]);
   if (status !== 0) throw new DiskError('FORMAT_FAILED', `cannot format ${volume}: ${text}`);
 }
 
 /** e2fsck(8): 0 clean, 1 mended, 2 mended and a reboot is advised; more is not usable. */
-function check(device: string, volume: VolumeName): void {
-  const { status, text } = tool('/usr/sbin/e2fsck', ['-p', device]);
+async function check(device: string, volume: VolumeName): Promise<void> {
+  const { status, text } = await tool('/usr/sbin/e2fsck', ['-p', device]);
   if (status > 2) throw new DiskError('CHECK_FAILED', `${volume} is damaged: ${text}`);
 }
 
-function tool(program: string, args: readonly string[]): { status: number; text: string } {
-  const result = spawnSync(program, args, {
-    encoding: 'utf8',
-    env: { PATH: '/usr/bin:/usr/sbin' },
+/** Throws when the program cannot be started; its failure is a status. */
+function tool(program: string, args: readonly string[]): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const env = { PATH: '/usr/bin:/usr/sbin' };
+    execFile(program, args, { encoding: 'utf8', env }, (error, stdout, stderr) => {
+      const text = `${stdout}${stderr}`.trim();
+      if (error === null) resolve({ status: 0, text });
+      else if (typeof error.code === 'number') resolve({ status: error.code, text });
+      else if (error.signal !== undefined && error.signal !== null) resolve({ status: 128, text });
+      else reject(error);
+    });
   });
-  if (result.error !== undefined) throw result.error;
-  return { status: result.status ?? 128, text: `${result.stdout}${result.stderr}`.trim() };
 }
 
 function must(device: string | undefined, volume: VolumeName): string {

@@ -1,6 +1,6 @@
 /**
  * The supervisor process, started by stage0: boots the machine step by step, a line each on the console,
- * then keeps it running. Its exit code tells stage0 what to do: 64 restart, 65 power off; anything else
+ * then keeps it running (run.ts, which is loaded while the kernel takes in further modules). Its exit code tells stage0 what to do: 64 restart, 65 power off; anything else
  * means that it died and is to be started again, and every step finds what the last one left.
  */
 import {
@@ -12,29 +12,20 @@ import {
   rmSync,
   writeFileSync,
   writeSync,
-  createReadStream,
 } from 'node:fs';
 import { release } from 'node:os';
-import { createInterface } from 'node:readline';
 import { join } from 'node:path';
-import { RealClock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { MNT_DETACH, umount } from '#base/linux/syscall.ts';
-import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
 import { findBootDisk, mountVolume, prepareDisk, VOLUME_NAMES } from '#daemon/disk/disk.ts';
 import { coldplug, NODE_MODULES } from './devices.ts';
-import { LogRotation } from './log-rotation.ts';
-import { machineServices } from './machine-services.ts';
 import { ModuleLoader } from './modules.ts';
 import { mountBase } from './mounts.ts';
-import { watchPowerButton } from './power-button.ts';
-import { type EndKind, Supervisor } from './supervisor.ts';
+import type { EndKind } from './supervisor.ts';
 import { PLACES, UID } from './unit-specs.ts';
 
 const EXIT = { reboot: 64, powerOff: 65 } as const;
-/** stage0's pipe of reaped orphans. */
-const ORPHANS_FD = 3;
 const BOOTED = '/run/bareboat/.booted';
 
 const SYSCTLS: Readonly<Record<string, string>> = {
@@ -48,7 +39,6 @@ const SYSCTLS: Readonly<Record<string, string>> = {
   'vm/panic_on_oom': '0',
 };
 
-const clock = new RealClock();
 const print = (line: string) => {
   const sinceBoot = Number(process.hrtime.bigint() / 10_000_000n) / 100; // CLOCK_MONOTONIC.
   writeSync(2, `bareboat [${sinceBoot.toFixed(2)}] ${line}\n`);
@@ -60,31 +50,21 @@ async function boot(): Promise<void> {
   mkdirSync(PLACES.logs, { recursive: true });
   const log = new FdLog({ fd: 2, area: 'supervisor', level: 'warn' });
   print(again ? 'supervisor restarted' : 'supervisor started');
+  let modules = Promise.resolve();
   if (!again) {
     const loader = new ModuleLoader({ release: release(), log });
     coldplug(loader);
-    for (const name of NODE_MODULES) loader.load(name);
     print('devices found');
+    modules = loader.loadInBackground(NODE_MODULES);
     prepareCgroups();
-    for (const [name, value] of Object.entries(SYSCTLS)) writeSysctl(name, value);
   }
-  const volumes = await prepareVolumes();
   prepareSocketDirectories();
-  const supervisor = new Supervisor({
-    clock,
-    log,
-    print,
-    volumes,
-    rotation: new LogRotation(PLACES.logs),
-    onEnd: (kind) => end(kind, volumes),
-  });
-  followOrphans(supervisor);
-  const server = await serveMachineSocket(PLACES.supervisorSocket, machineServices(supervisor));
-  chownSync(PLACES.supervisorSocket, UID.root, UID.gateway);
-  watchPowerButton(() => supervisor.beginShutdown('powerOff'));
+  const [volumes, { runMachine }] = await Promise.all([prepareVolumes(), import('./run.ts')]);
+  await modules;
+  // Some of these exist when their module is there.
+  if (!again) for (const [name, value] of Object.entries(SYSCTLS)) writeSysctl(name, value);
+  await runMachine({ log, print, volumes, onEnd: (kind) => end(kind, volumes) });
   writeFileSync(BOOTED, '');
-  await supervisor.start();
-  server.unref();
 }
 
 /** Mounts the volumes of the boot disk; a machine without one runs in memory. */
@@ -134,19 +114,6 @@ function prepareSocketDirectories(): void {
     chownSync(dir, name === 'control' ? UID.control : UID.root, UID.gateway);
     chmodSync(dir, 0o2750); // What is made in it has the folder's group.
   }
-}
-
-/** Lines `PID STATUS` (wait(2)) of orphans, among them units that an earlier supervisor started. */
-function followOrphans(supervisor: Supervisor): void {
-  if (!existsSync(`/proc/self/fd/${ORPHANS_FD}`)) return; // Not under stage0.
-  createInterface(createReadStream('', { fd: ORPHANS_FD })).on('line', (line) => {
-    const [pid = 0, status = 0] = line.split(' ').map(Number);
-    const signal = status & 0x7f;
-    supervisor.units.onOrphan(
-      pid,
-      signal === 0 ? { code: status >> 8, signal: undefined } : { code: undefined, signal },
-    );
-  });
 }
 
 /** Kills what is left, gives the disks back, and tells stage0. */

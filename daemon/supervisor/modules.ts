@@ -3,10 +3,10 @@
  * The lists are depmod's (modules.dep(5), modules.alias): parsed once, planned purely, loaded by
  * finit_module(2), which the kernel lets decompress.
  */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorText, isErrno } from '#base/errors.ts';
-import { loadModule } from '#base/linux/syscall.ts';
+import { loadModule, loadModuleInBackground } from '#base/linux/syscall.ts';
 import type { Log } from '#base/log.ts';
 
 export interface ModuleIndex {
@@ -93,6 +93,10 @@ function globPattern(pattern: string): RegExp {
   return new RegExp(`^${source}$`);
 }
 
+function compression(path: string): { compressed: boolean } {
+  return { compressed: !path.endsWith('.ko') };
+}
+
 export class ModuleLoader {
   readonly #dir: string;
   readonly #log: Log;
@@ -116,6 +120,22 @@ export class ModuleLoader {
     }
   }
 
+  /** Loads modules one after the other on another thread, while this one goes on. */
+  async loadInBackground(modules: readonly string[]): Promise<void> {
+    for (const module of modules) {
+      for (const path of planLoad(this.#index, module)) {
+        if (this.#done.has(path)) continue;
+        this.#done.add(path);
+        const fd = openSync(join(this.#dir, path), 'r');
+        const loaded = await loadModuleInBackground(fd, compression(path));
+        closeSync(fd);
+        if (!loaded && !existsSync(join('/sys/module', moduleName(path)))) {
+          this.#log.warn('cannot load module', { path });
+        }
+      }
+    }
+  }
+
   /** Loads whatever serves a device. */
   loadFor(alias: string): void {
     for (const module of modulesFor(this.#index, alias)) this.load(module);
@@ -124,7 +144,7 @@ export class ModuleLoader {
   #loadFile(path: string): void {
     const fd = openSync(join(this.#dir, path), 'r');
     try {
-      loadModule(fd, '');
+      loadModule(fd, compression(path));
     } catch (error) {
       if (isErrno(error, 'EEXIST', 'ENODEV')) return; // Loaded already; or its hardware is not there.
       this.#log.warn('cannot load module', { path, error: errorText(error) });

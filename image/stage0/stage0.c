@@ -86,8 +86,9 @@ static void load_modules(void)
 	for (int i = 0; i < count; i++) {
 		snprintf(path, sizeof path, "/modules/%s", names[i]);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		int plain = strcmp(path + strlen(path) - 3, ".ko") == 0;
 		errno = 0;
-		if (syscall(SYS_finit_module, fd, "", MODULE_INIT_COMPRESSED_FILE) < 0 && errno != EEXIST)
+		if (syscall(SYS_finit_module, fd, "", plain ? 0 : MODULE_INIT_COMPRESSED_FILE) < 0 && errno != EEXIST)
 			say("cannot load", path);
 		close(fd);
 	}

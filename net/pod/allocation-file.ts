@@ -12,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isErrno } from '#base/errors.ts';
 import { EMPTY_IPAM, type IpamState } from './ipam.ts';
 
