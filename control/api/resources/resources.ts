@@ -17,6 +17,52 @@ import { replicaSetRules } from './replica-set.ts';
 import { secretRules } from './secret.ts';
 import { serviceAccountRules } from './service-account.ts';
 import { serviceRules } from './service.ts';
+import {
+  mutatingBindingRules,
+  mutatingPolicyRules,
+  mutatingWebhookRules,
+  validatingBindingRules,
+  validatingPolicyRules,
+  validatingWebhookRules,
+} from './admission-kinds.ts';
+import { autoscalerRules, autoscalerV1Rules } from './autoscaler.ts';
+import { cronJobRules } from './cron-job.ts';
+import { daemonSetRules } from './daemon-set.ts';
+import {
+  deviceClassRules,
+  resourceClaimRules,
+  resourceClaimTemplateRules,
+  resourceSliceRules,
+} from './device-kinds.ts';
+import { eventRules, newEventRules } from './event.ts';
+import { flowSchemaRules, priorityLevelRules } from './flow-control.ts';
+import {
+  ingressClassRules,
+  ingressRules,
+  ipAddressRules,
+  networkPolicyRules,
+  serviceCidrRules,
+} from './networking-kinds.ts';
+import { persistentVolumeRules } from './persistent-volume.ts';
+import { persistentVolumeClaimRules } from './persistent-volume-claim.ts';
+import {
+  controllerRevisionRules,
+  podDisruptionBudgetRules,
+  priorityClassRules,
+  runtimeClassRules,
+} from './policy-kinds.ts';
+import { limitRangeRules, resourceQuotaRules } from './quota-kinds.ts';
+import { podTemplateRules, replicationControllerRules } from './replication-controller.ts';
+import { signingRequestRules } from './signing-request.ts';
+import { statefulSetRules } from './stateful-set.ts';
+import {
+  csiDriverRules,
+  csiNodeRules,
+  csiStorageCapacityRules,
+  storageClassRules,
+  volumeAttachmentRules,
+  volumeAttributesClassRules,
+} from './storage-kinds.ts';
 import { withoutNulls } from './without-nulls.ts';
 
 const declared: readonly ResourceRules[] = [
@@ -37,6 +83,47 @@ const declared: readonly ResourceRules[] = [
   clusterRoleRules,
   roleBindingRules,
   roleRules,
+  mutatingBindingRules,
+  mutatingPolicyRules,
+  mutatingWebhookRules,
+  validatingBindingRules,
+  validatingPolicyRules,
+  validatingWebhookRules,
+  autoscalerRules,
+  autoscalerV1Rules,
+  cronJobRules,
+  daemonSetRules,
+  deviceClassRules,
+  resourceClaimRules,
+  resourceClaimTemplateRules,
+  resourceSliceRules,
+  eventRules,
+  newEventRules,
+  flowSchemaRules,
+  priorityLevelRules,
+  ingressClassRules,
+  ingressRules,
+  ipAddressRules,
+  networkPolicyRules,
+  serviceCidrRules,
+  persistentVolumeRules,
+  persistentVolumeClaimRules,
+  controllerRevisionRules,
+  podDisruptionBudgetRules,
+  priorityClassRules,
+  runtimeClassRules,
+  limitRangeRules,
+  resourceQuotaRules,
+  podTemplateRules,
+  replicationControllerRules,
+  signingRequestRules,
+  statefulSetRules,
+  csiDriverRules,
+  csiNodeRules,
+  csiStorageCapacityRules,
+  storageClassRules,
+  volumeAttachmentRules,
+  volumeAttributesClassRules,
 ];
 
 export const resourceRules: readonly ResourceRules[] = declared.map(withoutNulls);

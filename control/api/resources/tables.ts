@@ -78,6 +78,12 @@ export function orNone(text: string | undefined): string {
   return text === undefined || text === '' ? NONE : text;
 }
 
+/** Of kinds for which upstream has no printer. */
+export const createdTable: TableRules = tableOf('Name,Created At:date', ({ metadata }) => [
+  metadata.name,
+  metadata.creationTimestamp ?? '',
+]);
+
 /** Names and images of the containers of a template, for wide tables. */
 export function containerCells(template: PodTemplateSpec | undefined): [string, string] {
   const containers: readonly Container[] = template?.spec?.containers ?? [];

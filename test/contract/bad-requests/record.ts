@@ -21,6 +21,7 @@ import {
   merge,
   readCases,
   type Recorded,
+  type RecordedTable,
 } from './table.ts';
 
 const { values: options } = parseArgs({
@@ -41,9 +42,13 @@ interface Reply {
   readonly body: Json;
 }
 
-async function send(method: string, path: string, body?: Json): Promise<Reply> {
+async function send(method: string, path: string, body?: Json, accept = '*/*'): Promise<Reply> {
   const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-  const headers = { authorization: `Bearer ${options.token}`, 'content-type': 'application/json' };
+  const headers = {
+    authorization: `Bearer ${options.token}`,
+    'content-type': 'application/json',
+    accept,
+  };
   const outgoing = request(new URL(path, server), { method, headers, agent }, (incoming) => {
     let text = '';
     incoming.setEncoding('utf8');
@@ -92,13 +97,30 @@ function answerOf(reply: Reply): Answer {
   };
 }
 
+const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+
+function tableFrom(body: Json, created: Json): RecordedTable {
+  const definitions = body['columnDefinitions'] as Json[]; // Of a Table.
+  const [row] = body['rows'] as { cells: unknown[]; object: Json }[]; // Of a Table.
+  // Controllers may have changed it already.
+  const isChanged = row !== undefined && !isDeepStrictEqual(row.object, created);
+  return {
+    columns: definitions.map(({ name, type, format, priority }) => [name, type, format, priority]),
+    cells: row?.cells ?? [],
+    ...(isChanged ? { object: row.object } : {}),
+  };
+}
+
 async function play(entry: BoundCase): Promise<Recorded> {
   await remove(entry);
   const created = await send('POST', entry.path, entry.object);
   if (entry.update === undefined) {
-    if (created.code < 300) await remove(entry);
     const answer = answerOf(created);
-    return created.code < 300 ? { answer, stored: created.body } : { answer };
+    if (created.code >= 300) return { answer };
+    const path = `${entry.path}/${encodeURIComponent(nameOf(created.body))}`;
+    const { body } = await send('GET', `${path}?includeObject=Object`, undefined, TABLE);
+    await remove(entry);
+    return { answer, stored: created.body, table: tableFrom(body, created.body) };
   }
   if (created.code >= 300) throw new Error(`${entry.key}: ${JSON.stringify(created.body)}`);
   const path = `${entry.path}/${encodeURIComponent(nameOf(entry.object))}`;

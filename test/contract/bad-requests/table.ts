@@ -43,6 +43,16 @@ export interface Recorded {
   readonly old?: Json | undefined;
   /** Of good requests: the object as stored. */
   readonly stored?: Json | undefined;
+  /** Of good creates: the stored object as `kubectl get` asks for it. */
+  readonly table?: RecordedTable | undefined;
+}
+
+export interface RecordedTable {
+  /** Name, type, format and priority. */
+  readonly columns: readonly (readonly unknown[])[];
+  readonly cells: readonly unknown[];
+  /** The row's object, where it was no more the one that was stored. */
+  readonly object?: Json | undefined;
 }
 
 interface File {
