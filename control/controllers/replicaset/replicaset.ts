@@ -67,7 +67,8 @@ export const replicationController: Controller = {
       component: 'replication-controller',
       resource: replicationcontrollers,
       ownerOf: (rc) => ({
-        selector: compileLabelSet(rc.spec.selector),
+        // Its selector defaults to the labels of its template.
+        selector: compileLabelSet(rc.spec.selector ?? rc.spec.template?.metadata?.labels),
         replicas: rc.spec.replicas ?? 1,
         minReadySeconds: rc.spec.minReadySeconds ?? 0,
         template: rc.spec.template ?? {},
