@@ -1,0 +1,7 @@
+/** Bounds of the gateway, which strangers reach. */
+
+/** Operators and their tools; a node's own peers come later. */
+export const CONNECTIONS_MAX = 256;
+export const HANDSHAKE_TIMEOUT_MS = 5_000;
+/** A connection that says nothing for this long is pinged, and closed when it stays silent. */
+export const IDLE_PING_MS = 20_000;
