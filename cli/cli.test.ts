@@ -19,9 +19,7 @@ const run = (...args: string[]) => {
 };
 
 t.test('init writes what a machine and its owner need, once', async (t) => {
-  const made = run('init', '--cluster', 'home', '--node', 'n1', '--endpoint', 'ignored');
-  t.equal(made.status, 2, 'unknown options of a command are refused');
-  const good = run('--endpoint', '192.0.2.1:50000', 'init', '--cluster', 'home', '--node', 'n1');
+  const good = run('init', '--cluster', 'home', '--node', 'n1', '--endpoint', '192.0.2.1:50000');
   t.equal(good.status, 0, good.stderr);
   t.equal(parseMachineConfig(readFileSync(join(dir, 'n1.yaml'), 'utf8')).cluster.name, 'home');
   t.ok(parseClusterSecrets(readFileSync(join(dir, 'secrets.yaml'), 'utf8')));

@@ -94,11 +94,10 @@ export class Gateway implements AsyncDisposable {
     const { maintenance } = this.#options;
     if (maintenance) return { name: 'maintenance', role: undefined, maintenance };
     const { subject } = socket.getPeerCertificate();
-    const organizations: unknown = subject?.O;
-    const list = Array.isArray(organizations)
-      ? organizations.map(String)
-      : [String(organizations ?? '')];
-    return { name: String(subject?.CN ?? 'unknown'), role: roleOf(list), maintenance };
+    // node:tls gives a string, or a list where the subject has several.
+    const list = (value: string | string[] | undefined) => [value ?? []].flat();
+    const [name = 'unknown'] = list(subject?.CN);
+    return { name, role: roleOf(list(subject?.O)), maintenance };
   }
 
   async #serve(call: RawCall, caller: Caller): Promise<void> {
