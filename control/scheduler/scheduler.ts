@@ -67,6 +67,7 @@ class Scheduler {
     const podInformer = informers.informer(pods);
     const nodeInformer = informers.informer(nodes);
     const namespaceInformer = informers.informer(namespaces);
+    // Not waited for: it only makes preemption more considerate.
     const budgetInformer = informers.informer(poddisruptionbudgets);
     this.#budgets = () => budgetInformer.store.list();
     using stack = new DisposableStack();
@@ -98,9 +99,7 @@ class Scheduler {
       }),
     );
     await Promise.all(
-      [podInformer, nodeInformer, namespaceInformer, budgetInformer].map((one) =>
-        one.waitForSync(signal),
-      ),
+      [podInformer, nodeInformer, namespaceInformer].map((one) => one.waitForSync(signal)),
     );
     await using tasks = new TaskScope(signal);
     tasks.spawn('decide', (stop) => this.#loop(tasks, stop));

@@ -95,7 +95,6 @@ class Lifecycle {
 
   #event(node: Node, reason: string, text: string): void {
     const { name, uid } = node.metadata;
-    // Node events are kept under the node's name as uid, where kubectl looks for them.
     const about = { apiVersion: 'v1', kind: 'Node', name, uid };
     const message = `Node ${name} event: ${text}`;
     this.#context.events.record(about, { type: 'Normal', reason, message, component: COMPONENT });
