@@ -6,7 +6,7 @@
 import type { Job, JobStatus } from '#base/kube/api/batch-v1.gen.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { jobs, pods } from '#base/kube/api/resources.gen.ts';
-import { type Draft, isKubeError } from '#base/kube/client.ts';
+import { isKubeError } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import {
   controllerOf,
@@ -15,7 +15,6 @@ import {
   isDeleting,
   jsonEquivalent,
   keyOf,
-  newControllerRef,
 } from '#base/kube/metadata.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
@@ -27,17 +26,10 @@ import {
   runQueueController,
 } from '../shared/controller.ts';
 import { Expectations } from '../shared/expectations.ts';
-import {
-  createPod,
-  deletePod,
-  isNamespaceTerminating,
-  podFromTemplate,
-  slowStart,
-} from '../shared/pod-control.ts';
+import { createPod, deletePod, isNamespaceTerminating, slowStart } from '../shared/pod-control.ts';
 import { isPodReady } from '../shared/pods.ts';
 import {
   deadlineLeftMs,
-  failureAnnotations,
   type FailureRecord,
   hasUncounted,
   isFinished,
@@ -51,7 +43,8 @@ import {
   settleUncounted,
   type Verdict,
 } from './plan.ts';
-import { INDEX_ANNOTATION, type JobView, TRACKING_FINALIZER, viewJob } from './view.ts';
+import { draftPod } from './pod.ts';
+import { type JobView, TRACKING_FINALIZER, viewJob } from './view.ts';
 
 const COMPONENT = 'job-controller';
 const BY_CONTROLLER = 'controllerUid';
@@ -387,44 +380,6 @@ class Driver {
     this.#written.set(key, BigInt(updated.metadata.resourceVersion));
     return updated;
   }
-}
-
-function draftPod(view: JobView, index: number | undefined): Draft<Pod> {
-  const { job } = view;
-  const draft = podFromTemplate(job, newControllerRef(jobs, job), job.spec.template);
-  const finalizers = [...new Set([...(draft.metadata.finalizers ?? []), TRACKING_FINALIZER])];
-  if (index === undefined) return { ...draft, metadata: { ...draft.metadata, finalizers } };
-  const text = String(index);
-  const env = {
-    name: 'JOB_COMPLETION_INDEX',
-    valueFrom: { fieldRef: { fieldPath: `metadata.labels['${INDEX_ANNOTATION}']` } },
-  };
-  const withIndex = <C extends { env?: (typeof env | { name: string })[] | undefined }>(c: C): C =>
-    (c.env ?? []).some(({ name }) => name === env.name)
-      ? c
-      : { ...c, env: [...(c.env ?? []), env] };
-  const { initContainers } = draft.spec;
-  return {
-    ...draft,
-    metadata: {
-      ...draft.metadata,
-      finalizers,
-      // 58 characters are what the server keeps of a prefix.
-      generateName: `${job.metadata.name.slice(0, 57 - text.length - 1)}-${text}-`,
-      labels: { ...draft.metadata.labels, [INDEX_ANNOTATION]: text },
-      annotations: {
-        ...draft.metadata.annotations,
-        [INDEX_ANNOTATION]: text,
-        ...failureAnnotations(view, index),
-      },
-    },
-    spec: {
-      ...draft.spec,
-      hostname: `${job.metadata.name}-${text}`,
-      containers: draft.spec.containers.map(withIndex),
-      ...(initContainers === undefined ? {} : { initContainers: initContainers.map(withIndex) }),
-    },
-  };
 }
 
 /** The server leaves out counts that are zero. */
