@@ -169,8 +169,9 @@ async function runWorker(options: WorkerOptions, signal: AbortSignal): Promise<n
       if (typeof againMs === 'number') queue.addAfter(key, againMs);
     } catch (error) {
       signal.throwIfAborted();
-      // Conflicts are the ordinary way of learning that the cache is behind.
-      const level = isKubeError(error, 'Conflict') ? 'debug' : 'warn';
+      // Both are the ordinary way of learning that the cache is behind; not so when they go on.
+      const isOrdinary = isKubeError(error, 'Conflict', 'NotFound') && queue.retries(key) < 5;
+      const level = isOrdinary ? 'debug' : 'warn';
       log[level](`${name} failed`, { key, error: errorText(error), retries: queue.retries(key) });
       queue.addRateLimited(key);
     } finally {
