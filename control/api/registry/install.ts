@@ -5,7 +5,7 @@
  */
 import { type ResourceFacts, resources } from '#control/schema/schema.ts';
 import { ResourceCache } from '../cache/resource-cache.ts';
-import type { ResourceRules } from '../resource.ts';
+import type { ResourceRules, TableRules } from '../resource.ts';
 import { resourceRules } from '../resources/resources.ts';
 import { eventConversion } from './convert-events.ts';
 import { autoscalerConversion } from './convert-autoscalers.ts';
@@ -30,6 +30,16 @@ export function isStored(facts: ResourceFacts): boolean {
 
 function prefixOf(group: string, resource: string): string {
   return `${group === '' ? 'core' : group}/${resource}`;
+}
+
+/** Rows are made of served objects, and rules know the stored form. */
+function tableOfStored(
+  table: TableRules | undefined,
+  conversion: Conversion,
+): { readonly table?: TableRules } {
+  if (table === undefined) return {};
+  const row: TableRules['row'] = (object, nowMs) => table.row(conversion.toStorage(object), nowMs);
+  return { table: { columns: table.columns, row } };
 }
 
 export interface Installed {
@@ -57,11 +67,13 @@ export function installResources(): Installed {
     const shared = SHARED[path];
     const stored = shared ?? { group, version, conversion: undefined };
     const prefix = prefixOf(stored.group, resource);
-    const declared = rules.get(`${stored.group}/${stored.version}/${resource}`);
+    // Rules see the stored form, also those of a name for it that is stricter (new events).
+    const declared = rules.get(path) ?? rules.get(`${stored.group}/${stored.version}/${resource}`);
     const own: ResourceRules = {
       ...kindDefaults(prefix),
       ...(facts.subresources.some((s) => s.name === 'scale') ? { scale: genericScale } : {}),
       ...(declared ?? { group, version, resource }),
+      ...(shared === undefined ? {} : tableOfStored(declared?.table, shared.conversion)),
     };
     all.push(
       new ServedResource({

@@ -457,7 +457,8 @@ export class Registry {
 
   #refuse(resource: ServedResource, object: KubeObject, errors: readonly FieldError[]): void {
     if (errors.length === 0) return;
-    throw invalid(resource.groupKind, object.metadata.name ?? '', fieldErrorCauses(errors));
+    // Upstream names the kind that is stored.
+    throw invalid(resource.storageKind, object.metadata.name ?? '', fieldErrorCauses(errors));
   }
 }
 

@@ -13,6 +13,7 @@ import type { Compare, Operation } from '#control/store/store.ts';
 import type { CacheHub } from '../cache/cache-hub.ts';
 import type { ResourceCache } from '../cache/resource-cache.ts';
 import { internalError, invalid } from '../errors.ts';
+import { parseIp } from '../resources/addresses.ts';
 import type { WriteContext } from './admission.ts';
 import { formatStored, formatTime } from './codec.ts';
 import { addressAt, type Ipv4Range, offsetOf } from './ipv4-range.ts';
@@ -70,7 +71,8 @@ export class ServiceClaims implements KindHooks {
     if (needsChoice(service) || claimsOf(service).ports.some((p) => !held.ports.includes(p))) {
       await this.#parts.hub.waitForLatest(context.signal);
     }
-    for (const ip of explicitIps) this.#checkIp(service, ip);
+    // What is no address at all is refused by validation.
+    for (const ip of explicitIps) if (parseIp(ip) !== undefined) this.#checkIp(service, ip);
     const choseIp = this.#chooseIp(service);
     const ports = this.#choosePorts(service, held);
     this.#chosen.set(service, { ip: choseIp, ports });
@@ -239,7 +241,9 @@ export class ServiceClaims implements KindHooks {
 }
 
 function needsIp({ spec }: Service): boolean {
-  return spec.type !== 'ExternalName' && (spec.clusterIP ?? '') === '';
+  const family = spec.ipFamilies?.[0] ?? 'IPv4';
+  const isFamily = family === 'IPv4' || family === 'IPv6'; // Others are refused by validation.
+  return spec.type !== 'ExternalName' && (spec.clusterIP ?? '') === '' && isFamily;
 }
 
 function needsPorts({ spec }: Service): boolean {

@@ -1,5 +1,7 @@
-/** Rules of HorizontalPodAutoscalers, v1 and v2. Source: kubernetes v1.36.3 pkg/apis/autoscaling. */
-import type { HorizontalPodAutoscaler as AutoscalerV1 } from '#base/kube/api/autoscaling-v1.gen.ts';
+/**
+ * Rules of HorizontalPodAutoscalers in the form v2, in which those of v1 are stored as well.
+ * Source: kubernetes v1.36.3 pkg/apis/autoscaling.
+ */
 import type {
   HorizontalPodAutoscaler,
   HPAScalingRules,
@@ -183,34 +185,6 @@ export const autoscalerRules = plainRules<HorizontalPodAutoscaler>({
       metadata.name,
       `${spec?.scaleTargetRef.kind ?? ''}/${spec?.scaleTargetRef.name ?? ''}`,
       metricsCell(autoscaler),
-      spec?.minReplicas === undefined ? UNSET : `${spec.minReplicas}`,
-      spec?.maxReplicas ?? 0,
-      status?.currentReplicas ?? 0,
-      age(metadata.creationTimestamp, nowMs),
-    ];
-  }),
-});
-
-export const autoscalerV1Rules = plainRules<AutoscalerV1>({
-  ...GROUP,
-  version: 'v1',
-  default(autoscaler) {
-    autoscaler.spec ??= noSpec();
-    autoscaler.spec.minReplicas ??= 1;
-    autoscaler.spec.targetCPUUtilizationPercentage ??= DEFAULT_UTILIZATION;
-  },
-  firstStatus: { currentReplicas: 0, desiredReplicas: 0 },
-  check: (e, { spec }) => validateBounds(e, spec ?? {}),
-  table: tableOf(COLUMNS, ({ metadata, spec, status }, nowMs) => {
-    const target = {
-      type: 'Utilization',
-      averageUtilization: spec?.targetCPUUtilizationPercentage,
-    };
-    const current = { averageUtilization: status?.currentCPUUtilizationPercentage };
-    return [
-      metadata.name,
-      `${spec?.scaleTargetRef.kind ?? ''}/${spec?.scaleTargetRef.name ?? ''}`,
-      `cpu: ${utilization(target, current)}`,
       spec?.minReplicas === undefined ? UNSET : `${spec.minReplicas}`,
       spec?.maxReplicas ?? 0,
       status?.currentReplicas ?? 0,

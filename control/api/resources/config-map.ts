@@ -55,7 +55,7 @@ export const configMapRules: ResourceRules<ConfigMap> = {
     collectUpdate(map, old, NAMESPACED, (e) => validateUpdate(e, map, old)),
   table: tableOf('Name,Data,Age', ({ metadata, data, binaryData }, nowMs) => [
     metadata.name,
-    `${Object.keys(data ?? {}).length + Object.keys(binaryData ?? {}).length}`,
+    Object.keys(data ?? {}).length + Object.keys(binaryData ?? {}).length,
     age(metadata.creationTimestamp, nowMs),
   ]),
 };

@@ -1,6 +1,5 @@
-/** Rules of Events, v1 and events.k8s.io/v1. Source: kubernetes v1.36.3 pkg/apis/core/validation. */
+/** Rules of Events, of v1 and of events.k8s.io/v1. Source: kubernetes v1.36.3 pkg/apis/core/validation. */
 import type { Event } from '#base/kube/api/core-v1.gen.ts';
-import type { Event as NewEvent } from '#base/kube/api/events-v1.gen.ts';
 import type { TableRow } from '../resource.ts';
 import type { FieldErrors } from './field-errors.ts';
 import { checkDnsSubdomain, checkQualifiedName } from './formats.ts';
@@ -20,24 +19,7 @@ const EVENT_COLUMNS = columns(COLUMNS).map((column) =>
   WIDE.has(column.name) ? { ...column, priority: 1 } : column,
 );
 
-/** Both forms of an event in the words of the old one. */
-type Common = Omit<Event, 'apiVersion'> & { apiVersion: string };
-
-function toCommon(event: NewEvent): Common {
-  const { note, regarding, reportingController, deprecatedCount, ...rest } = event;
-  return {
-    ...rest,
-    involvedObject: regarding ?? {},
-    message: note,
-    reportingComponent: reportingController,
-    count: deprecatedCount,
-    firstTimestamp: event.deprecatedFirstTimestamp,
-    lastTimestamp: event.deprecatedLastTimestamp,
-    source: event.deprecatedSource,
-  };
-}
-
-function validateEvent(e: FieldErrors, event: Common, reporter: string): void {
+function validateEvent(e: FieldErrors, event: Event, reporter: string): void {
   const { metadata, involvedObject, eventTime } = event;
   const namespace = metadata.namespace ?? '';
   const involved = involvedObject.namespace ?? '';
@@ -54,7 +36,7 @@ function validateEvent(e: FieldErrors, event: Common, reporter: string): void {
   e.invalidEach('namespace', namespace, checkDnsSubdomain(namespace));
 }
 
-function validateReport(e: FieldErrors, event: Common, reporter: string): void {
+function validateReport(e: FieldErrors, event: Event, reporter: string): void {
   const { reportingComponent = '', reportingInstance = '', action = '', reason = '' } = event;
   const limit = (field: string, text: string, max: number): void => {
     if (text.length > max) e.invalid(field, '', `can have at most ${max} characters`);
@@ -70,7 +52,7 @@ function validateReport(e: FieldErrors, event: Common, reporter: string): void {
   limit('message', event.message ?? '', NOTE_MAX);
 }
 
-function validateNew(e: FieldErrors, event: Common): void {
+function validateNew(e: FieldErrors, event: Event): void {
   validateEvent(e, event, 'reportingController');
   validateMeta(e, event.metadata, { namespaced: true, name: subdomainName });
   validateSeries(e, event);
@@ -87,7 +69,7 @@ function validateNew(e: FieldErrors, event: Common): void {
   }
 }
 
-function validateSeries(e: FieldErrors, { series }: Common): void {
+function validateSeries(e: FieldErrors, { series }: Event): void {
   if (series === undefined) return;
   if ((series.count ?? 0) < 2) e.invalid('series.count', '', 'should be at least 2');
   if (series.lastObservedTime === undefined) e.required('series.lastObservedTime');
@@ -106,9 +88,9 @@ const IMMUTABLE_FIELDS = [
   'eventTime',
   'action',
   'related',
-] as const satisfies readonly (keyof Common)[];
+] as const satisfies readonly (keyof Event)[];
 
-function validateNewUpdate(e: FieldErrors, event: Common, old: Common): void {
+function validateNewUpdate(e: FieldErrors, event: Event, old: Event): void {
   validateEvent(e, event, 'reportingController');
   validateMetaUpdate(e, event.metadata, old.metadata, {});
   if (!sameValue(event.series, old.series)) validateSeries(e, event);
@@ -119,7 +101,7 @@ function validateNewUpdate(e: FieldErrors, event: Common, old: Common): void {
   }
 }
 
-function eventRow(event: Common, nowMs: number): TableRow {
+function eventRow(event: Event, nowMs: number): TableRow {
   const first = age(event.firstTimestamp ?? event.eventTime, nowMs);
   const last = event.lastTimestamp === undefined ? first : age(event.lastTimestamp, nowMs);
   const { involvedObject: target, source, series } = event;
@@ -160,15 +142,11 @@ export const eventRules: ResourceRules<Event> = {
   table: { columns: EVENT_COLUMNS, row: eventRow },
 };
 
-export const newEventRules: ResourceRules<NewEvent> = {
+/** Stricter rules for what comes under the new name; objects have the old, stored form. */
+export const newEventRules: ResourceRules<Event> = {
+  ...eventRules,
   group: 'events.k8s.io',
-  version: 'v1',
-  resource: 'events',
-  allowCreateOnUpdate: true,
-  validate: (event) => collect((e) => validateNew(e, toCommon(event))),
+  validate: (event) => collect((e) => validateNew(e, event)),
   validateUpdate: (event, old) =>
-    collectUpdate(event, old, { namespaced: true }, (e) =>
-      validateNewUpdate(e, toCommon(event), toCommon(old)),
-    ),
-  table: { columns: EVENT_COLUMNS, row: (event, nowMs) => eventRow(toCommon(event), nowMs) },
+    collectUpdate(event, old, { namespaced: true }, (e) => validateNewUpdate(e, event, old)),
 };

@@ -25,7 +25,7 @@ import {
   validatingPolicyRules,
   validatingWebhookRules,
 } from './admission-kinds.ts';
-import { autoscalerRules, autoscalerV1Rules } from './autoscaler.ts';
+import { autoscalerRules } from './autoscaler.ts';
 import { cronJobRules } from './cron-job.ts';
 import { daemonSetRules } from './daemon-set.ts';
 import {
@@ -90,7 +90,6 @@ const declared: readonly ResourceRules[] = [
   validatingPolicyRules,
   validatingWebhookRules,
   autoscalerRules,
-  autoscalerV1Rules,
   cronJobRules,
   daemonSetRules,
   deviceClassRules,

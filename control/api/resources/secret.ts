@@ -157,7 +157,7 @@ export const secretRules: ResourceRules<Secret> = {
   table: tableOf('Name,Type,Data,Age', ({ metadata, type, data }, nowMs) => [
     metadata.name,
     type ?? '',
-    `${Object.keys(data ?? {}).length}`,
+    Object.keys(data ?? {}).length,
     age(metadata.creationTimestamp, nowMs),
   ]),
 };

@@ -1,9 +1,10 @@
 /**
  * Nulls of canonical objects. Upstream writes some absent lists and structs as null, so decoded objects
  * may hold them; the rules of kinds only know absent. `withoutNulls` wraps rules so that they never meet
- * a null.
+ * a null; what is stored at last has them again.
  */
 import type { KubeObject } from '#base/kube/client.ts';
+import { normalise, parseApiVersion } from '#control/schema/schema.ts';
 import type { ResourceRules, UpdateRules } from '../resource.ts';
 
 /** The value with its null members gone; the value itself where it has none. */
@@ -28,9 +29,19 @@ export function dropNulls<T>(value: T): T {
 
 function dropNullsInPlace(object: KubeObject): void {
   const kept = dropNulls(object);
-  if (kept === object) return;
+  if (kept !== object) replace(object, kept);
+}
+
+function replace(object: KubeObject, by: object): void {
   for (const key of Object.keys(object)) Reflect.deleteProperty(object, key);
-  Object.assign(object, kept);
+  Object.assign(object, by);
+}
+
+/** The canonical form again, with the nulls and empty structs that upstream writes. */
+function writeNulls(object: KubeObject): void {
+  const gv = parseApiVersion(object.apiVersion);
+  if (gv === undefined) return;
+  replace(object, normalise({ ...gv, kind: object.kind }, object).object);
 }
 
 function wrapUpdate(rules: UpdateRules): UpdateRules {
@@ -64,6 +75,10 @@ export function withoutNulls(rules: ResourceRules): ResourceRules {
     prepareForCreate(object, context) {
       dropNullsInPlace(object);
       rules.prepareForCreate?.(object, context);
+    },
+    canonicalize(object) {
+      rules.canonicalize?.(object);
+      writeNulls(object);
     },
     ...(rules.validate === undefined
       ? {}

@@ -93,3 +93,40 @@ function bind(file: File, name: string, entry: Case): BoundCase {
   delete object['$path'];
   return { ...entry, key: `${name}: ${entry.name}`, object, path };
 }
+
+export const UID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
+/** The name and the uid that upstream generated cannot be foreseen. */
+function withoutSuffix(value: Answer, entry: BoundCase): Answer {
+  const generated = (entry.object['metadata'] as Json)['generateName']; // Every base has metadata.
+  const plain = JSON.stringify(value).replaceAll(UID, 'UID');
+  const text =
+    typeof generated === 'string'
+      ? plain.replaceAll(new RegExp(`${generated}[a-z0-9]{5}`, 'g'), generated)
+      : plain;
+  return JSON.parse(text) as Answer; // Was an Answer.
+}
+
+/** Sets are checked in Go's random order of maps where upstream ranges over one: compare sorted. */
+export function comparable(value: Answer, entry: BoundCase): unknown {
+  const plain = JSON.parse(JSON.stringify(withoutSuffix(value, entry))) as Answer; // Was an Answer.
+  const causes = (plain.causes ?? []).map((cause) => JSON.stringify(cause)).toSorted();
+  return {
+    ...plain,
+    causes,
+    message: causes.length > 1 ? sortedMessage(plain.message) : plain.message,
+  };
+}
+
+function sortedMessage(message = ''): string {
+  const open = message.indexOf('[');
+  if (open < 0) return message;
+  return (
+    message.slice(0, open) +
+    message
+      .slice(open + 1, -1)
+      .split(', ')
+      .toSorted()
+      .join(', ')
+  );
+}
