@@ -340,7 +340,7 @@ async function* one<T>(value: T): AsyncGenerator<T> {
 /** `key: value` lines, keys as words. */
 function pairs(values: object): string {
   const rows = Object.entries(values).map(([key, value]) => {
-    const words = key.replaceAll(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
+    const words = key.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
     return [words, Array.isArray(value) ? value.join(', ') : String(value)] as const;
   });
   const width = Math.max(...rows.map(([key]) => key.length));

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -19,7 +20,7 @@ import {
 } from '#base/protocol/frames.ts';
 import { openConnection, toProtocolError } from '#base/protocol/protocol.ts';
 import { authorize, type Caller, roleOf } from './access.ts';
-import { CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS, IDLE_PING_MS } from './limits.ts';
+import { CONNECTIONS_MAX, DRAIN_MS, HANDSHAKE_TIMEOUT_MS, IDLE_PING_MS } from './limits.ts';
 
 export interface GatewayOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -36,6 +37,7 @@ export class Gateway implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
   readonly #stop = new AbortController();
+  readonly #calls = new Set<Promise<void>>();
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -63,7 +65,8 @@ export class Gateway implements AsyncDisposable {
       );
       keepAlive(socket);
       new FrameConnection(socket, (call) => {
-        this.#serve(call, caller).catch((error: unknown) => call.end(toProtocolError(error)));
+        const served = this.#serve(call, caller).finally(() => this.#calls.delete(served));
+        this.#calls.add(served);
       });
     });
   }
@@ -84,10 +87,14 @@ export class Gateway implements AsyncDisposable {
     this.#server.setSecureContext(readTls(this.#options));
   }
 
+  /** Takes no more connections, lets short calls end, then closes. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // A new configuration restarts this process while its answer is still on the way.
+    await Promise.race([Promise.allSettled(this.#calls), sleep(DRAIN_MS)]);
     this.#stop.abort(new Error('gateway stops'));
     for (const client of this.#sockets.clients) client.terminate();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await closed;
   }
 
   #callerOf(socket: TLSSocket): Caller {

@@ -44,7 +44,7 @@ function node(
     stopTimeoutMs: STOP_MS,
     cgroupFiles: [`/sys/fs/cgroup/system.slice/${name}/cgroup.procs`],
     ...rest,
-    dirs: [...rest.dirs, cache, `/run/bareboat/${name}`],
+    dirs: [...rest.dirs, cache],
   };
 }
 
