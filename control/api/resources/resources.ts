@@ -36,9 +36,9 @@ import {
 } from './device-kinds.ts';
 import { eventRules, newEventRules } from './event.ts';
 import { flowSchemaRules, priorityLevelRules } from './flow-control.ts';
+import { ingressRules } from './ingress.ts';
 import {
   ingressClassRules,
-  ingressRules,
   ipAddressRules,
   networkPolicyRules,
   serviceCidrRules,

@@ -120,25 +120,30 @@ function tableFrom(body: Json, created: Json): RecordedTable {
   };
 }
 
+async function tableAt(path: string, stored: Json): Promise<RecordedTable> {
+  const { body } = await send('GET', `${path}?includeObject=Object`, undefined, TABLE);
+  return tableFrom(body, stored);
+}
+
 async function play(entry: BoundCase): Promise<Recorded> {
   await remove(entry);
   const created = await send('POST', entry.path, entry.object);
   if (entry.update === undefined) {
     const answer = answerOf(created);
     if (created.code >= 300) return { answer };
-    const path = `${entry.path}/${encodeURIComponent(nameOf(created.body))}`;
-    const { body } = await send('GET', `${path}?includeObject=Object`, undefined, TABLE);
+    const table = await tableAt(`${entry.path}/${nameOf(created.body)}`, created.body);
     await remove(entry);
-    return { answer, stored: created.body, table: tableFrom(body, created.body) };
+    return { answer, stored: created.body, table };
   }
   if (created.code >= 300) throw new Error(`${entry.key}: ${JSON.stringify(created.body)}`);
   const path = `${entry.path}/${encodeURIComponent(nameOf(entry.object))}`;
   const changed = merge(created.body, entry.update) as Json; // A map, as the object is.
   const target = entry.subresource === undefined ? path : `${path}/${entry.subresource}`;
   const reply = await send('PUT', target, changed);
+  const isGood = reply.code < 300;
+  const stored = isGood ? { stored: reply.body, table: await tableAt(path, reply.body) } : {};
   await remove(entry);
   const answer = answerOf(reply);
-  const stored = reply.code < 300 ? { stored: reply.body } : {};
   return { answer, old: created.body, ...stored };
 }
 

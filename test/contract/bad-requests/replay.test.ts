@@ -128,8 +128,10 @@ function stored(kind: Kind, object: unknown): unknown {
   for (const field of VOLATILE) delete metadata[field];
   const status = (copy['status'] ?? {}) as Json; // A map.
   delete status['lastPhaseTransitionTime'];
-  for (const condition of (status['conditions'] ?? []) as Json[])
+  for (const condition of (status['conditions'] ?? []) as Json[]) {
     delete condition['lastTransitionTime']; // Maps.
+    delete condition['lastUpdateTime'];
+  }
   return copy;
 }
 

@@ -43,7 +43,7 @@ export interface Recorded {
   readonly old?: Json | undefined;
   /** Of good requests: the object as stored. */
   readonly stored?: Json | undefined;
-  /** Of good creates: the stored object as `kubectl get` asks for it. */
+  /** Of good requests: the stored object as `kubectl get` asks for it. */
   readonly table?: RecordedTable | undefined;
 }
 
