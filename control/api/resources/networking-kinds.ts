@@ -14,7 +14,6 @@ import {
   checkCidr,
   maskedBytes,
   parseCidr,
-  parseIp,
 } from './addresses.ts';
 import { type FieldErrors, goJson, RenderedValue } from './field-errors.ts';
 import {
