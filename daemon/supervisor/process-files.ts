@@ -20,7 +20,7 @@ import { must } from '#base/assert.ts';
 import { PLACES, UID } from './unit-specs.ts';
 
 const API_PORT = 6443;
-const MACHINE_API_PORT = 50000;
+export const MACHINE_API_PORT = 50000;
 const KUBELET_PORT = 10250;
 const DAY_MS = 24 * 3600 * 1000;
 

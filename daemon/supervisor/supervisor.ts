@@ -5,7 +5,9 @@
  * after every change, so that a supervisor that was killed goes on where the last one stood.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
@@ -22,6 +24,7 @@ import { MachineState } from './machine-state.ts';
 import { MachineNetwork } from './network.ts';
 import {
   gatewayFingerprint,
+  MACHINE_API_PORT,
   writeCertificates,
   writeChronyConfig,
   writeGatewayConfig,
@@ -30,6 +33,9 @@ import {
 } from './process-files.ts';
 import { UnitRunner } from './unit-runner.ts';
 import { PLACES, UNIT_SPECS } from './unit-specs.ts';
+
+const GATEWAY_TIMEOUT_MS = 120_000;
+const POLL_MS = 100;
 
 export type EndKind = 'reboot' | 'powerOff';
 
@@ -220,11 +226,18 @@ export class Supervisor {
     } else return; // Certificates need an address; the network wakes us when there is one.
     if (writeGatewayConfig(maintenance)) this.#restart('gateway');
     this.units.want('gateway');
-    if (primary !== undefined) await this.#announce(primary, maintenance);
+    if (primary !== undefined) this.#announceSoon(primary, maintenance);
     if (maintenance) return;
     const control = config.node.role !== 'worker' && this.state.bootstrapped;
     if (control) this.units.want('control');
     if (control || config.node.role === 'worker') this.units.want('agent');
+  }
+
+  /** Once the gateway answers: who acts on the line must not find the door closed. */
+  #announceSoon(primary: string, maintenance: boolean): void {
+    untilListening(MACHINE_API_PORT)
+      .then(() => this.#announce(primary, maintenance))
+      .catch((error: unknown) => this.events.add('gateway', errorText(error), 'warning'));
   }
 
   /** The line that an operator compares; its form is fixed. */
@@ -247,6 +260,23 @@ export class Supervisor {
     await this.units.stopAll();
     this.#options.onEnd(kind);
   }
+}
+
+/** Resolves when something accepts connections on a port of this machine. */
+async function untilListening(port: number): Promise<void> {
+  for (let waited = 0; waited < GATEWAY_TIMEOUT_MS; waited += POLL_MS) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (open) return;
+    await sleep(POLL_MS);
+  }
+  throw new Error(`does not answer on port ${port} after ${GATEWAY_TIMEOUT_MS / 1000} s`);
 }
 
 function setHostname(name: string): void {
