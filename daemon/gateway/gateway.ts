@@ -139,9 +139,8 @@ export class Gateway implements AsyncDisposable {
     }
     try {
       const inner = connection.open(call.target);
-      const requests = pipe(call, inner);
-      await pipe(inner, call);
-      await requests;
+      // Together: when both directions fail, neither failure may go unheard.
+      await Promise.all([pipe(call, inner), pipe(inner, call)]);
     } finally {
       connection.close();
     }
