@@ -86,6 +86,13 @@ t.test('planSlices(): one slice per set of ports, at most 100 endpoints each', a
     mixed.create.map((s) => s.ports?.[0]?.port),
     [8080, 9090],
   );
+  const second = mixed.create.slice(1).map(stored);
+  const rest = plan([web('a', '10.0.0.1'), web('b', '10.0.0.2', { port: 9090 })], second);
+  t.same(
+    [addresses(rest.create), rest.update, rest.remove],
+    [[['10.0.0.1']], [], []],
+    'no group robs another',
+  );
   const many = Array.from({ length: 150 }, (_, i) => web(`p${i}`, `10.0.1.${i}`));
   const big = plan(many);
   t.same(

@@ -45,18 +45,19 @@ export function planSlices(
   const create: Draft<EndpointSlice>[] = [];
   const update: EndpointSlice[] = [];
   const unused = new Set(slices.filter((slice) => !isDeleting(slice)));
-  for (const group of groups.values()) {
+  // Every group keeps its own slices before any takes over what is left.
+  const claims = [...groups.values()].map((group) => {
     const mine = [...unused].filter(
       (slice) => slice.addressType === group.type && jsonEquivalent(slice.ports ?? [], group.ports),
     );
     for (const slice of mine) unused.delete(slice);
-    // An empty group may take over any slice of its type rather than make another.
-    if (mine.length === 0) {
-      const spare = [...unused].find((slice) => slice.addressType === group.type);
-      if (spare !== undefined) {
-        unused.delete(spare);
-        mine.push(spare);
-      }
+    return { group, mine };
+  });
+  for (const { group, mine } of claims) {
+    const spare = [...unused].find((slice) => slice.addressType === group.type);
+    if (mine.length === 0 && spare !== undefined) {
+      unused.delete(spare);
+      mine.push(spare);
     }
     planGroup(service, group, mine, { create, update, unused });
   }
