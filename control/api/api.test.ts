@@ -340,6 +340,16 @@ t.test('life of an object', async (t) => {
     headers: { 'content-type': 'application/json-patch+json' },
   });
   t.equal(failing.status, 422);
+  const strategic = (body: unknown) =>
+    send('PATCH', path, {
+      body,
+      headers: { 'content-type': 'application/strategic-merge-patch+json' },
+    });
+  t.equal((await strategic({ $patch: 'x' })).status, 500);
+  t.equal((await strategic({ $retainKeys: 'a' })).status, 400);
+  const undecodable = await strategic({ data: 5 });
+  t.equal(undecodable.status, 422);
+  t.match(undecodable.body.message, /^ "" is invalid: patch: Invalid value: "map\[data:5\]": /);
   const dry = await send('DELETE', `${path}?dryRun=All`);
   t.equal(dry.status, 200);
   const deleting = await send('DELETE', path);

@@ -204,6 +204,9 @@ t.test('pods/proxy and services/proxy', async (t) => {
   t.equal(answer.text, `PUT /a/b?c=d <a href="${root}/rewriteme">x</a>`);
   const moved = await send('GET', `${root}/moved`);
   t.equal(moved.headers['location'], `${root}/there`);
+  const bare = await send('GET', `${root}?a=b`);
+  t.equal(bare.status, 301);
+  t.equal(bare.headers.location, `${root}/?a=b`);
   const missing = await send('GET', '/api/v1/namespaces/default/services/web:http/proxy/');
   t.equal(missing.status, 503);
   t.match(missing.body.message, /no endpoints available for service "web"/);

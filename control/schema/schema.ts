@@ -25,6 +25,7 @@ export {
 export { type OpenApi, type OpenApiDocument, openApiIndex, openApiV3 } from './openapi.ts';
 export { type Descriptions, NO_DESCRIPTIONS } from './openapi-schema.ts';
 export { jsonMergePatch, strategicMergePatch } from './patch.ts';
+export { goFormat } from './patch-values.ts';
 export {
   decodeProtobuf,
   encodeProtobuf,

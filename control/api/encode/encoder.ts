@@ -55,7 +55,7 @@ export function encodeObject(
 ): Uint8Array {
   const { format } = options;
   const isPlain = format.encoding === 'json' && format.shape === undefined && !format.pretty;
-  if (isPlain && resource.conversion === undefined) return json;
+  if (isPlain && resource.conversion === undefined) return Buffer.concat([json, NEWLINE]);
   const object = resource.fromStorage(JSON.parse(json.toString()));
   return encodePlain(shaped(resource, object, options), format);
 }
@@ -89,6 +89,7 @@ function itemOffset(gvk: GroupVersionKind): number {
   return `{"kind":"${gvk.kind}","apiVersion":"${formatApiVersion(gvk)}",`.length;
 }
 
+const NEWLINE = Buffer.from('\n');
 const OPEN = Buffer.from('{');
 const COMMA_OPEN = Buffer.from(',{');
 

@@ -15,6 +15,7 @@ const cases = [
   },
   { accept: 'text/html,application/xhtml+xml,*/*;q=0.8', want: { encoding: 'json' } },
   { accept: 'application/json;q=0.5,application/yaml', want: { encoding: 'yaml' } },
+  { accept: `${PROTOBUF};as=Table;v=v1;g=meta.k8s.io`, want: 406 },
   { accept: 'image/png', want: 406 },
   { accept: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io', want: 406 },
 ] as const;

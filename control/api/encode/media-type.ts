@@ -85,7 +85,8 @@ export function negotiate(accept: string | undefined, can: Acceptable): Format {
     const as = range.params.get('as');
     if (as === undefined) return { encoding, shape: undefined, pretty: false };
     const shape = can.shapes.find((s) => s === as);
-    if (shape === undefined) continue;
+    // A table's cells are of any type, which protobuf has no form for.
+    if (shape === undefined || (shape === 'Table' && encoding === 'protobuf')) continue;
     if (!isServedShapeVersion(range.params)) continue;
     return { encoding, shape, pretty: false };
   }

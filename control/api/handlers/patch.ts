@@ -8,6 +8,7 @@ import type { KubeObject } from '#base/kube/client.ts';
 import {
   type ApiObject,
   formatApiVersion,
+  goFormat,
   jsonMergePatch,
   normalise,
   SchemaError,
@@ -17,6 +18,8 @@ import {
   ApiError,
   badRequest,
   invalid,
+  plainError,
+  quote,
   requestEntityTooLarge,
   unsupportedMediaType,
 } from '../errors.ts';
@@ -34,29 +37,53 @@ const MERGE_PATCH = 'application/merge-patch+json';
 const STRATEGIC_PATCH = 'application/strategic-merge-patch+json';
 const SUPPORTED = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH];
 
-type Apply = (current: ApiObject) => unknown;
+interface Patch {
+  readonly apply: (current: ApiObject) => unknown;
+  /** The value that upstream blames for a result that cannot be decoded. */
+  readonly blamed: (result: unknown) => string;
+}
 
 /** A function that applies the request's patch to objects of the resource's served version. */
-export async function readPatch(call: Call, gvk: ServedResource['gvk']): Promise<Apply> {
+export async function readPatch(call: Call, gvk: ServedResource['gvk']): Promise<Patch> {
   const [type = ''] = (call.header('content-type') ?? '').split(';');
   if (!SUPPORTED.includes(type.trim())) throw unsupportedMediaType(SUPPORTED);
   const text = Buffer.from(await call.request.readBody()).toString();
   const patch = parsePatch(text);
   switch (type.trim()) {
     case JSON_PATCH:
-      return (current) => applyJsonPatch(current, patch);
+      return { apply: (current) => applyJsonPatch(current, patch), blamed: JSON.stringify };
     case MERGE_PATCH:
-      return (current) => jsonMergePatch(current, requireObject(patch, text));
+      requireObject(patch, text);
+      return { apply: (current) => jsonMergePatch(current, patch), blamed: JSON.stringify };
     default:
       requireObject(patch, text);
-      return (current) => {
-        try {
-          return strategicMergePatch(gvk, current, patch);
-        } catch (error) {
-          if (error instanceof SchemaError) throw badRequest(error.message);
-          throw error;
-        }
+      return {
+        apply: (current) => applyStrategicPatch(gvk, current, patch),
+        blamed: () => goFormat(patch),
       };
+  }
+}
+
+function applyStrategicPatch(
+  gvk: ServedResource['gvk'],
+  current: ApiObject,
+  patch: unknown,
+): ApiObject {
+  try {
+    return strategicMergePatch(gvk, current, patch);
+  } catch (error) {
+    throw error instanceof SchemaError ? strategicFailure(error) : error;
+  }
+}
+
+function strategicFailure(error: SchemaError): ApiError {
+  switch (error.code) {
+    case 'BAD_PATCH':
+      return badRequest(error.message);
+    case 'UNPROCESSABLE_PATCH':
+      return unprocessablePatch(error.message);
+    default:
+      return plainError(error.message);
   }
 }
 
@@ -93,12 +120,12 @@ function applyJsonPatch(current: ApiObject, patch: unknown): unknown {
     return jsonPatch.applyPatch(structuredClone(current), operations, true, false).newDocument;
   } catch (error) {
     const text = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw jsonPatchFailure(text);
+    throw unprocessablePatch(text);
   }
 }
 
-/** 422 as upstream answers a JSON patch that does not apply. */
-function jsonPatchFailure(text: string): ApiError {
+/** 422 as upstream answers a patch that does not apply. */
+function unprocessablePatch(text: string): ApiError {
   return new ApiError({
     kind: 'Status',
     apiVersion: 'v1',
@@ -128,11 +155,11 @@ function resolveNegative(operation: jsonPatch.Operation, current: unknown): void
 export async function patchObject(call: Call, resource: ServedResource): Promise<ApiResponse> {
   const { name, subresource } = call.info;
   const namespace = scopeOf(resource, call.info.namespace);
-  const apply = await readPatch(call, resource.gvk);
+  const patch = await readPatch(call, resource.gvk);
   const options = parseWriteOptions(call.query, 'PatchOptions');
   const written = await call.services.registry.update(
     { resource, namespace, name, subresource },
-    (current) => patched(call, resource, apply, current, options.fieldValidation),
+    (current) => patched(call, resource, patch, current, options.fieldValidation),
     call.writeContext(options.dryRun),
     { isPatch: true },
   );
@@ -142,14 +169,14 @@ export async function patchObject(call: Call, resource: ServedResource): Promise
 function patched(
   call: Call,
   resource: ServedResource,
-  apply: Apply,
+  patch: Patch,
   current: KubeObject | undefined,
   validation: FieldValidation,
 ): KubeObject {
   if (current === undefined) throw badRequest('cannot patch an object that does not exist');
   const before: ApiObject = { ...resource.fromStorage(current) };
-  const value = apply(before);
-  const decoded = decodePatched(call, resource, value, validation);
+  const value = patch.apply(before);
+  const decoded = decodePatched(call, resource, { value, patch }, validation);
   const object = toStored(resource, decoded);
   const { metadata } = object;
   if (metadata.name !== call.info.name) {
@@ -163,7 +190,7 @@ function patched(
 function decodePatched(
   call: Call,
   resource: ServedResource,
-  value: unknown,
+  { value, patch }: { value: unknown; patch: Patch },
   validation: FieldValidation,
 ): ApiObject {
   const { gvk } = resource;
@@ -172,7 +199,7 @@ function decodePatched(
     decoded = normalise(gvk, value, validation !== 'Ignore');
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    throw patchInvalid(resource, call.info.name, error.message);
+    throw patchInvalid(patch.blamed(value), error.message);
   }
   const found = decoded.gvk;
   if (found.kind !== gvk.kind || formatApiVersion(found) !== formatApiVersion(gvk)) {
@@ -180,15 +207,19 @@ function decodePatched(
   }
   if (decoded.problems.length > 0 && validation === 'Strict') {
     const text = `strict decoding error: ${decoded.problems.join(', ')}`;
-    throw patchInvalid(resource, call.info.name, text);
+    throw patchInvalid(patch.blamed(value), text);
   }
   if (validation === 'Warn') for (const problem of decoded.problems) call.warnings.add(problem);
   return decoded.object;
 }
 
 /** Upstream reports a patch result that cannot be decoded as a bad field named `patch`. */
-function patchInvalid(resource: ServedResource, name: string, text: string): ApiError {
-  return invalid({ group: '', kind: resource.facts.kind }, name, [
-    { reason: 'FieldValueInvalid', field: 'patch', message: `Invalid value: ${text}` },
+function patchInvalid(value: string, text: string): ApiError {
+  return invalid({ group: '', kind: '' }, '', [
+    {
+      reason: 'FieldValueInvalid',
+      field: 'patch',
+      message: `Invalid value: ${quote(value)}: ${text}`,
+    },
   ]);
 }

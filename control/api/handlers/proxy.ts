@@ -137,10 +137,16 @@ async function pass(call: Call, backend: Backend): Promise<ApiResponse> {
     await joinUpgrade(call.request.upgrade, backend, path);
     return { status: 101, headers: {}, body: new Uint8Array() };
   }
+  const { method } = call.request;
+  // Relative links of the answer are read against a path that ends with a slash.
+  if (path !== rest && (method === 'GET' || method === 'HEAD')) {
+    const headers = { location: `${root}${path}` };
+    return { status: 301, headers, body: new Uint8Array() };
+  }
   const { authorization: _a, cookie: _c, ...headers } = forwardable(call.request.headers);
-  const hasBody = !['GET', 'HEAD', 'OPTIONS'].includes(call.request.method);
+  const hasBody = !['GET', 'HEAD', 'OPTIONS'].includes(method);
   const message = await requestBackend(backend, {
-    method: call.request.method,
+    method,
     path,
     headers: {
       ...headers,

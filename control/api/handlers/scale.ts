@@ -65,7 +65,7 @@ async function writeScale(
   const { namespace, name, verb } = call.info;
   const isPatch = verb === 'patch';
   const options = parseWriteOptions(call.query, isPatch ? 'PatchOptions' : 'UpdateOptions');
-  const apply = isPatch ? await readPatch(call, GVK) : undefined;
+  const patch = isPatch ? await readPatch(call, GVK) : undefined;
   const whole = isPatch ? undefined : await readObject(call, GVK, options.fieldValidation);
   const written = await call.services.registry.update(
     { resource: served, namespace, name, subresource: 'scale' },
@@ -73,7 +73,7 @@ async function writeScale(
       if (current === undefined) throw badRequest('cannot scale what does not exist');
       const before = toScale(current, rules);
       // The patch was made for a Scale; the decoder has checked a whole one.
-      const scale = (apply === undefined ? whole : apply(before)) as Scale;
+      const scale = (patch === undefined ? whole : patch.apply(before)) as Scale;
       const wanted = scale.metadata?.name ?? name;
       if (wanted !== name) {
         throw badRequest(
