@@ -12,7 +12,7 @@ import { RELEASE } from '#image/packages.ts';
 import { debianArchitecture, imagePaths } from '#image/paths.ts';
 import { readElfNeeds } from '#image/root/elf.ts';
 
-const PACKAGES = ['curl', 'netcat-openbsd', 'bind9-dnsutils', 'libc-bin', 'dash'];
+const PACKAGES = ['curl', 'netcat-openbsd', 'bind9-dnsutils', 'libc-bin', 'dash', 'bash-static'];
 
 /** Path in the image, and file in the unpacked packages. */
 const PROGRAMS = {
@@ -24,11 +24,22 @@ const PROGRAMS = {
   sh: 'usr/bin/dash',
 } as const;
 
+const BASH = 'usr/bin/bash-static';
+
 /** glibc loads these by name when a program resolves one. */
 const LOADED_LIBRARIES = ['libnss_dns.so.2', 'libnss_files.so.2'];
 
 /** Names in /bin that these tools take over from busybox. */
 export const DEBIAN_TOOLS: readonly string[] = Object.keys(PROGRAMS);
+
+/**
+ * The shell of the busybox image. Upstream's busybox hands on variables named like `data-1`; those of
+ * Debian's busybox and dash drop them, bash does not.
+ */
+export function busyboxShell(cacheDir: string): ArchiveEntry {
+  const from = realpathSync(join(unpackedTools(cacheDir), BASH));
+  return { path: 'bin/sh', kind: 'copy', from, mode: 0o755 };
+}
 
 /** Entries below /bin, /lib64 and /usr/lib; `cacheDir` keeps the unpacked packages. */
 export function debianToolEntries(cacheDir: string): ArchiveEntry[] {
@@ -76,7 +87,8 @@ function multiarch(): string {
 
 function unpackedTools(cacheDir: string): string {
   const target = join(cacheDir, 'agnhost-tools');
-  if (Object.values(PROGRAMS).every((path) => existsSync(join(target, path)))) return target;
+  if ([...Object.values(PROGRAMS), BASH].every((path) => existsSync(join(target, path))))
+    return target;
   mkdirSync(cacheDir, { recursive: true });
   const paths = imagePaths();
   const apt = new PrivateApt({

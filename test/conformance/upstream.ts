@@ -9,7 +9,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ArchiveEntry, writeArchive } from '#image/archive.ts';
 import { busyboxEntries, GROUP, PASSWD } from '#image/busybox.ts';
-import { DEBIAN_TOOLS, debianToolEntries } from './debian-tools.ts';
+import { busyboxShell, DEBIAN_TOOLS, debianToolEntries } from './debian-tools.ts';
 
 export const KUBERNETES_VERSION = '1.36.3';
 
@@ -124,7 +124,7 @@ export async function buildImages(dir: string): Promise<string[]> {
         `${registry}/busybox:1.36.1-1`,
         'docker.io/library/busybox:latest',
       ],
-      entries: busyboxEntries(),
+      entries: [...busyboxEntries().filter(({ path }) => path !== 'bin/sh'), busyboxShell(CACHE)],
       config: { Cmd: ['sh'], Env: [PATH_ENV] },
     },
     {
