@@ -20,6 +20,7 @@ const CACHE = join(
 const PROGRAMS = {
   'e2e.test': ['test', '-c', 'k8s.io/kubernetes/test/e2e'],
   agnhost: ['build', 'k8s.io/kubernetes/test/images/agnhost'],
+  nonewprivs: ['build', 'k8s.io/kubernetes/test/images/nonewprivs'],
 } as const;
 const PATH_ENV = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -112,6 +113,10 @@ export async function buildImages(dir: string): Promise<string[]> {
     { path: 'data.json', kind: 'file', content: `{"image":"${name}.jpg"}\n` },
     { path: 'etc/os-release', kind: 'file', content: 'NAME="Alpine Linux"\nID=alpine\n' },
   ];
+  const nonewprivs: ArchiveEntry[] = [
+    ...busyboxEntries(),
+    { path: 'bin/nnp', kind: 'copy', from: ensureProgram('nonewprivs'), mode: 0o6755 },
+  ];
   const serve = {
     Entrypoint: ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', '/'],
     Env: [PATH_ENV],
@@ -144,6 +149,13 @@ export async function buildImages(dir: string): Promise<string[]> {
       names: ['registry.k8s.io/pause:3.10.2', 'registry.k8s.io/pause:3.10.1'],
       entries: agnhost.slice(-1),
       config: { Entrypoint: ['/agnhost', 'pause'], Env: [PATH_ENV] },
+    },
+    {
+      // Says which user it runs as: root by its set-user-id bit, unless that is forbidden.
+      file: 'nonewprivs.tar',
+      names: [`${registry}/nonewprivs:1.4`],
+      entries: nonewprivs,
+      config: { Cmd: ['nnp'], Env: [PATH_ENV] },
     },
     {
       file: 'nautilus.tar',
