@@ -73,6 +73,9 @@ export class UnitRunner implements Disposable {
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #waiters = new Set<() => void>();
   readonly #poll: NodeJS.Timeout;
+  /** Once stopAll was called nothing starts any more. */
+  #ending = false;
+  #disposed = false;
 
   constructor(options: UnitRunnerOptions) {
     this.#options = options;
@@ -91,7 +94,9 @@ export class UnitRunner implements Disposable {
     this.#apply(spec.name, { kind: 'adopted', pid: recorded.pid });
   }
 
+  /** Ignored once stopAll was called: a restart under way must not outlive the shutdown. */
   want(name: string): void {
+    if (this.#ending) return;
     this.#apply(name, { kind: 'want' });
     this.#startReady();
   }
@@ -134,13 +139,16 @@ export class UnitRunner implements Disposable {
 
   /** Stops all units, dependents first; resolves when none runs. */
   async stopAll(): Promise<void> {
+    this.#ending = true;
     for (const name of [...this.#units.keys()].toReversed()) {
       this.unwant(name);
       await this.#until(() => this.#entry(name).state.phase === 'stopped');
     }
   }
 
+  /** Its processes go on; it follows them no more. */
   [Symbol.dispose](): void {
+    this.#disposed = true;
     clearInterval(this.#poll);
     for (const timer of this.#timers) clearTimeout(timer);
   }
@@ -203,8 +211,14 @@ export class UnitRunner implements Disposable {
       child.once('error', (error) => this.#failed(name, error));
       if (child.pid === undefined) return; // `error` follows.
       entry.child = child;
-      for (const file of spec.cgroupFiles) writeFileSync(file, String(child.pid));
-      this.#writeRecord(name, child.pid);
+      try {
+        for (const file of spec.cgroupFiles) writeFileSync(file, String(child.pid));
+        this.#writeRecord(name, child.pid);
+      } catch (error) {
+        // It must not run on beside the one that is started next.
+        this.#signal(child.pid, 'SIGKILL');
+        throw error;
+      }
       child.once('exit', (code, signal) => {
         this.#ended(name, {
           code: code ?? undefined,
@@ -224,6 +238,7 @@ export class UnitRunner implements Disposable {
   }
 
   #ended(name: string, exit: Exit): void {
+    if (this.#disposed) return;
     const entry = this.#entry(name);
     entry.child = undefined;
     entry.adopted = undefined;

@@ -172,11 +172,13 @@ int main(int argc, char **argv)
 	for (;;) {
 		long started = now_ms();
 		pid_t supervisor = start(command, statuses[0]);
-		for (;;) {
+		if (supervisor < 0)
+			say("cannot fork for", command[0]); /* No memory just now: orphans must not be waited for. */
+		while (supervisor > 0) {
 			int status;
 			pid_t pid = waitpid(-1, &status, 0);
 			if (pid < 0 && errno != EINTR)
-				break; /* fork failed: nothing to wait for. */
+				break;
 			if (pid == supervisor) {
 				int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 				if (code >= EXIT_REBOOT && code <= EXIT_HALT)
