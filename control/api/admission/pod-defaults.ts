@@ -90,7 +90,10 @@ export class PriorityAdmission implements AdmissionPlugin {
 
 const GRACE_SECONDS = 300;
 
-/** Pods tolerate a node that is not ready or unreachable for five minutes. */
+/**
+ * Pods tolerate a node that is not ready or unreachable for five minutes. An update too: a client
+ * that sends tolerations of its own alone would otherwise be refused for taking these away.
+ */
 export class DefaultTolerationSeconds implements AdmissionPlugin {
   readonly name = 'DefaultTolerationSeconds';
   readonly #pods: ServedResource;
@@ -100,7 +103,9 @@ export class DefaultTolerationSeconds implements AdmissionPlugin {
   }
 
   mutate(request: AdmissionRequest): void {
-    const pod = newPod(request, this.#pods);
+    if (request.resource !== this.#pods || request.subresource !== '') return;
+    if (request.operation !== 'CREATE' && request.operation !== 'UPDATE') return;
+    const pod = request.object as Pod | undefined; // The registry of pods holds pods.
     if (pod?.spec === undefined) return;
     const own = pod.spec.tolerations ?? [];
     const added: Toleration[] = [];
