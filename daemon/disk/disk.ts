@@ -19,6 +19,7 @@ import {
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorText } from '#base/errors.ts';
 import { decodeGpt, encodeGpt, type PartitionTable, SECTOR_BYTES } from '#base/gpt.ts';
 import { MS, mount, rereadPartitions } from '#base/linux/syscall.ts';
 import { ESP_NAME, partitionName, planDisk, VOLUME_NAMES, type VolumeName } from './plan.ts';
@@ -33,6 +34,11 @@ export class DiskError extends Error {
     super(message);
     this.code = code;
   }
+}
+
+export interface PreparedDisk {
+  readonly done: readonly string[];
+  readonly problems: ReadonlyMap<VolumeName, string>;
 }
 
 /** `vda`, or undefined when no disk of this machine was flashed with the image. */
@@ -62,12 +68,14 @@ function isReadable(disk: string): boolean {
 }
 
 /**
- * Partitions and formats what is missing on `disk`. Idempotent. Returns a line for each thing done.
+ * Partitions and formats what is missing on `disk`. Idempotent. Returns a line for each thing done, and
+ * why a volume cannot be used: the others can.
  * Throws DiskError TOO_SMALL when the disk has no room for the volumes.
  */
-export async function prepareDisk(disk: string): Promise<string[]> {
+export async function prepareDisk(disk: string): Promise<PreparedDisk> {
   const found = readTable(disk);
-  if (found === undefined) return [];
+  const problems = new Map<VolumeName, string>();
+  if (found === undefined) return { done: [], problems };
   const plan = planDisk(found.table, found.sectorCount, () => randomUUID());
   const done: string[] = [];
   if (plan.kind === 'tooSmall') {
@@ -81,8 +89,17 @@ export async function prepareDisk(disk: string): Promise<string[]> {
     await waitForPartitions();
   }
   const grown = plan.kind === 'write' && plan.grownData;
-  const prepared = await Promise.all(VOLUME_NAMES.map((volume) => prepareVolume(volume, grown)));
-  return [...done, ...prepared.flat()];
+  const prepared = await Promise.all(
+    VOLUME_NAMES.map(async (volume) => {
+      try {
+        return await prepareVolume(volume, grown);
+      } catch (error) {
+        problems.set(volume, errorText(error)); // Its status says so; nothing on it was given up.
+        return [];
+      }
+    }),
+  );
+  return { done: [...done, ...prepared.flat()], problems };
 }
 
 /** Formats or checks one volume, and grows DATA into a partition that has grown. */

@@ -135,8 +135,13 @@ async function applyConfig(
     const old = state.config();
     const diff = lineDiff(old === undefined ? '' : formatYaml(old), formatYaml(config));
     if (mode === 'dry-run') return { effect: 'none', warnings: [], diff };
-    if (secrets !== undefined) state.saveSecrets(secrets);
-    state.saveConfig(request.yaml);
+    supervisor.requireState();
+    if (secrets !== undefined && state.problem !== undefined) {
+      // In maintenance anybody may ask: the cluster must not change hands because a file was damaged.
+      throw new ProtocolError('FAILED_PRECONDITION', `secrets stay as they are: ${state.problem}`);
+    }
+    if (mode === 'next-boot') state.saveNext(request.yaml, secrets);
+    else state.save(request.yaml, secrets);
     if (mode === 'live') await supervisor.configChanged();
     return { effect: mode, warnings: [], diff };
   } catch (error) {

@@ -11,11 +11,13 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   type ClusterSecrets,
+  ConfigError,
   formatYaml,
   type MachineConfig,
   parseClusterSecrets,
@@ -24,16 +26,31 @@ import {
 
 export class MachineState {
   readonly #dir: string;
+  #problem: string | undefined;
 
   constructor(dir: string) {
     this.#dir = dir;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   }
 
-  /** Undefined before a configuration was applied. Throws ConfigError when the file is damaged. */
+  /** What is wrong with a file that was there and could not be understood. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** What was saved for the next boot is in force from here on; called once a boot. */
+  promoteNext(): void {
+    // Secrets first: a power cut between the two must not leave a configuration without them.
+    for (const name of ['secrets.yaml', 'config.yaml']) {
+      const path = join(this.#dir, name);
+      if (existsSync(`${path}.next`)) renameSync(`${path}.next`, path);
+    }
+  }
+
+  /** Undefined before a configuration was applied, and when the file is damaged (see `problem`). */
   config(): MachineConfig | undefined {
     const text = this.#read('config.yaml');
-    return text === undefined ? undefined : parseMachineConfig(text);
+    return this.#understand('config.yaml', text, parseMachineConfig);
   }
 
   /** As it was applied, with its comments. */
@@ -43,15 +60,22 @@ export class MachineState {
 
   secrets(): ClusterSecrets | undefined {
     const text = this.#read('secrets.yaml');
-    return text === undefined ? undefined : parseClusterSecrets(text);
+    return this.#understand('secrets.yaml', text, parseClusterSecrets);
   }
 
-  saveConfig(yaml: string): void {
+  /** In force at once; what waited for the next boot is older and is dropped. */
+  save(yaml: string, secrets: ClusterSecrets | undefined): void {
+    this.#dropNext();
+    if (secrets !== undefined) this.#write('secrets.yaml', formatYaml(secrets));
     this.#write('config.yaml', yaml);
+    this.#problem = undefined;
   }
 
-  saveSecrets(secrets: ClusterSecrets): void {
-    this.#write('secrets.yaml', formatYaml(secrets));
+  /** In force after `promoteNext`. */
+  saveNext(yaml: string, secrets: ClusterSecrets | undefined): void {
+    this.#dropNext();
+    if (secrets !== undefined) this.#write('secrets.yaml.next', formatYaml(secrets));
+    this.#write('config.yaml.next', yaml);
   }
 
   get bootstrapped(): boolean {
@@ -60,6 +84,23 @@ export class MachineState {
 
   saveBootstrapped(): void {
     this.#write('bootstrapped', '');
+  }
+
+  #dropNext(): void {
+    for (const name of ['config.yaml.next', 'secrets.yaml.next'])
+      rmSync(join(this.#dir, name), { force: true });
+  }
+
+  /** A damaged file must not end the supervisor: the machine stays manageable, and says why. */
+  #understand<T>(name: string, text: string | undefined, parse: (text: string) => T) {
+    if (text === undefined) return undefined;
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.#problem = `${name} is damaged: ${error.message}`;
+      return undefined;
+    }
   }
 
   #read(name: string): string | undefined {
@@ -71,9 +112,12 @@ export class MachineState {
     const path = join(this.#dir, name);
     const staged = `${path}.new`;
     const fd = openSync(staged, 'w', 0o600);
-    writeSync(fd, text);
-    fsyncSync(fd);
-    closeSync(fd);
+    try {
+      writeFileSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
     renameSync(staged, path);
     const dir = openSync(dirname(path), 'r');
     fsyncSync(dir);

@@ -18,7 +18,13 @@ import { join } from 'node:path';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { MNT_DETACH, umount } from '#base/linux/syscall.ts';
-import { findBootDisk, mountVolume, prepareDisk, VOLUME_NAMES } from '#daemon/disk/disk.ts';
+import {
+  findBootDisk,
+  mountVolume,
+  prepareDisk,
+  VOLUME_NAMES,
+  type VolumeName,
+} from '#daemon/disk/disk.ts';
 import { coldplug, NODE_MODULES } from './devices.ts';
 import { ModuleLoader } from './modules.ts';
 import { mountBase } from './mounts.ts';
@@ -59,35 +65,59 @@ async function boot(): Promise<void> {
     prepareCgroups();
   }
   prepareSocketDirectories();
-  const [volumes, { runMachine }] = await Promise.all([prepareVolumes(), import('./run.ts')]);
+  const [{ volumes, volumeProblems }, { runMachine }] = await Promise.all([
+    prepareVolumes(),
+    import('./run.ts'),
+  ]);
   await modules;
   // Some of these exist when their module is there.
   if (!again) for (const [name, value] of Object.entries(SYSCTLS)) writeSysctl(name, value);
-  await runMachine({ log, print, volumes, onEnd: (kind) => end(kind, volumes) });
+  await runMachine({
+    log,
+    print,
+    volumes,
+    volumeProblems,
+    isFirst: !again,
+    onEnd: (kind) => end(kind, volumes),
+  });
   writeFileSync(BOOTED, '');
 }
 
 /** Mounts the volumes of the boot disk; a machine without one runs in memory. */
-async function prepareVolumes(): Promise<Map<string, string>> {
-  const volumes = new Map<string, string>();
+async function prepareVolumes(): Promise<{
+  volumes: Map<VolumeName, string>;
+  volumeProblems: Map<VolumeName, string>;
+}> {
+  const volumes = new Map<VolumeName, string>();
+  const volumeProblems = new Map<VolumeName, string>();
   const disk = findBootDisk();
   if (disk === undefined) {
     print('no disk of ours: the machine runs in memory');
-    return volumes;
+    return { volumes, volumeProblems };
   }
   try {
-    for (const line of await prepareDisk(disk)) print(`disk ${disk}: ${line}`);
+    const { done, problems } = await prepareDisk(disk);
+    for (const line of done) print(`disk ${disk}: ${line}`);
+    for (const [volume, problem] of problems) volumeProblems.set(volume, problem);
     const targets = { STATE: PLACES.state, STORE: PLACES.control, DATA: PLACES.agent };
     for (const volume of VOLUME_NAMES) {
-      mountVolume(volume, targets[volume]);
-      volumes.set(volume, targets[volume]);
+      if (volumeProblems.has(volume)) continue;
+      try {
+        mountVolume(volume, targets[volume]);
+        volumes.set(volume, targets[volume]);
+      } catch (error) {
+        volumeProblems.set(volume, errorText(error)); // The other volumes are of use without it.
+      }
     }
     print(`disk ${disk}: ${[...volumes.keys()].join(', ')} mounted`);
   } catch (error) {
     // The API stays up, and says what is wrong; nothing on the disk was given up.
-    print(`disk ${disk}: error: ${errorText(error)}`);
+    for (const volume of VOLUME_NAMES) volumeProblems.set(volume, errorText(error));
   }
-  return volumes;
+  for (const [volume, problem] of volumeProblems) {
+    print(`disk ${disk}: error: ${volume}: ${problem}`);
+  }
+  return { volumes, volumeProblems };
 }
 
 function prepareCgroups(): void {

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { RealClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
+import type { VolumeName } from '#daemon/disk/disk.ts';
 import { LogRotation } from './log-rotation.ts';
 import { machineServices } from './machine-services.ts';
 import { watchPowerButton } from './power-button.ts';
@@ -22,6 +23,8 @@ export async function runMachine(options: {
   log: Log;
   print: (line: string) => void;
   volumes: ReadonlyMap<string, string>;
+  volumeProblems: ReadonlyMap<VolumeName, string>;
+  isFirst: boolean;
   onEnd: (kind: EndKind) => void;
 }): Promise<void> {
   const rotation = new LogRotation(PLACES.logs);

@@ -14,7 +14,7 @@ import type { Log } from '#base/log.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
-import { usage } from '#daemon/disk/disk.ts';
+import { usage, type VolumeName } from '#daemon/disk/disk.ts';
 import { listenDhcp } from './dhcp.ts';
 import { EventLog } from './events.ts';
 import { lastLine } from './follow.ts';
@@ -36,6 +36,8 @@ import { PLACES, UNIT_SPECS } from './unit-specs.ts';
 
 const GATEWAY_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
+/** How often certificates are looked at; they are issued again at two thirds of their life. */
+const RENEWAL_PERIOD_MS = 3_600_000;
 
 export type EndKind = 'reboot' | 'powerOff';
 
@@ -45,6 +47,10 @@ export interface SupervisorOptions {
   readonly print: (line: string) => void;
   /** Mounted volumes by name; empty when the machine runs in memory. */
   readonly volumes: ReadonlyMap<string, string>;
+  /** What is wrong with volumes that exist and could not be mounted. */
+  readonly volumeProblems: ReadonlyMap<VolumeName, string>;
+  /** The first supervisor of this boot. */
+  readonly isFirst: boolean;
   readonly rotation: LogRotation;
   /** Says goodbye to the hardware; the units have ended. */
   readonly onEnd: (kind: EndKind) => void;
@@ -71,6 +77,7 @@ export class Supervisor {
       print(`${source}: ${level === 'info' ? '' : `${level}: `}${message}`);
     });
     this.state = new MachineState(PLACES.state);
+    if (options.isFirst) this.state.promoteNext();
     this.units = new UnitRunner({
       clock,
       log,
@@ -103,6 +110,13 @@ export class Supervisor {
     this.network.configure(this.state.config()?.network);
     this.units.want('dhcpcd');
     await this.configChanged();
+    setInterval(() => this.#wake(), RENEWAL_PERIOD_MS).unref();
+  }
+
+  /** Refuses when what is saved now would be gone at the next boot. */
+  requireState(): void {
+    const problem = this.#options.volumeProblems.get('STATE');
+    if (problem !== undefined) throw new ProtocolError('FAILED_PRECONDITION', problem);
   }
 
   /** The configuration, or FAILED_PRECONDITION in maintenance. */
@@ -177,8 +191,10 @@ export class Supervisor {
 
   #blockedBy(): string[] {
     const config = this.state.config();
-    if (config === undefined) return ['no configuration was applied'];
-    const blocked: string[] = [];
+    const blocked = [...this.#options.volumeProblems.values()];
+    if (config === undefined) {
+      return [...blocked, this.state.problem ?? 'no configuration was applied'];
+    }
     if (this.network.state.primary === undefined) blocked.push('no address on any link');
     if (config.node.role !== 'worker' && !this.state.bootstrapped)
       blocked.push('the cluster was not bootstrapped');
@@ -229,7 +245,11 @@ export class Supervisor {
     if (primary !== undefined) this.#announceSoon(primary, maintenance);
     if (maintenance) return;
     const control = config.node.role !== 'worker' && this.state.bootstrapped;
+    const { volumeProblems } = this.#options;
+    // Without its volume the control plane would begin an empty cluster in memory.
+    if (control && volumeProblems.has('STORE')) return;
     if (control) this.units.want('control');
+    if (volumeProblems.has('DATA')) return; // Images would fill the memory.
     if (control || config.node.role === 'worker') this.units.want('agent');
   }
 
