@@ -9,15 +9,20 @@ import { COMPACTION_PERIOD_MS } from './limits.ts';
 
 /** Runs until `signal` aborts. */
 export async function compactPeriodically(
-  io: { store: Store; clock: Clock; log: Log },
+  io: { store: Store; clock: Clock; log: Log; hub: { compactRevision: number } },
   signal: AbortSignal,
 ): Promise<void> {
-  let seen = (await io.store.status(signal)).revision;
+  const start = await io.store.status(signal);
+  io.hub.compactRevision = start.compactRevision;
+  let seen = start.revision;
   for (;;) {
     await io.clock.sleep(COMPACTION_PERIOD_MS, signal);
     try {
-      if (seen > 0) await io.store.compact(seen, signal);
-      seen = (await io.store.status(signal)).revision;
+      const before = await io.store.status(signal);
+      if (seen > before.compactRevision) await io.store.compact(seen, signal);
+      // Caches may reach further back, but a list must not: clients rely on tokens that expire.
+      io.hub.compactRevision = Math.max(seen, before.compactRevision);
+      seen = before.revision;
     } catch (error) {
       signal.throwIfAborted();
       const isDone = error instanceof StoreError && error.code === 'COMPACTED';

@@ -205,7 +205,7 @@ export class ApiServer {
   #spawnTasks(): void {
     const { store, clock, log } = this.#services;
     this.#tasks.spawn('compact the store', (signal) =>
-      compactPeriodically({ store, clock, log }, signal),
+      compactPeriodically({ store, clock, log, hub: this.#hub }, signal),
     );
   }
 

@@ -29,6 +29,8 @@ export class CacheHub {
   readonly #io: { store: Store; clock: Clock; log: Log };
   /** By storage prefix below /registry/, `apps/deployments`. */
   readonly #caches: ReadonlyMap<string, ResourceCache>;
+  /** States before it are gone from the store, though caches may still know them. */
+  compactRevision = 0;
   #revision = 0;
   #waiters: Waiter[] = [];
   #asking: Promise<number> | undefined;

@@ -139,9 +139,11 @@ async function pageAt(
     signal.throwIfAborted();
     throw tooLargeResourceVersion(revision, hub.revision);
   }
-  const past =
-    scope.resource.cache.snapshot(scope.prefix, revision) ??
-    (await history(services, scope, request, at));
+  const cached =
+    revision < hub.compactRevision
+      ? undefined
+      : scope.resource.cache.snapshot(scope.prefix, revision);
+  const past = cached ?? (await history(services, scope, request, at));
   const from = past.filter((object) => object.key >= start);
   return cut(from, scope, request, revision, start);
 }
