@@ -8,6 +8,29 @@ NODE := node --no-warnings
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
+.PHONY: run
+run: ## build the image, boot it in QEMU, serve a sample; FAST=1 skips the firmware
+	@./setup run
+	@$(NODE) test/vm/run.ts up
+
+.PHONY: stop
+stop: ## power off the machine of `make run`; its disk stays
+	@$(NODE) test/vm/run.ts stop
+
+.PHONY: forward
+forward: ## forward a port of 127.0.0.1 to the machine's PORT=
+	@$(NODE) test/vm/run.ts forward '$(PORT)'
+
+.PHONY: image
+image: ## make what machines boot into out/image; RELEASE=1 takes longer and makes it smaller
+	@./setup dev
+	@$(NODE) image/make-image.ts
+
+.PHONY: vm
+vm: ## run the tests that boot the image under QEMU
+	@./setup test
+	@$(NODE) test/run.ts vm
+
 .PHONY: dev
 dev: ## start a development node (no OS, no VM); IMAGES='a.tar b.tar' imports archives; needs root
 	@./setup dev

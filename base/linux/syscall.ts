@@ -28,6 +28,7 @@ const DECLARATIONS = {
   finit_module: 'long syscall(long, int, const char *, int)',
   waitid: 'int waitid(int, unsigned int, void *, int, void *)',
   prctl: 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
+  _exit: 'int _exit(int)',
   eventfd: 'int eventfd(unsigned int, int)',
   poll: 'int poll(void *, unsigned long, int)',
   socket: 'int socket(int, int, int)',
@@ -263,6 +264,15 @@ export function loadModuleInBackground(
 /** Flushes the whole file system of `fd`; blocks. */
 export function syncfs(fd: number): void {
   call('syncfs', `fd ${fd}`, fd);
+}
+
+/**
+ * Ends this process at once: no handlers, and no waiting for threads. process.exit() joins libuv's
+ * threads, and one that reads a device waits there for ever.
+ */
+export function exitAtOnce(code: number): never {
+  libc('_exit')(code);
+  throw new Error('_exit returned');
 }
 
 // --- processes ---------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
-import { MNT_DETACH, umount } from '#base/linux/syscall.ts';
+import { exitAtOnce, MNT_DETACH, umount } from '#base/linux/syscall.ts';
 import {
   findBootDisk,
   mountVolume,
@@ -158,7 +158,7 @@ function end(kind: EndKind, volumes: ReadonlyMap<string, string>): void {
     }
   }
   print(kind === 'reboot' ? 'restart' : 'power off');
-  process.exit(EXIT[kind]);
+  exitAtOnce(EXIT[kind]);
 }
 
 /** Containers and their conmons: everything but process 1, this process and kernel threads. */

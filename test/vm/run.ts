@@ -1,0 +1,102 @@
+/**
+ * `make run`, `make stop`, `make forward`: the image as a machine under QEMU, configured by the operator's
+ * own path, with a sample that is served.
+ *   run.ts up                 from whatever is there to a served page; the machine goes on running
+ *   run.ts stop               powers it off
+ *   run.ts forward PORT       forwards a port of 127.0.0.1 to PORT of the machine
+ * FAST=1 lets QEMU load the kernel instead of the firmware.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
+import { errorText } from '#base/errors.ts';
+import { machineFiles, readRecord } from './machine-files.ts';
+import { MachineRun } from './machine-run.ts';
+import { freePort, Machine } from './qemu.ts';
+import { Steps } from './steps.ts';
+
+const CHECKOUT = dirname(dirname(import.meta.dirname));
+const OUT = join(CHECKOUT, 'out');
+const IMAGE = join(OUT, 'image');
+const POWER_OFF_MS = 60_000;
+
+const steps = new Steps((line) => console.log(line));
+const files = machineFiles(OUT, 'run');
+const [verb, argument] = process.argv.slice(2);
+
+async function up(): Promise<void> {
+  mkdirSync(OUT, { recursive: true });
+  await steps.run('image', join(OUT, 'image.log'), () => buildImage());
+  const run = await MachineRun.open(files, IMAGE, steps);
+  const page = await run.up({ fast: process.env['FAST'] === '1' });
+  console.log(`\n${run.sampleUrl} serves:\n\n${page}`);
+  const short = (path: string) => relative(process.cwd(), path);
+  const kubectl = `${short(join(OUT, 'bin/kubectl'))} --kubeconfig ${short(files.kubeconfig)}`;
+  console.log('The machine goes on running. Type next:');
+  console.log(`  ${kubectl} get pods -A -o wide`);
+  console.log(`  ${kubectl} scale deployment/sample --replicas=3`);
+  console.log(`  curl ${run.sampleUrl}`);
+  console.log(`  ./bareboat --config ${short(files.clientConfig)} status`);
+  console.log('  make forward PORT=30081    another port of the machine');
+  console.log('  make stop                  power off; make run goes on with the same disk');
+}
+
+/** Builds the image unless it is newer than all that it is made of. */
+async function buildImage(): Promise<void> {
+  const image = join(IMAGE, 'bareboat.img');
+  const sources = ['base', 'cli', 'control', 'daemon', 'image', 'net', 'package-lock.json'];
+  const isFresh = () => {
+    const args = [...sources, '-type', 'f', '-newer', image];
+    return execFileSync('find', args, { cwd: CHECKOUT, encoding: 'utf8' }).trim() === '';
+  };
+  if (existsSync(image) && isFresh()) return;
+  const log = createWriteStream(join(OUT, 'image.log'));
+  const script = join(CHECKOUT, 'image/make-image.ts');
+  const child = spawn(process.execPath, ['--no-warnings', script], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  createInterface(child.stdout).on('line', (line) => steps.note(line));
+  child.stdout.pipe(log);
+  child.stderr.pipe(log);
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`the build ended with code ${code}`);
+}
+
+async function stop(): Promise<void> {
+  const machine = new Machine(files.dir);
+  if (!machine.isRunning()) {
+    console.log('no machine runs');
+    return;
+  }
+  await steps.run('powering off', files.serialLog, () => machine.powerOff(POWER_OFF_MS));
+}
+
+async function forward(): Promise<void> {
+  const guest = Number(argument);
+  if (!Number.isInteger(guest) || guest < 1 || guest > 65535) {
+    throw new Error(`PORT=${argument ?? ''}: expected a port of the machine, 1 to 65535`);
+  }
+  const record = await readRecord(files);
+  const run = await MachineRun.open(files, IMAGE, new Steps(() => {}));
+  const known = record.ports[guest];
+  const host = known ?? (await freePort());
+  if (known === undefined) await run.forward(guest, host);
+  console.log(`127.0.0.1:${host} is port ${guest} of the machine`);
+}
+
+try {
+  if (verb === 'up') await up();
+  else if (verb === 'stop') await stop();
+  else if (verb === 'forward') await forward();
+  else throw new Error('expected up, stop or forward PORT');
+  process.exit(0); // The machine goes on running.
+} catch (error) {
+  const shown = new Machine(files.dir).console().trimEnd();
+  console.error(`\nfailed: ${errorText(error)}`);
+  if (shown !== '' && verb === 'up') {
+    console.error(`the console's last lines:\n${shown.split('\n').slice(-8).join('\n')}`);
+  }
+  process.exit(1);
+}
