@@ -22,7 +22,7 @@ forward: ## forward a port of 127.0.0.1 to the machine's PORT=
 	@$(NODE) test/vm/run.ts forward '$(PORT)'
 
 .PHONY: image
-image: ## make what machines boot into out/image; RELEASE=1 takes longer and makes it smaller
+image: ## make what machines boot into out/image
 	@./setup dev
 	@$(NODE) image/make-image.ts
 

@@ -18,6 +18,8 @@ interface Rung {
   readonly files?: readonly string[];
   /** Test files at the same time. */
   readonly jobs?: number;
+  /** Of one file. */
+  readonly timeoutSeconds?: number;
 }
 
 const NODE = [process.execPath, '--no-warnings'];
@@ -47,7 +49,7 @@ const RUNGS: readonly Rung[] = [
   },
   { name: 'contract', files: ['test/contract/**/*.test.ts'], jobs: 2 },
   { name: 'host', files: ['test/host/*.test.ts'], jobs: 1 },
-  { name: 'vm', files: ['test/vm/*.test.ts'], jobs: 1 },
+  { name: 'vm', files: ['test/vm/*.test.ts'], jobs: 1, timeoutSeconds: 1800 },
 ];
 
 interface Count {
@@ -77,7 +79,7 @@ async function runRung(rung: Rung): Promise<Count> {
         'tap',
         '--reporter=tap',
         `--jobs=${rung.jobs ?? 1}`,
-        '--timeout=300',
+        `--timeout=${rung.timeoutSeconds ?? 300}`,
         ...files,
       ];
       const { code, output } = await run(command, suiteLines());
