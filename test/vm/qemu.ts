@@ -115,7 +115,9 @@ export class Machine {
     const ended = new Promise<never>((_, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => {
-        const text = readFileSync(join(dir, 'qemu.log'), 'utf8').trim();
+        // Its directory may be gone by the time that a running machine is ended.
+        const log = join(dir, 'qemu.log');
+        const text = existsSync(log) ? readFileSync(log, 'utf8').trim() : '';
         reject(new Error(`QEMU ended with code ${code}: ${text}`));
       });
     });
