@@ -135,15 +135,22 @@ function stored(kind: Kind, object: unknown): unknown {
   return copy;
 }
 
-const NOW_MS = Date.now();
 const NAME_AND_AGE = tableOf('Name,Age', ({ metadata }, nowMs) => [
   metadata.name,
   age(metadata.creationTimestamp, nowMs),
 ]);
 
-/** Ages differ between now and then. */
+/**
+ * The time of the recording, to the second: the recorder asks for the table right after it has created
+ * the object. Restarts of the table's pods are told relative to it (`2 (6y328d ago)`).
+ */
+function recordedAtMs(object: KubeObject): number {
+  return Date.parse(object.metadata.creationTimestamp ?? '');
+}
+
+/** The recorder's two requests may lie in different seconds. */
 function withoutAge(cell: unknown): unknown {
-  return typeof cell === 'string' && /^(\d+[smhdy])+$|^<invalid>$/.test(cell) ? 'AGE' : cell;
+  return typeof cell === 'string' && /^\ds$/.test(cell) ? 'AGE' : cell;
 }
 
 for (const folder of ['cases', 'good'] as const) {
@@ -164,10 +171,8 @@ for (const folder of ['cases', 'good'] as const) {
         t.same(stored(result.kind, result.object), stored(result.kind, expected.stored));
         if (expected.table !== undefined) {
           const rules = result.kind.rules.table ?? NAME_AND_AGE;
-          const row = rules.row(
-            canonical(result.kind, expected.table.object ?? expected.stored),
-            NOW_MS,
-          );
+          const shown = canonical(result.kind, expected.table.object ?? expected.stored);
+          const row = rules.row(shown, recordedAtMs(shown));
           const columns = rules.columns.map((c) => [c.name, c.type, c.format, c.priority]);
           t.strictSame(
             { columns, cells: row.cells.map(withoutAge) },
