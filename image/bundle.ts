@@ -22,13 +22,12 @@ export const PROCESSES: Readonly<Record<string, string>> = {
 };
 
 /** Packages with native code, which stay outside of bundles. */
-const EXTERNAL = ['koffi', 'node-pty'];
+const EXTERNAL = ['koffi'];
 
 /** Folders in node_modules that the bundles load from: copied into the image as they are. */
 export const NATIVE_PACKAGES = [
   'koffi',
   `@koromix/koffi-${process.platform}-${process.arch}`,
-  'node-pty',
 ] as const;
 
 const REFERENCE = /new URL\(\s*'(\.[^']+)',\s*import\.meta\.url,?\s*\)/g;

@@ -50,14 +50,10 @@ export const PACKAGES: Readonly<Record<PackageSet, readonly string[]>> = {
     'binutils', // objcopy makes the UKI
     'dosfstools', // ESP
     'erofs-utils',
-    'fdisk',
-    'gcc',
-    'g++', // node addons
+    'gcc', // stage0, dhcpcd's hook
     'kmod', // depmod
     'libc6-dev',
-    'make',
     'mtools', // ESP, without mounting
-    'python3-minimal', // node-gyp
     'systemd-boot-efi', // UKI stub
     'xz-utils',
   ],

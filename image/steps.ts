@@ -17,12 +17,12 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { must } from '#base/assert.ts';
-import { compileAddons, type Compiled, strippedNode } from './addons.ts';
 import { BuildRoot } from './build-root.ts';
 import { bundle, NATIVE_PACKAGES, PROCESSES } from './bundle.ts';
 import { PrivateApt } from './debian/apt.ts';
 import { type Drift, fetchPackages, readLock } from './debian/lock.ts';
 import { unpackPackages } from './debian/unpack.ts';
+import { type Compiled, compilePrograms, strippedNode } from './compile.ts';
 import { writeInitramfs } from './initramfs.ts';
 import { RELEASE } from './packages.ts';
 import { debianArchitecture, type ImagePaths } from './paths.ts';
@@ -77,11 +77,11 @@ export interface RootTree {
   readonly compiled: Compiled;
 }
 
-/** Makes out/root: programs, libraries, kernel modules, Node, bundles and addons. */
+/** Makes out/root: programs, libraries, kernel modules, Node and bundles. */
 export async function makeRootTree(paths: ImagePaths, prepared: Prepared): Promise<RootTree> {
   const { packages, buildRoot, nodeHome, drift } = prepared;
-  say('compiling stage0 and addons');
-  const compiled = compileAddons(buildRoot, paths, nodeHome);
+  say('compiling stage0');
+  const compiled = compilePrograms(buildRoot, paths);
   say('bundling');
   const bundles = join(paths.out, 'bundles');
   rmSync(bundles, { recursive: true, force: true });
@@ -90,7 +90,6 @@ export async function makeRootTree(paths: ImagePaths, prepared: Prepared): Promi
   const native = new Map<string, string>(
     NATIVE_PACKAGES.map((name) => [name, join(modules, name)]),
   );
-  native.set('node-pty', compiled.nodePty);
   say('laying out the root filesystem');
   const dir = join(paths.out, 'root');
   const node = strippedNode(buildRoot, paths, nodeHome);

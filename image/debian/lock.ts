@@ -32,9 +32,7 @@ export function readLock(path: string): PackageLock {
 }
 
 export function writeLock(path: string, lock: PackageLock): void {
-  const rows = (list: readonly LockedPackage[]) =>
-    list.map((p) => `    ${JSON.stringify(p)}`).join(',\n');
-  const text = `{\n  "release": "${lock.release}",\n  "architecture": "${lock.architecture}",\n  "root": [\n${rows(lock.root)}\n  ],\n  "build": [\n${rows(lock.build)}\n  ]\n}\n`;
+  const text = `${JSON.stringify(lock, null, 2)}\n`;
   if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileSync(path, text);
 }
 

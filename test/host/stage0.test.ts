@@ -1,31 +1,30 @@
 /**
  * stage0 as init of a pid namespace, keeping a supervisor-like shell script: started again when killed,
- * orphans reaped and told on fd 3, exit codes end the namespace. Needs root and gcc.
+ * orphans reaped and told on fd 3, exit codes end the namespace. It is the image's own, compiled by the
+ * locked compiler. Needs root.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { compilePrograms } from '#image/compile.ts';
+import { imagePaths } from '#image/paths.ts';
+import { preparePackages } from '#image/steps.ts';
 
 const DEADLINE_MS = 10_000;
-const source = resolve(import.meta.dirname, '../../image/stage0/stage0.c');
 
-function skipReason(): string | false {
-  if (process.getuid?.() !== 0) return 'needs root';
-  if (!existsSync('/usr/bin/gcc')) return 'needs gcc';
-  return false;
-}
-
-const skip = skipReason();
+const skip = process.getuid?.() === 0 ? false : 'needs root';
 const dir = mkdtempSync(join(tmpdir(), 'bareboat-stage0-'));
 t.teardown(() => rmSync(dir, { recursive: true }));
 
+let stage0Path = '';
 t.before(() => {
   if (skip !== false) return;
-  execFileSync('/usr/bin/gcc', ['-O1', '-Wall', '-Werror', '-o', join(dir, 'stage0'), source]);
+  const paths = imagePaths();
+  stage0Path = compilePrograms(preparePackages(paths).buildRoot, paths).stage0;
 });
 
 async function until(what: string, condition: () => boolean): Promise<void> {
@@ -41,7 +40,7 @@ function startStage0(script: string): ChildProcess {
   const path = join(dir, 'supervisor.sh');
   writeFileSync(path, script);
   const namespace = ['--pid', '--fork', '--kill-child', '--mount-proc'];
-  const args = [...namespace, join(dir, 'stage0'), '/bin/sh', path];
+  const args = [...namespace, stage0Path, '/bin/sh', path];
   return spawn('/usr/bin/unshare', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
