@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ConfigError, formatYaml, parseMachineConfig } from './machine-config.ts';
+import { sysctlPath } from './sysctl-name.ts';
 
 const minimal = 'version: 1\nnode: {name: n1}\ncluster: {name: c1}\n';
 
@@ -58,7 +59,134 @@ const bad = [
     field: 'network.links[0]',
     message: /needs either name or mac/,
   },
+  {
+    name: 'links of one name',
+    yaml: `${minimal}network: {links: [{name: eth0}, {name: eth0, mtu: 9000}]}\n`,
+    field: 'network.links[1]',
+    message: /eth0 is configured twice/,
+  },
+  {
+    name: 'a time server that would be two lines',
+    yaml: `${minimal}network: {timeServers: ["a\\nallow all"]}\n`,
+    field: 'network.timeServers[0]',
+    message: /must be a name or an address/,
+  },
+  {
+    name: 'a label key with two slashes',
+    yaml: 'version: 1\nnode: {name: n1, labels: {a/b/c: d}}\ncluster: {name: c1}\n',
+    field: 'node.labels.a/b/c',
+    message: /"d": must be a label key/,
+  },
+  {
+    name: 'a label value with blanks',
+    yaml: 'version: 1\nnode: {name: n1, labels: {disk: very fast}}\ncluster: {name: c1}\n',
+    field: 'node.labels.disk',
+    message: /"very fast": must be a label value/,
+  },
+  {
+    name: "one of the kubelet's own labels",
+    yaml: 'version: 1\nnode: {name: n1, labels: {kubernetes.io/hostname: x}}\ncluster: {name: c1}\n',
+    field: 'node.labels.kubernetes.io/hostname',
+    message: /set by the node itself/,
+  },
+  {
+    name: 'a sysctl outside of /proc/sys',
+    yaml: `${minimal}sysctls: {kernel/../../self/oom_score_adj: "1"}\n`,
+    field: 'sysctls.kernel/../../self/oom_score_adj',
+    message: /"1": must name a file below \/proc\/sys/,
+  },
+  {
+    name: 'a sysctl given twice',
+    yaml: `${minimal}sysctls: {vm.swappiness: 1, vm/swappiness: 2}\n`,
+    field: 'sysctls.vm/swappiness',
+    message: /is the same as vm.swappiness/,
+  },
+  {
+    name: 'the host name as a sysctl',
+    yaml: `${minimal}sysctls: {kernel.hostname: a}\n`,
+    field: 'sysctls.kernel.hostname',
+    message: /set by the machine itself/,
+  },
+  {
+    name: 'overlapping ranges',
+    yaml: 'version: 1\nnode: {name: n}\ncluster: {name: c, podCidr: 10.0.0.0/8}\n',
+    field: 'cluster.serviceCidr',
+    message: /overlaps with cluster.podCidr/,
+  },
+  {
+    name: 'a range without room for the DNS address',
+    yaml: 'version: 1\nnode: {name: n}\ncluster: {name: c, serviceCidr: 10.96.0.0/29}\n',
+    field: 'cluster.serviceCidr',
+    message: /"10.96.0.0\/29": must have a prefix length of 8 to 28/,
+  },
+  {
+    name: 'an extra name that no certificate can have',
+    yaml: 'version: 1\nnode: {name: n}\ncluster: {name: c, extraNames: ["a b"]}\n',
+    field: 'cluster.extraNames[0]',
+    message: /"a b": must be a DNS name or an address/,
+  },
+  {
+    name: 'a domain with capitals',
+    yaml: 'version: 1\nnode: {name: n}\ncluster: {name: c, domain: Cluster.Local}\n',
+    field: 'cluster.domain',
+    message: /"Cluster.Local": must be a domain/,
+  },
+  {
+    name: 'a mirror that is no URL',
+    yaml: `${minimal}registries: {mirrors: {docker.io: [mirror.local]}}\n`,
+    field: 'registries.mirrors.docker.io[0]',
+    message: /"mirror.local": must be a http\(s\) URL/,
+  },
+  {
+    name: 'a mirror of a URL',
+    yaml: `${minimal}registries: {mirrors: {"https://docker.io": []}}\n`,
+    field: 'registries.mirrors.https://docker.io',
+    message: /must be a registry as in image names, or \*/,
+  },
+  {
+    name: 'an insecure registry with a path',
+    yaml: `${minimal}registries: {insecure: [plain.local/x]}\n`,
+    field: 'registries.insecure[0]',
+    message: /must be a registry as in image names/,
+  },
 ] as const;
+
+t.test('parseMachineConfig() takes what the fields are for', async (t) => {
+  const yaml = `version: 1
+node: {name: n1, labels: {disk: ssd, example.com/rack: r-1, node-role.kubernetes.io/edge: ""}}
+network:
+  links: [{name: eth0, mtu: 9000}, {mac: "52:54:00:12:34:56", dhcp: false, addresses: [192.0.2.1/24]}]
+  nameservers: [192.0.2.53, "2001:db8::53"]
+  timeServers: [time.example.com, 192.0.2.4]
+cluster: {name: c1, extraNames: ["*.example.com", api.example.com, 192.0.2.9, "2001:db8::1"]}
+sysctls: {vm.max_map_count: 300000, net/ipv4/conf/eth0.1/forwarding: "1"}
+registries: {mirrors: {docker.io: ["http://cache:5000"], "*": []}, insecure: ["plain.local:5000"]}
+`;
+  const config = parseMachineConfig(yaml);
+  t.match(config, {
+    node: { labels: { 'node-role.kubernetes.io/edge': '' }, shutdownGraceSeconds: 30 },
+    sysctls: { 'vm.max_map_count': '300000', 'net/ipv4/conf/eth0.1/forwarding': '1' },
+    registries: { mirrors: { 'docker.io': ['http://cache:5000'] }, insecure: ['plain.local:5000'] },
+  });
+  t.same(parseMachineConfig(formatYaml(config)), config);
+});
+
+t.test('sysctlPath() reads names as sysctl(8) does', async (t) => {
+  const rows = [
+    ['vm.max_map_count', 'vm/max_map_count'],
+    ['net.ipv4.conf.eth0/100.forwarding', 'net/ipv4/conf/eth0.100/forwarding'],
+    ['net/ipv4/conf/eth0.100/forwarding', 'net/ipv4/conf/eth0.100/forwarding'],
+    ['vm', undefined],
+    ['', undefined],
+    ['/proc/sys/vm/swappiness', undefined],
+    ['vm..swappiness', undefined],
+    ['vm/../kernel/panic', undefined],
+    ['vm/./swappiness', undefined],
+    ['vm/swappiness\n', undefined],
+  ] as const;
+  for (const [name, path] of rows) t.equal(sysctlPath(name), path, JSON.stringify(name));
+});
+
 for (const c of bad) {
   t.test(`parseMachineConfig() refuses ${c.name}`, async (t) => {
     try {

@@ -6,17 +6,29 @@
  */
 import { parseDocument, stringify } from 'yaml';
 import * as z from 'zod';
-
-const name = z
-  .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label: a-z, 0-9 and -, at most 63');
-const ipv4 = z.ipv4();
-const cidr = z.cidrv4();
+import { networkOf, parseCidr } from './ip.ts';
+import {
+  certificateName,
+  cidr,
+  dnsDomain,
+  dnsLabel,
+  host,
+  ipAddress,
+  ipv4,
+  labels,
+  mirrors,
+  range,
+  registryHost,
+  sysctls,
+} from './machine-config-fields.ts';
 
 const link = z
   .strictObject({
     /** One of the two names the link: `eth0` or its hardware address. */
-    name: z.string().optional(),
+    name: z
+      .string()
+      .regex(/^[^\s/:,*?]{1,15}$/, "must be a link's name")
+      .optional(),
     mac: z
       .string()
       .regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'must be like 52:54:00:12:34:56')
@@ -32,36 +44,56 @@ const link = z
 export const machineConfigSchema = z.strictObject({
   version: z.literal(1),
   node: z.strictObject({
-    name,
+    name: dnsLabel,
     /** control: runs the control plane; worker: never; auto: may be elected. */
     role: z.enum(['auto', 'control', 'worker']).default('auto'),
-    labels: z.record(z.string(), z.string()).default({}),
+    labels: labels.default({}),
     /** Workloads on a control-plane node. */
     schedulable: z.boolean().default(true),
+    /** How long all pods together may take to end when the machine goes down. */
+    shutdownGraceSeconds: z.int().min(0).max(3600).default(30),
   }),
   network: z
     .strictObject({
       /** Links not named here get addresses by DHCP. */
-      links: z.array(link).default([]),
-      nameservers: z.array(z.union([ipv4, z.ipv6()])).default([]),
-      timeServers: z.array(z.string()).default([]),
+      links: z
+        .array(link)
+        .default([])
+        .check(({ value, issues }) => {
+          const seen = new Set<string>();
+          for (const [index, { name, mac }] of value.entries()) {
+            const key = name ?? mac ?? '';
+            const message = `${key} is configured twice`;
+            if (seen.has(key))
+              issues.push({ code: 'custom', path: [index], message, input: value });
+            seen.add(key);
+          }
+        }),
+      nameservers: z.array(ipAddress).default([]),
+      timeServers: z.array(host).default([]),
     })
     .prefault({}),
-  cluster: z.strictObject({
-    name,
-    domain: z.string().default('cluster.local'),
-    podCidr: cidr.default('10.244.0.0/16'),
-    serviceCidr: cidr.default('10.96.0.0/16'),
-    /** Addresses and names, beside the nodes' own, that the API's certificate stands for. */
-    extraNames: z.array(z.string()).default([]),
-  }),
-  sysctls: z.record(z.string(), z.string()).default({}),
+  cluster: z
+    .strictObject({
+      name: dnsLabel,
+      domain: dnsDomain.default('cluster.local'),
+      podCidr: range.default('10.244.0.0/16'),
+      serviceCidr: range.default('10.96.0.0/16'),
+      /** Addresses and names, beside the nodes' own, that the API's certificate stands for. */
+      extraNames: z.array(certificateName).default([]),
+    })
+    .refine(({ podCidr, serviceCidr }) => !overlap(podCidr, serviceCidr), {
+      path: ['serviceCidr'],
+      error: 'overlaps with cluster.podCidr',
+    }),
+  /** By name, as sysctl(8) knows it: `vm.max_map_count`. */
+  sysctls: sysctls.default({}),
   registries: z
     .strictObject({
-      /** By registry host: hosts to ask instead, in order. */
-      mirrors: z.record(z.string(), z.array(z.url())).default({}),
+      /** By registry host (`*`: all): base URLs to ask first, in order. */
+      mirrors: mirrors.default({}),
       /** Registries spoken to without TLS. */
-      insecure: z.array(z.string()).default([]),
+      insecure: z.array(registryHost).default([]),
     })
     .prefault({}),
 });
@@ -115,6 +147,15 @@ export function parseClusterSecrets(yaml: string): ClusterSecrets {
 
 export function formatYaml(value: MachineConfig | ClusterSecrets): string {
   return stringify(value, { lineWidth: 0 });
+}
+
+/** Whether one of two valid ranges holds the other's first address. */
+function overlap(a: string, b: string): boolean {
+  const [x, y] = [parseCidr(a), parseCidr(b)];
+  if (x === undefined || y === undefined) return false; // Each says so by itself.
+  const prefixLength = Math.min(x.prefixLength, y.prefixLength);
+  const network = (range: typeof x) => networkOf({ ...range, prefixLength }).address.join('.');
+  return network(x) === network(y);
 }
 
 function parseWith<T>(schema: z.ZodType<T>, yaml: string): T {

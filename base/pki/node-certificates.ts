@@ -107,6 +107,12 @@ export async function agentFiles(
     subject: { commonName: 'system:kube-proxy' },
     usages: ['client'],
   });
+  // Labels and taints that a kubelet may not change (NodeRestriction).
+  await addLeaf(files, 'node-settings', ca, {
+    ...base,
+    subject: { commonName: 'bareboat:node-settings', organizations: ['system:masters'] },
+    usages: ['client'],
+  });
   return files;
 }
 

@@ -28,6 +28,17 @@ const AgentConfigSchema = z.strictObject({
   bridgeName: z.string().default('bareboat0'),
   runcPath: z.string().default('/usr/sbin/runc'),
   conmonPath: z.string().default('/usr/bin/conmon'),
+  /** Of the Node, kept as they are here. */
+  labels: z.record(z.string(), z.string()).default({}),
+  taints: z
+    .array(
+      z.strictObject({
+        key: z.string(),
+        value: z.string().optional(),
+        effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']),
+      }),
+    )
+    .default([]),
   registries: z
     .strictObject({
       mirrors: z.record(z.string(), z.array(z.string())).optional(),

@@ -23,6 +23,7 @@ import { openRuntime, type Runtime } from '../runtime/runtime.ts';
 import { type AgentConfig, readAgentConfig } from './config.ts';
 import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
 import { imageServices } from './machine-services.ts';
+import { ownership, runNodeSettings } from './node-settings.ts';
 
 const VERSIONS = { kubelet: 'v1.36.0+bareboat.0.1.0', runtime: 'bareboat://0.1.0' };
 /** Agent, supervisor and control beside the pods. */
@@ -30,7 +31,7 @@ const RESERVED = { cpuMilli: 0, memoryBytes: 256 * 1024 * 1024 };
 
 const clock = new RealClock();
 
-function client(config: AgentConfig, name: 'kubelet' | 'proxy'): KubeClient {
+function client(config: AgentConfig, name: 'kubelet' | 'node-settings' | 'proxy'): KubeClient {
   const file = (suffix: string) => ({ file: join(config.pkiDir, `${name}.${suffix}`) });
   const transport = new HttpsTransport({
     server: config.apiServer,
@@ -55,6 +56,7 @@ async function serve(
   const pki = (name: string) => join(config.pkiDir, name);
   const { nodeName, clusterDns, clusterDomain } = config;
   const dns = typeof clusterDns === 'string' ? [clusterDns] : clusterDns;
+  const settings = { labels: config.labels, taints: config.taints };
   tasks.spawn('kubelet', (signal) =>
     runKubelet(
       {
@@ -80,11 +82,16 @@ async function serve(
         },
         versions: VERSIONS,
         reserved: RESERVED,
+        registration: { ...settings, annotations: ownership(settings) },
         shortcomings: runtime.limitations,
         notReady: () => undefined,
       },
       signal,
     ),
+  );
+  const settingsIo = { client: client(config, 'node-settings'), clock, log: log.child('settings') };
+  tasks.spawn('node settings', (signal) =>
+    runNodeSettings(settingsIo, { nodeName, settings }, signal),
   );
   const io = { client: client(config, 'proxy'), clock, log: log.child('proxy') };
   const factory = new InformerFactory(io);

@@ -42,6 +42,8 @@ export interface KubeletOptions {
   readonly versions: { readonly kubelet: string; readonly runtime: string };
   /** Kept back for the system. */
   readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
+  /** What the Node begins with; afterwards others keep it. */
+  readonly registration?: NodeInput['registration'];
   /** What this machine cannot enforce; shown in the Ready condition. */
   readonly shortcomings: readonly string[];
   /** Why pods cannot run now, if so: shown as Ready = False. */
@@ -142,5 +144,6 @@ function nodeInput(options: KubeletOptions): NodeInput {
     machine: readMachineFacts(options.dataDir),
     versions: options.versions,
     reserved: options.reserved,
+    registration: options.registration,
   };
 }

@@ -43,6 +43,11 @@ const rows = [
     variables: { reason: 'NOCARRIER', interface: 'eth0' },
     kind: 'released',
   },
+  {
+    name: 'the end of the client',
+    variables: { reason: 'STOPPED', interface: 'eth0' },
+    kind: 'none',
+  },
   { name: 'an event without a link', variables: { reason: 'BOUND' }, kind: 'none' },
   {
     name: 'a lease without an address',

@@ -26,17 +26,8 @@ export type DhcpEvent =
   | { readonly kind: 'none' };
 
 const BOUND = new Set(['BOUND', 'RENEW', 'REBIND', 'REBOOT', 'INFORM', 'STATIC', 'TEST']);
-const RELEASED = new Set([
-  'EXPIRE',
-  'FAIL',
-  'IPV4LL',
-  'NAK',
-  'NOCARRIER',
-  'RELEASE',
-  'STOP',
-  'STOPPED',
-  'DEPARTED',
-]);
+/** STOP and STOPPED are not among them: a client that is started anew gives no lease up. */
+const RELEASED = new Set(['EXPIRE', 'FAIL', 'IPV4LL', 'NAK', 'NOCARRIER', 'RELEASE', 'DEPARTED']);
 
 /** Reads the environment of the hook, `KEY=VALUE` strings ended by zero bytes. */
 export function parseDhcpEvent(message: string): DhcpEvent {

@@ -5,19 +5,13 @@
 import { readFileSync } from 'node:fs';
 import { freemem, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-  ConfigError,
-  formatYaml,
-  parseClusterSecrets,
-  parseMachineConfig,
-} from '#base/machine-config.ts';
 import { proportionalBytes } from '#base/linux/process.ts';
 import { formatKubeconfig } from '#base/pki/kubeconfig.ts';
 import { adminCredentials } from '#base/pki/node-certificates.ts';
 import { type Event, Machine, type ServiceStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { ServiceTable } from '#base/protocol/protocol.ts';
-import { lineDiff } from './diff.ts';
+import { applyConfig } from './apply-config.ts';
 import { readKernelLog, readLogFile } from './follow.ts';
 import type { Supervisor } from './supervisor.ts';
 import { formatExit } from './unit.ts';
@@ -115,43 +109,6 @@ export function machineServices(supervisor: Supervisor): ServiceTable {
       supervisor.beginShutdown('powerOff');
       return {};
     });
-}
-
-async function applyConfig(
-  supervisor: Supervisor,
-  request: { yaml: string; mode: string; secrets: string },
-): Promise<{ effect: string; warnings: string[]; diff: string }> {
-  const { state } = supervisor;
-  const mode = request.mode === '' ? 'live' : request.mode;
-  if (!['live', 'next-boot', 'dry-run'].includes(mode)) {
-    throw invalid('mode', `${mode}: expected live, next-boot or dry-run`);
-  }
-  try {
-    const config = parseMachineConfig(request.yaml);
-    const secrets = request.secrets === '' ? undefined : parseClusterSecrets(request.secrets);
-    if (secrets === undefined && state.secrets() === undefined) {
-      throw invalid('secrets', "the cluster's secrets are needed with the first configuration");
-    }
-    const old = state.config();
-    const diff = lineDiff(old === undefined ? '' : formatYaml(old), formatYaml(config));
-    if (mode === 'dry-run') return { effect: 'none', warnings: [], diff };
-    supervisor.requireState();
-    if (secrets !== undefined && state.problem !== undefined) {
-      // In maintenance anybody may ask: the cluster must not change hands because a file was damaged.
-      throw new ProtocolError('FAILED_PRECONDITION', `secrets stay as they are: ${state.problem}`);
-    }
-    if (mode === 'next-boot') state.saveNext(request.yaml, secrets);
-    else state.save(request.yaml, secrets);
-    if (mode === 'live') await supervisor.configChanged();
-    return { effect: mode, warnings: [], diff };
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw invalid(error.problems[0]?.field ?? '', error.message);
-  }
-}
-
-function invalid(field: string, message: string): ProtocolError {
-  return new ProtocolError('INVALID_ARGUMENT', message, { details: { field } });
 }
 
 function serviceStatus({ units, clock }: Supervisor, name: string): ServiceStatus {

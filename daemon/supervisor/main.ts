@@ -34,17 +34,6 @@ import { PLACES, UID } from './unit-specs.ts';
 const EXIT = { reboot: 64, powerOff: 65 } as const;
 const BOOTED = '/run/bareboat/.booted';
 
-const SYSCTLS: Readonly<Record<string, string>> = {
-  'fs/inotify/max_user_instances': '8192',
-  'fs/inotify/max_user_watches': '524288',
-  'kernel/panic': '10',
-  'kernel/pid_max': '4194304',
-  'net/ipv4/ip_forward': '1',
-  'vm/max_map_count': '262144',
-  'vm/overcommit_memory': '1',
-  'vm/panic_on_oom': '0',
-};
-
 const print = (line: string) => {
   const sinceBoot = Number(process.hrtime.bigint() / 10_000_000n) / 100; // CLOCK_MONOTONIC.
   writeSync(2, `bareboat [${sinceBoot.toFixed(2)}] ${line}\n`);
@@ -70,8 +59,6 @@ async function boot(): Promise<void> {
     import('./run.ts'),
   ]);
   await modules;
-  // Some of these exist when their module is there.
-  if (!again) for (const [name, value] of Object.entries(SYSCTLS)) writeSysctl(name, value);
   await runMachine({
     log,
     print,
@@ -129,11 +116,6 @@ function prepareCgroups(): void {
   // Pods together never starve the node's own processes.
   writeFileSync(join(system, 'cpu.weight'), '1000');
   writeFileSync(join(system, 'memory.low'), String(192 << 20));
-}
-
-function writeSysctl(name: string, value: string): void {
-  const path = join('/proc/sys', name);
-  if (existsSync(path)) writeFileSync(path, value);
 }
 
 /** The gateway connects to the sockets of the others: their folders are its group's. */

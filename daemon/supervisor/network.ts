@@ -1,21 +1,28 @@
 /**
  * The machine's network, level-triggered: links, leases and configuration are looked at, the wanted
- * network is planned, the kernel is made to match. Wakes on link changes and DHCP events.
+ * network is planned, the kernel is made to match. Wakes on link changes and DHCP events. What the kernel
+ * refuses is a problem that is told, and tried again at the next look; the rest is done all the same.
  */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { isIPv4 } from 'node:net';
-import { parseCidr, parseIp } from '#base/ip.ts';
 import type { Log } from '#base/log.ts';
-import type { MachineConfig } from '#base/machine-config.ts';
 import {
   hasCarrier,
   isWired,
   NodeLinks,
   type ObservedNetwork,
   primaryAddress,
-  type WantedNetwork,
 } from '#net/link/link.ts';
-import type { DhcpEvent, Lease } from './dhcp.ts';
+import type { DhcpEvent } from './dhcp.ts';
+import { NetworkMemory } from './network-memory.ts';
+import {
+  type LinkFacts,
+  linkConfig,
+  type NetworkConfig,
+  planNetworkConfig,
+  refusalText,
+} from './network-plan.ts';
+
+type ObservedLink = ObservedNetwork['links'][number];
 
 export interface NetworkState {
   /** Where the node is reached; undefined while it has no address. */
@@ -23,77 +30,46 @@ export interface NetworkState {
   /** Addresses of wired links, without prefix length. */
   readonly addresses: readonly string[];
   readonly timeServers: readonly string[];
+  /** What DHCP calls this machine. */
+  readonly hostName: string | undefined;
+  /** Links that must not ask for a lease. */
+  readonly withoutDhcp: readonly string[];
+  /** What of the configuration could not be carried out. */
+  readonly problems: readonly string[];
 }
 
-type LinkConfig = MachineConfig['network']['links'][number];
-
-interface LinkFacts {
-  readonly name: string;
-  readonly mac: string;
-}
-
-/** Pure: addresses, routes and name servers that `links` are to have. */
-export function planNetworkConfig(input: {
-  links: readonly LinkFacts[];
-  leases: ReadonlyMap<string, Lease>;
-  config: MachineConfig['network'] | undefined;
-}): { wanted: WantedNetwork; nameservers: readonly string[]; timeServers: readonly string[] } {
-  const { links, leases, config } = input;
-  const wantedLinks: WantedNetwork['links'][number][] = [];
-  const routes: WantedNetwork['routes'][number][] = [];
-  const nameservers = [...(config?.nameservers ?? [])];
-  const timeServers = [...(config?.timeServers ?? [])];
-  for (const [order, link] of links.entries()) {
-    const own = linkConfig(config, link);
-    const lease = own?.dhcp === false ? undefined : leases.get(link.name);
-    const addresses = [...(own?.addresses ?? []), ...(lease === undefined ? [] : [lease.address])];
-    wantedLinks.push({
-      name: link.name,
-      mtu: own?.mtu ?? lease?.mtu,
-      addresses: addresses.flatMap((text) => parseCidr(text) ?? []),
-    });
-    for (const gateway of own?.gateway === undefined
-      ? (lease?.routers ?? []).slice(0, 1)
-      : [own.gateway]) {
-      routes.push({
-        linkName: link.name,
-        family: 4,
-        gateway: parseIp(gateway),
-        metric: 1000 + order,
-      });
-    }
-    if (config === undefined || config.nameservers.length === 0)
-      nameservers.push(...(lease?.nameservers ?? []));
-    timeServers.push(...(lease?.timeServers ?? []));
-  }
-  return { wanted: { links: wantedLinks, routes }, nameservers, timeServers };
-}
-
-/** What the configuration says of a link, by its name or hardware address. */
-export function linkConfig(
-  config: MachineConfig['network'] | undefined,
-  link: LinkFacts,
-): LinkConfig | undefined {
-  return config?.links.find((l) => l.name === link.name || l.mac === link.mac);
+export interface MachineNetworkOptions {
+  readonly log: Log;
+  /** Called after the state has changed. */
+  readonly onChange: (state: NetworkState) => void;
+  /** In /run. */
+  readonly memoryFile: string;
+  /** Virtual links that count as wired all the same: those of a machine in namespaces. */
+  readonly extraLinks: readonly string[];
 }
 
 export class MachineNetwork implements Disposable {
   readonly #links = new NodeLinks();
-  readonly #leases = new Map<string, Lease>();
-  readonly #log: Log;
-  readonly #onChange: (state: NetworkState) => void;
+  readonly #options: MachineNetworkOptions;
+  readonly #memory: NetworkMemory;
   readonly #subscription: Disposable;
-  #config: MachineConfig['network'] | undefined;
-  #state: NetworkState = { primary: undefined, addresses: [], timeServers: [] };
+  #config: NetworkConfig | undefined;
+  #state: NetworkState = {
+    primary: undefined,
+    addresses: [],
+    timeServers: [],
+    hostName: undefined,
+    withoutDhcp: [],
+    problems: [],
+  };
 
-  /** `onChange` is called after addresses have changed. */
-  constructor(options: { log: Log; onChange: (state: NetworkState) => void }) {
-    this.#log = options.log;
-    this.#onChange = options.onChange;
+  constructor(options: MachineNetworkOptions) {
+    this.#options = options;
+    this.#memory = new NetworkMemory(options.memoryFile);
     this.#links.loopbackUp();
     this.#subscription = this.#links.onChange(
       () => this.reconcile(),
-      (error) => this.#log.warn('link changes are no longer told', { error }),
+      (error) => options.log.warn('link changes are no longer told', { error }),
     );
   }
 
@@ -101,40 +77,68 @@ export class MachineNetwork implements Disposable {
     return this.#state;
   }
 
-  configure(config: MachineConfig['network'] | undefined): void {
+  configure(config: NetworkConfig | undefined): void {
     this.#config = config;
     this.reconcile();
   }
 
   onDhcp(event: DhcpEvent): void {
-    if (event.kind === 'bound') this.#leases.set(event.link, event.lease);
-    if (event.kind === 'released') this.#leases.delete(event.link);
+    this.#memory.onDhcp(event);
     this.reconcile();
+  }
+
+  /** What of `config` could not be carried out, as far as is known before trying. */
+  problemsOf(config: NetworkConfig): readonly string[] {
+    return this.#plan(this.#links.observe(), config).problems;
   }
 
   /** Makes the kernel match; repeated at every change. */
   reconcile(): void {
     const observed = this.#links.observe();
-    const wired = observed.links.filter(isWired);
+    const wired = this.#wired(observed);
+    this.#memory.keepOnly(observed.links.map((link) => link.name));
     for (const link of wired) if (!hasCarrier(link)) this.#links.setUp(link.name, true);
-    const facts = wired.map((link) => ({ name: link.name, mac: link.address }));
-    const plan = planNetworkConfig({ links: facts, leases: this.#leases, config: this.#config });
-    for (const change of this.#links.apply(plan.wanted)) {
-      this.#log.info('network changed', { change: change.kind });
+    for (const link of wired) {
+      if (linkConfig(this.#config, factsOf(link))?.mtu !== undefined)
+        this.#memory.rememberMtu(link.name, link.mtu);
     }
+    const plan = this.#plan(observed, this.#config);
+    const problems = [...plan.problems];
+    const changes = this.#links.apply(plan.wanted, (change, { code }) => {
+      const index = 'route' in change ? change.route.index : change.index;
+      const found = wired.find((link) => link.index === index);
+      const link = found === undefined ? { name: `link ${index}`, mac: '' } : factsOf(found);
+      problems.push(refusalText(change, { link, config: this.#config, code }));
+    });
+    for (const { kind } of changes) this.#options.log.info('network changed', { change: kind });
     writeResolvConf(plan.nameservers);
-    this.#publish(this.#links.observe(), plan.timeServers);
+    const { timeServers, hostName, withoutDhcp } = plan;
+    this.#publish({ ...this.#reach(), timeServers, hostName, withoutDhcp, problems });
   }
 
-  #publish(observed: ObservedNetwork, timeServers: readonly string[]): void {
-    const wired = new Set(observed.links.filter(isWired).map((link) => link.index));
+  #plan(observed: ObservedNetwork, config: NetworkConfig | undefined) {
+    const { leases, mtus } = this.#memory;
+    return planNetworkConfig({ links: this.#wired(observed).map(factsOf), leases, mtus, config });
+  }
+
+  #wired(observed: ObservedNetwork): ObservedLink[] {
+    const { extraLinks } = this.#options;
+    return observed.links.filter((link) => isWired(link) || extraLinks.includes(link.name));
+  }
+
+  #reach(): Pick<NetworkState, 'primary' | 'addresses'> {
+    const observed = this.#links.observe();
+    const wired = new Set(this.#wired(observed).map((link) => link.index));
     const addresses = observed.addresses
       .filter((a) => wired.has(a.index) && a.address.family === 4)
       .map((a) => [...a.address.address].join('.'));
-    const state = { primary: primaryAddress(observed) ?? addresses[0], addresses, timeServers };
+    return { primary: primaryAddress(observed) ?? addresses[0], addresses };
+  }
+
+  #publish(state: NetworkState): void {
     if (JSON.stringify(state) === JSON.stringify(this.#state)) return;
     this.#state = state;
-    this.#onChange(state);
+    this.#options.onChange(state);
   }
 
   [Symbol.dispose](): void {
@@ -143,15 +147,13 @@ export class MachineNetwork implements Disposable {
   }
 }
 
-/** /etc/resolv.conf is a link to this file; at most three servers are used (resolv.conf(5)). */
+function factsOf(link: ObservedLink): LinkFacts {
+  return { name: link.name, mac: link.address };
+}
+
+/** /etc/resolv.conf is a link to this file. */
 function writeResolvConf(nameservers: readonly string[]): void {
-  const servers = [...new Set(nameservers)].filter(
-    (server) => isIPv4(server) || server.includes(':'),
-  );
-  const text = servers
-    .slice(0, 3)
-    .map((server) => `nameserver ${server}\n`)
-    .join('');
+  const text = nameservers.map((server) => `nameserver ${server}\n`).join('');
   mkdirSync('/run/bareboat', { recursive: true });
   writeFileSync('/run/bareboat/.resolv.conf', text);
   renameSync('/run/bareboat/.resolv.conf', '/run/bareboat/resolv.conf');

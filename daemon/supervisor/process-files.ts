@@ -4,8 +4,8 @@
  * one of these changes; processes re-read certificates, configurations need a restart.
  */
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseCidr, addressAt, formatIp, networkOf } from '#base/ip.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import {
@@ -17,12 +17,16 @@ import {
 } from '#base/pki/node-certificates.ts';
 import { createCa, fingerprint, issueLeaf, renewAtMs } from '#base/pki/pki.ts';
 import { must } from '#base/assert.ts';
+import { writeIfChanged } from './program-files.ts';
 import { PLACES, UID } from './unit-specs.ts';
 
 const API_PORT = 6443;
 export const MACHINE_API_PORT = 50000;
 const KUBELET_PORT = 10250;
 const DAY_MS = 24 * 3600 * 1000;
+
+/** Upstream's: pods without a toleration for it stay off the node. */
+const CONTROL_PLANE_TAINT = { key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' };
 
 export interface Facts {
   readonly config: MachineConfig;
@@ -144,25 +148,36 @@ export function writeGatewayConfig(maintenance: boolean): boolean {
 
 /** Returns the names of the processes whose configuration changed. */
 export function writeProcessConfigs(facts: Facts): string[] {
-  const { config, primary } = facts;
-  const shared = {
-    nodeName: config.node.name,
-    serviceCidr: config.cluster.serviceCidr,
-    podCidr: config.cluster.podCidr,
-    clusterDomain: config.cluster.domain,
+  const control = writeConfig('control', UID.control, planControlConfig(facts));
+  const agent = writeConfig('agent', UID.root, planAgentConfig(facts));
+  return [...(control ? ['control'] : []), ...(agent ? ['agent'] : [])];
+}
+
+function sharedConfig({ node, cluster }: MachineConfig): object {
+  return {
+    nodeName: node.name,
+    serviceCidr: cluster.serviceCidr,
+    podCidr: cluster.podCidr,
+    clusterDomain: cluster.domain,
     logLevel: 'info',
   };
-  const control = writeConfig('control', UID.control, {
-    ...shared,
+}
+
+function planControlConfig({ config, primary }: Facts): object {
+  return {
+    ...sharedConfig(config),
     dataDir: PLACES.control,
     listen: { host: '0.0.0.0', port: API_PORT },
     advertiseAddress: primary,
     nodePortRange: [30000, 32767],
     pkiDir: join(PLACES.pki, 'control'),
     socketPath: PLACES.controlSocket,
-  });
-  const agent = writeConfig('agent', UID.root, {
-    ...shared,
+  };
+}
+
+export function planAgentConfig({ config, primary }: Pick<Facts, 'config' | 'primary'>): object {
+  return {
+    ...sharedConfig(config),
     nodeIp: primary,
     apiServer: `https://127.0.0.1:${API_PORT}`,
     dataDir: PLACES.agent,
@@ -172,15 +187,10 @@ export function writeProcessConfigs(facts: Facts): string[] {
     cgroupRoot: '/',
     kubeletPort: KUBELET_PORT,
     socketPath: PLACES.agentSocket,
-  });
-  return [...(control ? ['control'] : []), ...(agent ? ['agent'] : [])];
-}
-
-/** chrony.conf(5): the servers given, stepping only at start, no command port. */
-export function writeChronyConfig(timeServers: readonly string[]): boolean {
-  const servers = timeServers.map((server) => `server ${server} iburst\n`).join('');
-  const text = `${servers}driftfile /var/lib/chrony/drift\nmakestep 1 3\nrtcsync\ncmdport 0\nbindcmdaddress /\n`;
-  return writeIfChanged(join(PLACES.config, 'chrony.conf'), text, UID.root);
+    labels: config.node.labels,
+    taints: config.node.schedulable ? [] : [CONTROL_PLANE_TAINT],
+    registries: config.registries,
+  };
 }
 
 function writeConfig(name: string, uid: number, value: object): boolean {
@@ -189,14 +199,4 @@ function writeConfig(name: string, uid: number, value: object): boolean {
     `${JSON.stringify(value, undefined, 2)}\n`,
     uid,
   );
-}
-
-function writeIfChanged(path: string, text: string, uid: number): boolean {
-  mkdirSync(dirname(path), { recursive: true });
-  if (existsSync(path) && readFileSync(path, 'utf8') === text) return false;
-  const staged = `${path}.new`;
-  writeFileSync(staged, text, { mode: 0o640 });
-  chownSync(staged, uid, uid);
-  renameSync(staged, path);
-  return true;
 }

@@ -9,6 +9,7 @@ import { RealClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
 import type { VolumeName } from '#daemon/disk/disk.ts';
+import { readCommandLine } from './command-line.ts';
 import { LogRotation } from './log-rotation.ts';
 import { machineServices } from './machine-services.ts';
 import { watchPowerButton } from './power-button.ts';
@@ -28,7 +29,8 @@ export async function runMachine(options: {
   onEnd: (kind: EndKind) => void;
 }): Promise<void> {
   const rotation = new LogRotation(PLACES.logs);
-  const supervisor = new Supervisor({ ...options, clock: new RealClock(), rotation });
+  const commandLine = readCommandLine();
+  const supervisor = new Supervisor({ ...options, clock: new RealClock(), rotation, commandLine });
   followOrphans(supervisor);
   const server = await serveMachineSocket(PLACES.supervisorSocket, machineServices(supervisor));
   chownSync(PLACES.supervisorSocket, UID.root, UID.gateway);

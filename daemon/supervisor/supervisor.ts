@@ -6,6 +6,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#base/clock.ts';
@@ -15,6 +16,7 @@ import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { usage, type VolumeName } from '#daemon/disk/disk.ts';
+import type { CommandLine } from './command-line.ts';
 import { listenDhcp } from './dhcp.ts';
 import { EventLog } from './events.ts';
 import { lastLine } from './follow.ts';
@@ -26,16 +28,18 @@ import {
   gatewayFingerprint,
   MACHINE_API_PORT,
   writeCertificates,
-  writeChronyConfig,
   writeGatewayConfig,
   writeMaintenanceCertificate,
   writeProcessConfigs,
 } from './process-files.ts';
+import { writeChronyConfig, writeDhcpcdConfig } from './program-files.ts';
+import { Sysctls } from './sysctls.ts';
 import { UnitRunner } from './unit-runner.ts';
 import { PLACES, UNIT_SPECS } from './unit-specs.ts';
 
 const GATEWAY_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
+const DEFAULT_HOST_NAME = 'bareboat';
 /** How often certificates are looked at; they are issued again at two thirds of their life. */
 const RENEWAL_PERIOD_MS = 3_600_000;
 
@@ -52,6 +56,7 @@ export interface SupervisorOptions {
   /** The first supervisor of this boot. */
   readonly isFirst: boolean;
   readonly rotation: LogRotation;
+  readonly commandLine: CommandLine;
   /** Says goodbye to the hardware; the units have ended. */
   readonly onEnd: (kind: EndKind) => void;
 }
@@ -67,6 +72,9 @@ export class Supervisor {
   #reconciling: Promise<void> | undefined;
   #again = false;
   #announced = '';
+  readonly #sysctls = new Sysctls({ root: '/proc/sys', recordFile: PLACES.sysctls });
+  #sysctlProblems: readonly string[] = [];
+  #toldProblems: readonly string[] = [];
   #ending = false;
 
   constructor(options: SupervisorOptions) {
@@ -94,6 +102,8 @@ export class Supervisor {
     }
     this.network = new MachineNetwork({
       log,
+      memoryFile: PLACES.network,
+      extraLinks: options.commandLine.links,
       onChange: ({ primary, addresses }) => {
         this.events.add(
           'network',
@@ -108,9 +118,23 @@ export class Supervisor {
   async start(): Promise<void> {
     listenDhcp((event) => this.network.onDhcp(event));
     this.network.configure(this.state.config()?.network);
+    writeDhcpcdConfig(this.network.state.withoutDhcp);
+    const adopted = this.units.state('dhcpcd').pid;
     this.units.want('dhcpcd');
+    // What it said while nobody listened is lost: SIGHUP makes it ask for its leases again.
+    if (adopted !== undefined) this.units.signal('dhcpcd', 'SIGHUP');
     await this.configChanged();
     setInterval(() => this.#wake(), RENEWAL_PERIOD_MS).unref();
+  }
+
+  /** What of the configuration in force could not be carried out; each names its field. */
+  get warnings(): string[] {
+    return [...this.network.state.problems, ...this.#sysctlProblems];
+  }
+
+  /** The same of a configuration that is not in force, as far as is known without trying. */
+  foreseeProblems({ network, sysctls }: MachineConfig): string[] {
+    return [...this.network.problemsOf(network), ...this.#sysctls.missing(sysctls)];
   }
 
   /** Refuses when what is saved now would be gone at the next boot. */
@@ -180,6 +204,7 @@ export class Supervisor {
       })),
       controlPlane: this.units.state('control').phase === 'running',
       timeSynchronized: false,
+      warnings: this.warnings,
     };
   }
 
@@ -227,18 +252,22 @@ export class Supervisor {
   async #reconcile(): Promise<void> {
     const config = this.state.config();
     const secrets = this.state.secrets();
-    const { primary, addresses, timeServers } = this.network.state;
+    const { primary, addresses, timeServers, hostName, withoutDhcp } = this.network.state;
     const nowMs = this.clock.nowMs();
+    this.#sysctlProblems = this.#sysctls.apply(config?.sysctls ?? {});
+    this.#tellProblems();
+    setHostname(config?.node.name ?? hostName ?? DEFAULT_HOST_NAME);
+    if (writeDhcpcdConfig(withoutDhcp)) this.#restart('dhcpcd');
     // Without a server chronyd has nothing to do; the hardware clock serves then.
     if (writeChronyConfig(timeServers)) this.#restart('chronyd');
     if (timeServers.length > 0) this.units.want('chronyd');
+    else this.units.unwant('chronyd');
     const maintenance = config === undefined || secrets === undefined;
     if (maintenance) await writeMaintenanceCertificate(addresses, nowMs);
     else if (primary !== undefined) {
       const facts = { config, secrets, addresses, primary, nowMs };
       await writeCertificates(facts);
       for (const name of writeProcessConfigs(facts)) this.#restart(name);
-      setHostname(config.node.name);
     } else return; // Certificates need an address; the network wakes us when there is one.
     if (writeGatewayConfig(maintenance)) this.#restart('gateway');
     this.units.want('gateway');
@@ -251,6 +280,15 @@ export class Supervisor {
     if (control) this.units.want('control');
     if (volumeProblems.has('DATA')) return; // Images would fill the memory.
     if (control || config.node.role === 'worker') this.units.want('agent');
+  }
+
+  /** Each problem once, when it appears. */
+  #tellProblems(): void {
+    const { warnings } = this;
+    for (const warning of warnings) {
+      if (!this.#toldProblems.includes(warning)) this.events.add('config', warning, 'warning');
+    }
+    this.#toldProblems = warnings;
   }
 
   /** Once the gateway answers: who acts on the line must not find the door closed. */
@@ -300,5 +338,5 @@ async function untilListening(port: number): Promise<void> {
 }
 
 function setHostname(name: string): void {
-  writeFileSync('/proc/sys/kernel/hostname', name);
+  if (hostname() !== name) writeFileSync('/proc/sys/kernel/hostname', name);
 }

@@ -105,6 +105,12 @@ export class UnitRunner implements Disposable {
     this.#apply(name, { kind: 'unwant' });
   }
 
+  /** To the unit's process, when it runs. */
+  signal(name: string, signal: NodeJS.Signals): void {
+    const { phase, pid } = this.state(name);
+    if (phase === 'running' && pid !== undefined) this.#signal(pid, signal);
+  }
+
   state(name: string): UnitState {
     return this.#entry(name).state;
   }

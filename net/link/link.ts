@@ -6,7 +6,7 @@
 import { must } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
 import { formatIp } from '#base/ip.ts';
-import { RTNLGRP, RtNetlink, subscribeRoute } from '#net/netlink/netlink.ts';
+import { NetlinkError, RTNLGRP, RtNetlink, subscribeRoute } from '#net/netlink/netlink.ts';
 import {
   IFF,
   type InterfaceAddress,
@@ -102,18 +102,32 @@ export class NodeLinks implements Disposable {
   }
 
   /**
-   * Makes addresses and routes those that are wanted; returns what that took. Throws NetlinkError.
+   * Makes addresses and routes those that are wanted; returns what that took. A change that the kernel
+   * refuses is given to `onRefused`, and the others are made; without it the NetlinkError is thrown.
    * With an address the kernel removes the routes (and further addresses) that hang on it, so the
    * plan is made again until nothing is left to do.
    */
-  apply(wanted: WantedNetwork): readonly NetworkChange[] {
+  apply(
+    wanted: WantedNetwork,
+    onRefused?: (change: NetworkChange, error: NetlinkError) => void,
+  ): readonly NetworkChange[] {
     const done: NetworkChange[] = [];
+    const refused = new Map<string, () => void>();
     for (let pass = 0; pass < PASSES_MAX; pass++) {
       const changes = planNetwork(wanted, this.observe());
-      if (changes.length === 0) break;
-      for (const change of changes) this.#perform(change);
-      done.push(...changes);
+      refused.clear(); // Only what the last pass could not do has not been done.
+      for (const change of changes) {
+        try {
+          this.#perform(change);
+          done.push(change);
+        } catch (error) {
+          if (onRefused === undefined || !(error instanceof NetlinkError)) throw error;
+          refused.set(JSON.stringify(change), () => onRefused(change, error));
+        }
+      }
+      if (changes.length === refused.size) break;
     }
+    for (const tell of refused.values()) tell();
     return done;
   }
 

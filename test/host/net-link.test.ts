@@ -176,3 +176,27 @@ t.test('NodeLinks makes the network as wanted, and only that', { skip }, async (
   links.setUp('eth0', false);
   t.equal(hasCarrier(must(rt.link('eth0'), 'eth0')), false);
 });
+
+t.test('NodeLinks makes the rest when the kernel refuses a change', { skip }, async (t) => {
+  using links = new NodeLinks();
+  using rt = new RtNetlink();
+  rt.createLink({ name: 'eth2', kind: 'veth', peer: { name: 'eth2-peer' } });
+  rt.setLink({ index: must(rt.link('eth2-peer'), 'peer').index, up: true });
+  const gateway = ip('203.0.113.1');
+  const wanted = {
+    links: [{ name: 'eth2', mtu: 70_000, addresses: [cidr('192.0.2.20/24')] }],
+    routes: [{ linkName: 'eth2', family: 4 as const, gateway, metric: 100 }],
+  };
+  t.throws(() => links.apply(wanted), { code: 'EINVAL' });
+  const refused: string[] = [];
+  const tell = ({ kind }: { kind: string }, error: { code: string }) =>
+    refused.push(`${kind} ${error.code}`);
+  links.apply(wanted, tell);
+  t.same(refused, ['setLink EINVAL', 'putRoute ENETUNREACH'], 'each once');
+  const { index } = must(rt.link('eth2'), 'eth2');
+  const own = links.observe().addresses.filter((a) => a.index === index && a.scope === 0);
+  t.same(
+    own.map(({ address }) => formatCidr(address)),
+    ['192.0.2.20/24'],
+  );
+});

@@ -2,7 +2,8 @@
  * The Node object of this machine: labels, capacity, conditions, addresses, images. Pure. Capacity
  * and labels that others put on the node (extended resources, user labels) are kept.
  */
-import type { Node, NodeCondition, NodeStatus } from '#base/kube/api/core-v1.gen.ts';
+import type { Node, NodeCondition, NodeStatus, Taint } from '#base/kube/api/core-v1.gen.ts';
+import type { Draft } from '#base/kube/client.ts';
 import type { Image } from '../../runtime/port.ts';
 import { formatTime } from '../lifecycle/container-status.ts';
 import { NODE_IMAGES_MAX, PODS_MAX } from '../limits.ts';
@@ -16,6 +17,14 @@ export interface NodeInput {
   readonly versions: { readonly kubelet: string; readonly runtime: string };
   /** Kept back for the system, so that pods cannot starve it. */
   readonly reserved: Readonly<Record<'cpuMilli' | 'memoryBytes', number>>;
+  /** Beside the kubelet's own labels: what the Node is created with. */
+  readonly registration?:
+    | {
+        readonly labels: Readonly<Record<string, string>>;
+        readonly annotations: Readonly<Record<string, string>>;
+        readonly taints: readonly Taint[];
+      }
+    | undefined;
 }
 
 export function nodeLabels({ nodeName, machine }: NodeInput): Record<string, string> {
@@ -191,13 +200,16 @@ export function statusChanged(before: NodeStatus, after: NodeStatus): boolean {
   return strip(before) !== strip(after);
 }
 
-export function newNode(input: NodeInput): Pick<Node, 'apiVersion' | 'kind' | 'spec'> & {
-  metadata: { name: string; labels: Record<string, string> };
-} {
+export function newNode(input: NodeInput): Draft<Node> {
+  const { labels = {}, annotations = {}, taints = [] } = input.registration ?? {};
   return {
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: { name: input.nodeName, labels: nodeLabels(input) },
-    spec: {},
+    metadata: {
+      name: input.nodeName,
+      labels: { ...labels, ...nodeLabels(input) },
+      annotations: { ...annotations },
+    },
+    spec: { taints: [...taints] },
   };
 }

@@ -5,6 +5,7 @@ import { refuse, refuseResize } from './admission.ts';
 import { nodeAccepts } from './node-affinity.ts';
 import {
   allocatableOf,
+  newNode,
   nodeConditions,
   type NodeInput,
   nodeStatus,
@@ -193,4 +194,17 @@ await t.test('nodeConditions()', async (t) => {
   t.ok(statusChanged({ conditions: first }, { conditions: of({ pidsFree: 1 }) }));
   const foreign = { type: 'NetworkUnavailable', status: 'False' };
   t.ok(of({}, { previous: [foreign] }).some((c) => c.type === 'NetworkUnavailable'));
+});
+
+await t.test('newNode() begins with the labels and taints of the configuration', async (t) => {
+  const taint = { key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' };
+  const registration = {
+    labels: { disk: 'ssd', 'kubernetes.io/os': 'other' },
+    annotations: { a: 'b' },
+    taints: [taint],
+  };
+  const made = newNode({ ...input, registration });
+  t.match(made.metadata, { labels: { disk: 'ssd', 'kubernetes.io/os': 'linux' } });
+  t.same(made.metadata.annotations, { a: 'b' });
+  t.same(made.spec?.taints, [taint]);
 });
