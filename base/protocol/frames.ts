@@ -7,17 +7,24 @@
  *   rest        call: JSON {service, method}; message: its bytes; end: empty or JSON {code, message,
  *               details}; credit: number of bytes, 4 bytes big-endian
  *
- * Invariant: a sender has at most WINDOW_BYTES of unread messages on a stream. Each side ends its own
- * direction once; an `end` with an error ends both. Bounds are in this file because both sides must
- * agree on them.
+ * Invariant: a sender begins a message only while less than WINDOW_BYTES of its messages on that stream are
+ * unread; a receiver ends a call that breaks it. Nothing is sent while BUFFERED_BYTES_MAX wait in the socket, and
+ * a peer that asks on without reading is cut off. Each side ends its own direction once; an `end` with an
+ * error ends both. Bounds are in this file because both sides must agree on them.
  */
 import type { WebSocket } from 'ws';
 import { errorText } from '../errors.ts';
 
-/** Unread bytes of one stream and direction. */
+/** Unread bytes of one stream and direction; a message counts as its bytes and MESSAGE_OVERHEAD_BYTES. */
 export const WINDOW_BYTES = 1 << 20;
+/** Empty messages take memory too. */
+const MESSAGE_OVERHEAD_BYTES = 64;
 export const MESSAGE_BYTES_MAX = 4 << 20;
 export const STREAMS_MAX = 256;
+/** Bytes that wait to be written to one WebSocket before the senders of messages wait too. */
+export const BUFFERED_BYTES_MAX = 8 << 20;
+/** Unread bytes of a stream whose sender keeps the invariant: the window, overrun by one message. */
+const UNREAD_BYTES_MAX = WINDOW_BYTES + MESSAGE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES;
 
 export type ProtocolErrorCode =
   | 'CANCELLED'
@@ -74,6 +81,8 @@ export class FrameConnection {
   readonly #socket: WebSocket;
   readonly #onCall: ((call: RawCall) => void) | undefined;
   readonly #streams = new Map<number, Stream>();
+  /** Senders that wait for room in the socket's buffer. */
+  readonly #waiting: (() => void)[] = [];
   #nextStream = 1;
 
   constructor(socket: WebSocket, onCall?: (call: RawCall) => void) {
@@ -85,6 +94,7 @@ export class FrameConnection {
         this.#onFrame(data as Buffer); // binaryType above.
       else socket.close(1003);
     });
+    socket.on('ping', () => this.#requireReader());
     socket.on('close', () => this.#fail(new ProtocolError('UNAVAILABLE', 'connection closed')));
     socket.on('error', (error) => this.#fail(new ProtocolError('UNAVAILABLE', errorText(error))));
   }
@@ -111,6 +121,7 @@ export class FrameConnection {
     const stream = new Stream(
       { target, opened },
       {
+        room: () => this.#room(),
         message: (bytes) => this.#write(KIND.message, id, bytes),
         end: (error) => {
           const { code, message, details } = error ?? {};
@@ -134,10 +145,27 @@ export class FrameConnection {
     const head = Buffer.alloc(5);
     head[0] = kind;
     head.writeUInt32BE(id, 1);
-    this.#socket.send(Buffer.concat([head, body]), { binary: true });
+    this.#socket.send(Buffer.concat([head, body]), { binary: true }, () => this.#onWritten());
+  }
+
+  /** Undefined when there is room in the socket's buffer; else a promise that there may be. */
+  #room(): Promise<void> | undefined {
+    if (this.#socket.bufferedAmount < BUFFERED_BYTES_MAX) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #onWritten(): void {
+    if (this.#socket.bufferedAmount >= BUFFERED_BYTES_MAX) return;
+    for (const wake of this.#waiting.splice(0)) wake(); // Each looks again before it sends.
+  }
+
+  /** Answers to a peer that reads none of them must not pile up: messages alone never come to this. */
+  #requireReader(): void {
+    if (this.#socket.bufferedAmount > 2 * BUFFERED_BYTES_MAX) this.#socket.terminate();
   }
 
   #onFrame(frame: Buffer): void {
+    this.#requireReader();
     if (frame.length < 5) {
       this.#socket.close(1002);
       return;
@@ -183,10 +211,12 @@ export class FrameConnection {
 
   #fail(error: ProtocolError): void {
     for (const stream of this.#streams.values()) stream.receiveEnd(error);
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }
 
 interface StreamPort {
+  room(): Promise<void> | undefined;
   message(bytes: Uint8Array): void;
   end(error: ProtocolError | undefined): void;
   credit(bytes: number): void;
@@ -201,7 +231,10 @@ class Stream implements RawCall {
   readonly #abort = new AbortController();
   readonly #received: Uint8Array[] = [];
   #sendWindow = WINDOW_BYTES;
+  /** Bytes read since credit was given last. */
   #unreturned = 0;
+  /** Bytes received for which no credit was given; at most UNREAD_BYTES_MAX. */
+  #owed = 0;
   #sentEnd = false;
   #gotEnd = false;
   #error: ProtocolError | undefined;
@@ -222,12 +255,17 @@ class Stream implements RawCall {
     if (message.length > MESSAGE_BYTES_MAX) {
       throw new ProtocolError('RESOURCE_EXHAUSTED', `message of ${message.length} bytes`);
     }
-    while (this.#sendWindow <= 0 && !this.#over()) {
-      await new Promise<void>((resolve) => this.#wakeSenders.push(resolve));
+    while (!this.#over()) {
+      const wait =
+        this.#sendWindow > 0
+          ? this.#port.room()
+          : new Promise<void>((resolve) => this.#wakeSenders.push(resolve));
+      if (wait === undefined) break;
+      await wait;
     }
     if (this.#error !== undefined) throw this.#error;
     if (this.#sentEnd) throw new ProtocolError('CANCELLED', 'call has ended');
-    this.#sendWindow -= message.length;
+    this.#sendWindow -= message.length + MESSAGE_OVERHEAD_BYTES;
     this.#port.message(message);
   }
 
@@ -251,9 +289,10 @@ class Stream implements RawCall {
     for (;;) {
       const message = this.#received.shift();
       if (message !== undefined) {
-        this.#unreturned += message.length;
+        this.#unreturned += message.length + MESSAGE_OVERHEAD_BYTES;
         if (this.#unreturned >= WINDOW_BYTES / 4) {
           this.#port.credit(this.#unreturned);
+          this.#owed -= this.#unreturned;
           this.#unreturned = 0;
         }
         yield message;
@@ -269,6 +308,12 @@ class Stream implements RawCall {
 
   receive(bytes: Uint8Array): void {
     if (this.#gotEnd) return;
+    this.#owed += bytes.length + MESSAGE_OVERHEAD_BYTES;
+    if (this.#owed > UNREAD_BYTES_MAX) {
+      const text = `more than ${WINDOW_BYTES} bytes were sent ahead`;
+      this.end(new ProtocolError('RESOURCE_EXHAUSTED', text));
+      return;
+    }
     this.#received.push(bytes);
     this.#wakeReader?.();
   }

@@ -2,11 +2,14 @@
  * The machine API's calls, typed: descriptors from bareboat.gen.ts, codecs by protobufjs, carried by
  * frames.ts. A server is a table from method to handler; a client calls methods.
  */
+import type { IncomingMessage } from 'node:http';
 import protobuf from 'protobufjs';
 import { WebSocket, type WebSocketServer } from 'ws';
 import { errorText } from '../errors.ts';
 import { schema } from './bareboat.gen.ts';
 import { type CallTarget, FrameConnection, ProtocolError, type RawCall } from './frames.ts';
+
+const REFUSAL_LENGTH_MAX = 500;
 
 export type Role = 'reader' | 'operator' | 'admin';
 
@@ -166,7 +169,7 @@ export async function connectUnix(path: string, signal: AbortSignal): Promise<Pr
   );
 }
 
-/** Waits until `socket` is open. Throws UNAVAILABLE. */
+/** Waits until `socket` is open. Throws UNAVAILABLE, or UNAUTHENTICATED with the server's reason. */
 export function openConnection(socket: WebSocket, signal: AbortSignal): Promise<FrameConnection> {
   return new Promise((resolve, reject) => {
     const onAbort = () => socket.terminate();
@@ -174,6 +177,15 @@ export function openConnection(socket: WebSocket, signal: AbortSignal): Promise<
     socket.once('open', () => {
       signal.removeEventListener('abort', onAbort);
       resolve(new FrameConnection(socket));
+    });
+    socket.once('unexpected-response', (request, response) => {
+      refusalText(response)
+        .then((text) => {
+          const code = response.statusCode === 401 ? 'UNAUTHENTICATED' : 'UNAVAILABLE';
+          reject(new ProtocolError(code, text));
+        })
+        .catch(reject)
+        .finally(() => request.destroy());
     });
     socket.once('error', (error) => {
       reject(
@@ -183,6 +195,16 @@ export function openConnection(socket: WebSocket, signal: AbortSignal): Promise<
       );
     });
   });
+}
+
+/** What an HTTP response in place of a WebSocket says. */
+async function refusalText(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response) {
+    text += String(chunk);
+    if (text.length > REFUSAL_LENGTH_MAX) break;
+  }
+  return text.trim().slice(0, REFUSAL_LENGTH_MAX) || `HTTP status ${response.statusCode}`;
 }
 
 async function* one<T>(value: T): AsyncGenerator<T> {

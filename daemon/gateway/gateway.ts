@@ -4,12 +4,15 @@
  * on as they are, with backpressure in both directions; an end or a cancellation on either side ends both.
  */
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
+import { assert } from '#base/assert.ts';
 import { errorText } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import {
@@ -20,7 +23,14 @@ import {
 } from '#base/protocol/frames.ts';
 import { openConnection, toProtocolError } from '#base/protocol/protocol.ts';
 import { authorize, type Caller, roleOf } from './access.ts';
-import { CONNECTIONS_MAX, DRAIN_MS, HANDSHAKE_TIMEOUT_MS, IDLE_PING_MS } from './limits.ts';
+import {
+  CALLS_MAX,
+  CALLS_RESERVED,
+  CONNECTIONS_MAX,
+  DRAIN_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  IDLE_PING_MS,
+} from './limits.ts';
 
 export interface GatewayOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -45,7 +55,8 @@ export class Gateway implements AsyncDisposable {
       ...readTls(options),
       minVersion: 'TLSv1.3',
       requestCert: !options.maintenance,
-      rejectUnauthorized: !options.maintenance,
+      // `#upgrade` refuses in words what TLS would refuse by hanging up.
+      rejectUnauthorized: false,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     });
     this.#server.maxConnections = CONNECTIONS_MAX;
@@ -53,21 +64,11 @@ export class Gateway implements AsyncDisposable {
       response.writeHead(426, { 'content-type': 'text/plain' });
       response.end('the machine API speaks WebSocket: use the bareboat command\n');
     });
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
     this.#sockets = new WebSocketServer({
-      server: this.#server,
+      noServer: true,
       perMessageDeflate: false,
       maxPayload: MESSAGE_BYTES_MAX + 64,
-    });
-    this.#sockets.on('connection', (socket, request) => {
-      const caller = this.#callerOf(request.socket as TLSSocket); // The server speaks TLS only.
-      socket.on('error', (error) =>
-        options.log.info('connection failed', { caller: caller.name, error }),
-      );
-      keepAlive(socket);
-      new FrameConnection(socket, (call) => {
-        const served = this.#serve(call, caller).finally(() => this.#calls.delete(served));
-        this.#calls.add(served);
-      });
     });
   }
 
@@ -97,9 +98,42 @@ export class Gateway implements AsyncDisposable {
     await closed;
   }
 
+  /** Makes a WebSocket of a connection, unless its client is not known here. */
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const tls = request.socket as TLSSocket; // The server speaks TLS only.
+    socket.on('error', (error) =>
+      this.#options.log.info('connection failed', { peer: tls.remoteAddress, error }),
+    );
+    const refusal = this.#options.maintenance ? undefined : refusalOf(tls);
+    if (refusal !== undefined) {
+      this.#options.log.info('connection refused', { peer: tls.remoteAddress, refusal });
+      socket.end(
+        `HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: ${refusal.length}\r\n\r\n${refusal}`,
+      );
+      return;
+    }
+    const caller = this.#callerOf(tls);
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) =>
+      this.#accept(webSocket, caller),
+    );
+  }
+
+  #accept(socket: WebSocket, caller: Caller): void {
+    socket.on('error', (error) =>
+      this.#options.log.info('connection failed', { caller: caller.name, error }),
+    );
+    keepAlive(socket);
+    new FrameConnection(socket, (call) => {
+      const served = this.#serve(call, caller).finally(() => this.#calls.delete(served));
+      this.#calls.add(served);
+    });
+  }
+
+  /** Of a socket whose certificate was verified, or of anybody in maintenance. */
   #callerOf(socket: TLSSocket): Caller {
     const { maintenance } = this.#options;
     if (maintenance) return { name: 'maintenance', role: undefined, maintenance };
+    assert(socket.authorized, 'the client certificate was verified');
     const { subject } = socket.getPeerCertificate();
     // node:tls gives a string, or a list where the subject has several.
     const list = (value: string | string[] | undefined) => [value ?? []].flat();
@@ -112,7 +146,9 @@ export class Gateway implements AsyncDisposable {
     const method = `${call.target.service}.${call.target.method}`;
     let outcome = 'OK';
     try {
-      await this.#forward(call, authorize(caller, call.target));
+      const backend = authorize(caller, call.target);
+      this.#requireRoom(caller);
+      await this.#forward(call, backend);
     } catch (error) {
       const failure = toProtocolError(error);
       outcome = failure.code;
@@ -127,6 +163,13 @@ export class Gateway implements AsyncDisposable {
     });
   }
 
+  /** Called before the call is counted. */
+  #requireRoom({ role }: Caller): void {
+    const max = role === 'admin' ? CALLS_MAX : CALLS_MAX - CALLS_RESERVED;
+    if (this.#calls.size < max) return;
+    throw new ProtocolError('RESOURCE_EXHAUSTED', `${this.#calls.size} calls are under way here`);
+  }
+
   /** One connection for each call: cheap on a unix socket, and nothing to mend when a process restarts. */
   async #forward(call: RawCall, backend: 'supervisor' | 'agent'): Promise<void> {
     const url = `ws+unix:${this.#options.sockets[backend]}:/`;
@@ -138,7 +181,11 @@ export class Gateway implements AsyncDisposable {
       throw new ProtocolError('UNAVAILABLE', `${backend} does not answer: ${errorText(error)}`);
     }
     try {
-      const inner = connection.open(call.target);
+      const inner = named(connection.open(call.target), (error) =>
+        socket.readyState === socket.OPEN
+          ? error
+          : new ProtocolError('UNAVAILABLE', `${backend} ended during the call`, { cause: error }),
+      );
       // Together: when both directions fail, neither failure may go unheard.
       await Promise.all([pipe(call, inner), pipe(inner, call)]);
     } finally {
@@ -158,6 +205,39 @@ async function pipe(from: RawCall, to: RawCall): Promise<void> {
     from.end(failure);
     if (failure.code !== 'CANCELLED') throw failure;
   }
+}
+
+/** Why the machine CA does not stand for the client of `socket`, in ASCII; undefined when it does. */
+function refusalOf(socket: TLSSocket): string | undefined {
+  if (socket.authorized) return undefined;
+  // node:tls keeps the code of the failure there, though it is declared an Error.
+  const code = String(socket.authorizationError);
+  if (socket.getPeerX509Certificate() === undefined) return 'a client certificate is needed';
+  if (code === 'CERT_HAS_EXPIRED') return 'the client certificate has expired';
+  if (code === 'CERT_NOT_YET_VALID') return 'the client certificate is not valid yet';
+  return `the client certificate is not of this machine's CA (${code})`;
+}
+
+/** `call` with each failure of its messages replaced by what `explain` makes of it. */
+function named(call: RawCall, explain: (error: unknown) => unknown): RawCall {
+  return {
+    target: call.target,
+    signal: call.signal,
+    incoming: {
+      async *[Symbol.asyncIterator]() {
+        try {
+          yield* call.incoming;
+        } catch (error) {
+          throw explain(error);
+        }
+      },
+    },
+    send: (message) =>
+      call.send(message).catch((error: unknown) => {
+        throw explain(error);
+      }),
+    end: (error) => call.end(error),
+  };
 }
 
 /** Notices peers that went away without a word. */
