@@ -137,12 +137,12 @@ export class ConfigError extends Error {
 
 /** The configuration with its defaults. Throws ConfigError with every problem found. */
 export function parseMachineConfig(yaml: string): MachineConfig {
-  return parseWith(machineConfigSchema, yaml);
+  return parseYamlWith(machineConfigSchema, yaml);
 }
 
 /** Throws ConfigError; values never appear in it. */
 export function parseClusterSecrets(yaml: string): ClusterSecrets {
-  return parseWith(clusterSecretsSchema, yaml);
+  return parseYamlWith(clusterSecretsSchema, yaml);
 }
 
 export function formatYaml(value: MachineConfig | ClusterSecrets): string {
@@ -158,7 +158,8 @@ function overlap(a: string, b: string): boolean {
   return network(x) === network(y);
 }
 
-function parseWith<T>(schema: z.ZodType<T>, yaml: string): T {
+/** Parses strictly: unknown and repeated keys are problems. Throws ConfigError with every problem found. */
+export function parseYamlWith<T>(schema: z.ZodType<T>, yaml: string): T {
   const document = parseDocument(yaml, { uniqueKeys: true });
   if (document.errors.length > 0) {
     throw new ConfigError(document.errors.map((error) => ({ field: '', message: error.message })));

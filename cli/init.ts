@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type ClientConfig, formatClientConfig } from '#base/client-config.ts';
 import { type ClusterSecrets, formatYaml, parseMachineConfig } from '#base/machine-config.ts';
 import { createCa, createSigningKey, issueLeaf } from '#base/pki/pki.ts';
-import { UsageError } from './connect.ts';
+import { UsageError, writeSecretFile } from './files.ts';
 
 const YEAR_MS = 365 * 24 * 3600 * 1000;
 
@@ -23,7 +23,13 @@ export async function init(request: InitRequest, nowMs: number): Promise<string[
   const machine = parseMachineConfig(
     `version: 1\nnode: {name: ${JSON.stringify(node)}}\ncluster: {name: ${JSON.stringify(cluster)}}\n`,
   );
-  const files = ['secrets.yaml', `${node}.yaml`, 'bareboat.yaml'].map((name) => join(output, name));
+  const names = ['secrets.yaml', `${node}.yaml`, 'bareboat.yaml'];
+  if (new Set(names).size < names.length) {
+    throw new UsageError(
+      `--node ${node}: ${node}.yaml is the name of another file that init writes; choose another`,
+    );
+  }
+  const files = names.map((name) => join(output, name));
   const present = files.filter((file) => existsSync(file));
   if (present.length > 0 && !request.force) {
     throw new UsageError(
@@ -39,17 +45,21 @@ export async function init(request: InitRequest, nowMs: number): Promise<string[
   });
   const config: ClientConfig = {
     version: 1,
-    cluster,
-    endpoints: endpoint === undefined ? [] : [endpoint],
-    ca: secrets.machineCa.certificate,
-    certificate: client.certificate,
-    key: client.key,
+    currentContext: cluster,
+    contexts: {
+      [cluster]: {
+        endpoints: endpoint === undefined ? [] : [endpoint],
+        ca: secrets.machineCa.certificate,
+        certificate: client.certificate,
+        key: client.key,
+      },
+    },
   };
   mkdirSync(output, { recursive: true });
   const [secretsFile = '', machineFile = '', clientFile = ''] = files;
-  writeFileSync(secretsFile, formatYaml(secrets), { mode: 0o600 });
+  writeSecretFile(secretsFile, formatYaml(secrets));
   writeFileSync(machineFile, formatYaml(machine));
-  writeFileSync(clientFile, formatClientConfig(config), { mode: 0o600 });
+  writeSecretFile(clientFile, formatClientConfig(config));
   return files;
 }
 

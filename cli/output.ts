@@ -38,6 +38,23 @@ export function formatValue(format: 'json' | 'yaml', value: unknown): string {
     : stringify(value, { lineWidth: 0 }).trimEnd();
 }
 
+/** One of several values in a row: a line of JSON, or a YAML document. */
+export function formatDocument(format: 'json' | 'yaml', value: unknown): string {
+  return format === 'json' ? JSON.stringify(value) : `---\n${formatValue('yaml', value)}`;
+}
+
+/** `key: value` lines, keys as words. */
+export function formatPairs(values: object): string {
+  const rows = Object.entries(values).map(([key, value]) => {
+    const words = key.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+    return [words, Array.isArray(value) ? value.join(', ') : String(value)] as const;
+  });
+  const width = Math.max(...rows.map(([key]) => key.length));
+  return rows
+    .map(([key, value]) => `${`${key}:`.padEnd(width + 2)}${value === '' ? '-' : value}`)
+    .join('\n');
+}
+
 /** `1.5 GiB`: three digits at most, binary units. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

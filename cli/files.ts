@@ -1,0 +1,73 @@
+/** Files that the command line names: what cannot be read is wrong usage; keys are for their owner only. */
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { isErrno } from '#base/errors.ts';
+import { ConfigError } from '#base/machine-config.ts';
+
+/** The command line, or the files that it names, are wrong: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The text of `path`. Throws UsageError when it cannot be read. */
+export function readInput(path: string): string {
+  return explained(path, () => readFileSync(path, 'utf8'));
+}
+
+/** Its size in bytes. Throws UsageError unless it is a file that is there. */
+export function sizeOfInput(path: string): number {
+  const stat = explained(path, () => statSync(path));
+  if (stat.isDirectory()) throw new UsageError(`cannot read ${path}: it is a directory`);
+  return stat.size;
+}
+
+/** What `parse` makes of the text of `path`. Throws UsageError that names the file and the field. */
+export function parseInput<T>(path: string, parse: (text: string) => T): T {
+  const text = readInput(path);
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new UsageError(`${path}: ${error.message}`, { cause: error });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'it does not exist',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its path is no directory',
+};
+
+function explained<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    const reason = REASONS[error.code] ?? error.code;
+    throw new UsageError(`cannot read ${path}: ${reason}`, { cause: error });
+  }
+}
+
+/**
+ * Writes keys: readable by the owner only, also where an older file was not, and whole or not at all. What is
+ * no regular file (a pipe, /dev/stdout) is written to as it is.
+ */
+export function writeSecretFile(path: string, text: string): void {
+  const target = existsSync(path) ? realpathSync(path) : path;
+  if (existsSync(target) && !statSync(target).isFile()) {
+    writeFileSync(target, text);
+    return;
+  }
+  const staged = `${target}.new`;
+  writeFileSync(staged, text, { mode: 0o600 });
+  chmodSync(staged, 0o600); // One that was left behind keeps its mode.
+  renameSync(staged, target);
+}
