@@ -308,6 +308,7 @@ const PATHS = [
   '/healthz',
   '/livez',
   '/metrics',
+  '/openapi/v2',
   '/openapi/v3',
   '/openid/v1/jwks',
   '/readyz',

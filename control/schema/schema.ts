@@ -23,6 +23,8 @@ export {
   normalise,
 } from './json-codec.ts';
 export { type OpenApi, type OpenApiDocument, openApiIndex, openApiV3 } from './openapi.ts';
+export { type OpenApiV2Document, openApiV2 } from './openapi-v2.ts';
+export { encodeOpenApiV2 } from './openapi-v2-proto.ts';
 export { type Descriptions, NO_DESCRIPTIONS } from './openapi-schema.ts';
 export { jsonMergePatch, strategicMergePatch } from './patch.ts';
 export { goFormat } from './patch-values.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { bodyEncoding, negotiate } from './media-type.ts';
+import { bodyEncoding, negotiate, preferredType } from './media-type.ts';
 
 const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io';
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
@@ -35,5 +35,20 @@ t.test('bodyEncoding()', (t) => {
   t.equal(bodyEncoding(PROTOBUF), 'protobuf');
   t.throws(() => bodyEncoding('text/plain'), { code: 415 });
   t.throws(() => bodyEncoding('*/*'), { code: 415 });
+  t.end();
+});
+
+t.test('preferredType()', (t) => {
+  const types = ['application/json', 'application/x@v1+protobuf'];
+  const rows = [
+    [undefined, 'application/json'],
+    ['', 'application/json'],
+    ['application/*', 'application/json'],
+    ['application/x@v1+protobuf', 'application/x@v1+protobuf'],
+    ['application/json;q=0.5, application/x@v1+protobuf', 'application/x@v1+protobuf'],
+    ['text/plain, */*;q=0.1', 'application/json'],
+    ['text/*', undefined],
+  ] as const;
+  for (const [accept, want] of rows) t.equal(preferredType(accept, types), want, `${accept}`);
   t.end();
 });

@@ -49,6 +49,28 @@ function parseRange(text: string): MediaRange {
   return { type: type.trim().toLowerCase(), params, quality: Number.isNaN(quality) ? 1 : quality };
 }
 
+/** Stable: clients list what they prefer first. */
+function parseAccept(accept: string): MediaRange[] {
+  return accept
+    .split(',')
+    .map(parseRange)
+    .sort((a, b) => b.quality - a.quality);
+}
+
+/** The one of `types` that an Accept header wants most, the first of them for wildcards. */
+export function preferredType(
+  accept: string | undefined,
+  types: readonly string[],
+): string | undefined {
+  for (const { type } of parseAccept(accept || '*/*')) {
+    const found = types.find(
+      (known) => type === '*/*' || type === known || type === known.replace(/\/.*/, '/*'),
+    );
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 function encodingOf(type: string): Encoding | undefined {
   switch (type) {
     case '*/*':
@@ -76,10 +98,7 @@ export interface Acceptable {
 export function negotiate(accept: string | undefined, can: Acceptable): Format {
   if (accept === undefined || accept === '' || accept === '*/*') return JSON_FORMAT;
   if (accept === 'application/json') return JSON_FORMAT;
-  const ranges = accept.split(',').map(parseRange);
-  // Stable: clients list what they prefer first.
-  ranges.sort((a, b) => b.quality - a.quality);
-  for (const range of ranges) {
+  for (const range of parseAccept(accept)) {
     const encoding = encodingOf(range.type);
     if (encoding === undefined || (encoding === 'protobuf' && can.protobuf === false)) continue;
     const as = range.params.get('as');

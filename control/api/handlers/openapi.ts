@@ -1,71 +1,92 @@
 /**
- * /openapi/v3: the index of documents and one document a group version, made and packed when first
- * asked for. Clients keep a document by the hash in its address. The hash stands for the build that
- * the document follows from, so the index costs nothing to make.
+ * /openapi/v3: the index of documents and one document a group version; /openapi/v2: one document of
+ * all, as JSON and in the protobuf form that client-go asks for. Documents are made and packed when
+ * first asked for; what they are made from is let go. Clients keep a document by its ETag, of v3 by
+ * the hash in its address. The hash stands for the build that all follows from, so that it costs
+ * nothing to make. Source: k8s.io/kube-openapi pkg/handler and pkg/handler3.
  */
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { readDescriptions } from '#control/schema/descriptions-file.ts';
-import { type OpenApi, openApiIndex, openApiV3 } from '#control/schema/schema.ts';
-import { notAcceptable } from '../errors.ts';
+import { encodeOpenApiV2, openApiIndex, openApiV2, openApiV3 } from '#control/schema/schema.ts';
+import { preferredType } from '../encode/media-type.ts';
 import type { ApiResponse } from '../exchange.ts';
 import type { Call } from './call.ts';
 import { notServed } from './router.ts';
 
 const gzip = promisify(zlib.gzip);
 const gunzip = promisify(zlib.gunzip);
-const ROOT = '/openapi/v3';
+const V2 = '/openapi/v2';
+const V3 = '/openapi/v3';
+
+const JSON_TYPE = 'application/json';
+const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+/** What clients ask for; no media type by its letters, so that answers name the other. */
+const V2_PROTOBUF_OLD = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+
+interface PackedV2 {
+  readonly json: Buffer;
+  readonly protobuf: Buffer;
+}
+
+interface Answer {
+  readonly hash: string;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
 
 export class OpenApiHandler {
   readonly #build: string;
-  #api: Promise<OpenApi> | undefined;
-  /** Packed documents: together a tenth of the plain ones. */
-  readonly #packed = new Map<string, Promise<Buffer>>();
+  /** Packed documents of v3: together a tenth of the plain ones. */
+  readonly #packed = new Map<string, Buffer>();
+  #packedV2: PackedV2 | undefined;
 
   /** `build` names the version of server and schema. */
   constructor(build: string) {
     this.#build = build;
   }
 
-  /** undefined: the path is not below /openapi/v3. */
+  /** undefined: the path is none of these. */
   handle(call: Call): Promise<ApiResponse> | undefined {
     const { path } = call.info;
-    if (path === ROOT || path === `${ROOT}/`) return this.#index(call);
-    return path.startsWith(`${ROOT}/`) ? this.#document(call) : undefined;
+    if (path === V2) return this.#v2(call);
+    if (path === V3 || path === `${V3}/`) return this.#index(call);
+    return path.startsWith(`${V3}/`) ? this.#document(call) : undefined;
   }
 
   #hash(path: string): string {
     return createHash('sha512').update(`${this.#build} ${path}`).digest('hex').toUpperCase();
   }
 
-  #open(): Promise<OpenApi> {
-    this.#api ??= readDescriptions().then((texts) => openApiV3(undefined, texts));
-    return this.#api;
+  async #v2(call: Call): Promise<ApiResponse> {
+    const types = [JSON_TYPE, V2_PROTOBUF_OLD, V2_PROTOBUF];
+    const type = preferredType(call.header('accept'), types);
+    if (type === undefined) return NOT_ACCEPTABLE;
+    this.#packedV2 ??= await packV2();
+    const { json, protobuf } = this.#packedV2;
+    const isJson = type === JSON_TYPE;
+    const contentType = isJson ? JSON_TYPE : V2_PROTOBUF;
+    return await reply(call, isJson ? json : protobuf, { hash: this.#hash(V2), contentType });
   }
 
   async #index(call: Call): Promise<ApiResponse> {
-    const index = openApiIndex(await this.#open(), (path) => this.#hash(path));
-    const body = Buffer.from(JSON.stringify(index));
-    return this.#reply(call, { body, etag: this.#hash(ROOT), headers: {} });
+    const index = openApiIndex(openApiV3(), (path) => this.#hash(path));
+    return await reply(call, await gzip(JSON.stringify(index)), { hash: this.#hash(V3) });
   }
 
   async #document(call: Call): Promise<ApiResponse> {
-    const path = call.info.path.slice(ROOT.length + 1);
-    const api = await this.#open();
-    if (!api.paths.includes(path)) return notServed();
-    requireJson(call);
-    const etag = this.#hash(path);
+    const path = call.info.path.slice(V3.length + 1);
+    if (!openApiV3().paths.includes(path)) return notServed();
+    if (preferredType(call.header('accept'), [JSON_TYPE]) === undefined) return NOT_ACCEPTABLE;
+    const hash = this.#hash(path);
     const wanted = call.query.get('hash');
-    if (wanted !== null && wanted !== etag) {
-      const location = `${ROOT}/${path}?hash=${etag}`;
+    if (wanted !== null && wanted !== hash) {
+      const location = `${V3}/${path}?hash=${hash}`;
       return { status: 301, headers: { location }, body: new Uint8Array() };
     }
-    let packed = this.#packed.get(path);
-    if (packed === undefined) {
-      packed = gzip(JSON.stringify(api.document(path)), { level: 6 });
-      this.#packed.set(path, packed);
-    }
+    const packed = this.#packed.get(path) ?? (await packV3(path));
+    this.#packed.set(path, packed);
     const headers: Record<string, string> =
       wanted === null
         ? {}
@@ -73,29 +94,45 @@ export class OpenApiHandler {
             'cache-control': 'public, immutable',
             expires: new Date(call.nowMs + 365 * 24 * 3600 * 1000).toUTCString(),
           };
-    const accepted = call.header('accept-encoding') ?? '';
-    if (/\bgzip\b/.test(accepted)) {
-      headers['content-encoding'] = 'gzip';
-      return this.#reply(call, { body: await packed, etag, headers });
-    }
-    return this.#reply(call, { body: await gunzip(await packed), etag, headers });
-  }
-
-  #reply(
-    call: Call,
-    parts: { body: Uint8Array; etag: string; headers: Record<string, string> },
-  ): ApiResponse {
-    const etag = `"${parts.etag}"`;
-    const headers = { ...parts.headers, etag, vary: 'Accept', 'content-type': 'application/json' };
-    if (call.header('if-none-match') === etag) {
-      return { status: 304, headers: { etag, vary: 'Accept' }, body: new Uint8Array() };
-    }
-    return { status: 200, headers, body: parts.body };
+    return await reply(call, packed, { hash, headers });
   }
 }
 
-function requireJson(call: Call): void {
-  const accept = call.header('accept');
-  if (accept === undefined || /\*\/\*|application\/(json|\*)/.test(accept)) return;
-  throw notAcceptable(['application/json']);
+const NOT_ACCEPTABLE: ApiResponse = {
+  status: 406,
+  headers: { vary: 'Accept' },
+  body: new Uint8Array(),
+};
+
+async function packV3(path: string): Promise<Buffer> {
+  const api = openApiV3(undefined, await readDescriptions());
+  return await gzip(JSON.stringify(api.document(path)), { level: 6 });
+}
+
+async function packV2(): Promise<PackedV2> {
+  const document = openApiV2(openApiV3(undefined, await readDescriptions()));
+  const [json, protobuf] = await Promise.all([
+    gzip(JSON.stringify(document), { level: 6 }),
+    gzip(encodeOpenApiV2(document), { level: 6 }),
+  ]);
+  return { json, protobuf };
+}
+
+/** The packed document, unpacked for clients that do not, or 304 for those that have it. */
+async function reply(call: Call, packed: Buffer, answer: Answer): Promise<ApiResponse> {
+  const etag = `"${answer.hash}"`;
+  const vary = 'Accept';
+  if (call.header('if-none-match') === etag) {
+    return { status: 304, headers: { etag, vary }, body: new Uint8Array() };
+  }
+  const headers: Record<string, string> = {
+    ...answer.headers,
+    etag,
+    vary,
+    'content-type': answer.contentType ?? JSON_TYPE,
+  };
+  if (!/\bgzip\b/.test(call.header('accept-encoding') ?? '')) {
+    return { status: 200, headers, body: await gunzip(packed) };
+  }
+  return { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body: packed };
 }

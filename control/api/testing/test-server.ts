@@ -143,7 +143,8 @@ function request(options: https.RequestOptions, text: string | undefined): Promi
       response.on('error', reject);
       response.on('end', () => {
         const all = Buffer.concat(parts).toString();
-        const isJson = /json/.test(response.headers['content-type'] ?? '');
+        const { 'content-type': type = '', 'content-encoding': packed } = response.headers;
+        const isJson = /json/.test(type) && packed === undefined;
         const body: unknown = isJson && !all.includes('}\n{') ? JSON.parse(all) : undefined;
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text: all, body });
       });
