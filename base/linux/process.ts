@@ -9,12 +9,14 @@ export interface ProcessId {
   readonly startTicks: number;
 }
 
-/** The identity of a process that exists now, or undefined; a zombie does not count as existing. */
+/**
+ * The identity of a process that exists now, or undefined. A zombie does not count as existing, unless
+ * only its first thread has ended: the others hold its files, sockets and locks until they end too.
+ */
 export function processId(pid: number): ProcessId | undefined {
   const stat = readStat(pid);
-  return stat === undefined || stat.state === 'Z'
-    ? undefined
-    : { pid, startTicks: stat.startTicks };
+  if (stat === undefined || (stat.state === 'Z' && stat.threadCount <= 1)) return undefined;
+  return { pid, startTicks: stat.startTicks };
 }
 
 /** Whether that very process still runs. */
@@ -23,11 +25,17 @@ export function isRunning(id: ProcessId): boolean {
 }
 
 /** The name in parentheses may hold blanks and parentheses: fields are counted behind the last one. */
-function readStat(pid: number): { state: string; startTicks: number } | undefined {
+function readStat(
+  pid: number,
+): { state: string; threadCount: number; startTicks: number } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { state: fields[0] ?? '', startTicks: Number(fields[19]) };
+    return {
+      state: fields[0] ?? '',
+      threadCount: Number(fields[17]),
+      startTicks: Number(fields[19]),
+    };
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined; // It has ended.
     throw error;
