@@ -28,6 +28,8 @@ const AgentConfigSchema = z.strictObject({
   bridgeName: z.string().default('bareboat0'),
   runcPath: z.string().default('/usr/sbin/runc'),
   conmonPath: z.string().default('/usr/bin/conmon'),
+  /** Kept back from pods. */
+  reserved: z.strictObject({ memoryBytes: z.int().min(0) }).default({ memoryBytes: 256 << 20 }),
   /** Of the Node, kept as they are here. */
   labels: z.record(z.string(), z.string()).default({}),
   taints: z

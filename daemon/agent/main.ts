@@ -26,8 +26,6 @@ import { imageServices } from './machine-services.ts';
 import { ownership, runNodeSettings } from './node-settings.ts';
 
 const VERSIONS = { kubelet: 'v1.36.0+bareboat.0.1.0', runtime: 'bareboat://0.1.0' };
-/** Agent, supervisor and control beside the pods. */
-const RESERVED = { cpuMilli: 0, memoryBytes: 256 * 1024 * 1024 };
 
 const clock = new RealClock();
 
@@ -81,7 +79,7 @@ async function serve(
           keyFile: pki('kubelet-serving.key'),
         },
         versions: VERSIONS,
-        reserved: RESERVED,
+        reserved: { cpuMilli: 0, ...config.reserved },
         registration: { ...settings, annotations: ownership(settings) },
         shortcomings: runtime.limitations,
         notReady: () => undefined,

@@ -25,6 +25,7 @@ import {
   VOLUME_NAMES,
   type VolumeName,
 } from '#daemon/disk/disk.ts';
+import { prepareCgroups } from './cgroups.ts';
 import { coldplug, NODE_MODULES } from './devices.ts';
 import { ModuleLoader } from './modules.ts';
 import { mountBase } from './mounts.ts';
@@ -47,11 +48,14 @@ async function boot(): Promise<void> {
   print(again ? 'supervisor restarted' : 'supervisor started');
   let modules = Promise.resolve();
   if (!again) {
-    const loader = new ModuleLoader({ release: release(), log });
-    coldplug(loader);
-    print('devices found');
-    modules = loader.loadInBackground(NODE_MODULES);
-    prepareCgroups();
+    const loader = ModuleLoader.open({ release: release(), log });
+    if (loader === undefined) print(`no modules for kernel ${release()} in this image`);
+    else {
+      coldplug(loader);
+      print('devices found');
+      modules = loader.loadInBackground(NODE_MODULES);
+    }
+    prepareCgroups(log);
   }
   prepareSocketDirectories();
   const [{ volumes, volumeProblems }, { runMachine }] = await Promise.all([
@@ -105,17 +109,6 @@ async function prepareVolumes(): Promise<{
     print(`disk ${disk}: error: ${volume}: ${problem}`);
   }
   return { volumes, volumeProblems };
-}
-
-function prepareCgroups(): void {
-  const root = '/sys/fs/cgroup';
-  writeFileSync(join(root, 'cgroup.subtree_control'), '+cpu +memory +pids +io');
-  const system = join(root, 'system.slice');
-  mkdirSync(system, { recursive: true });
-  writeFileSync(join(system, 'cgroup.subtree_control'), '+cpu +memory +pids +io');
-  // Pods together never starve the node's own processes.
-  writeFileSync(join(system, 'cpu.weight'), '1000');
-  writeFileSync(join(system, 'memory.low'), String(192 << 20));
 }
 
 /** The gateway connects to the sockets of the others: their folders are its group's. */

@@ -103,12 +103,23 @@ export class ModuleLoader {
   readonly #index: ModuleIndex;
   readonly #done = new Set<string>();
 
-  /** `release` is the kernel's, as uname(2) says it. */
-  constructor(options: { release: string; log: Log }) {
-    this.#dir = join('/usr/lib/modules', options.release);
+  private constructor(options: { dir: string; index: ModuleIndex; log: Log }) {
+    this.#dir = options.dir;
     this.#log = options.log;
-    const read = (name: string) => readFileSync(join(this.#dir, name), 'latin1');
-    this.#index = parseModuleIndex(read('modules.dep'), read('modules.alias'));
+    this.#index = options.index;
+  }
+
+  /** `release` is the kernel's, as uname(2) says it. Undefined when there are no modules for it. */
+  static open(options: { release: string; log: Log }): ModuleLoader | undefined {
+    const dir = join('/usr/lib/modules', options.release);
+    const read = (name: string) => readFileSync(join(dir, name), 'latin1');
+    try {
+      const index = parseModuleIndex(read('modules.dep'), read('modules.alias'));
+      return new ModuleLoader({ dir, index, log: options.log });
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined; // A kernel that is not the image's own.
+      throw error;
+    }
   }
 
   /** Loads a module and what it needs; what is loaded or built in is skipped, failures are logged. */

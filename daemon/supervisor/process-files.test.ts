@@ -13,7 +13,8 @@ t.teardown(() => rmSync(dir, { recursive: true }));
 function agentConfigOf(yaml: string) {
   const config = parseMachineConfig(`version: 1\ncluster: {name: c}\n${yaml}`);
   const path = join(dir, 'agent.json');
-  writeFileSync(path, JSON.stringify(planAgentConfig({ config, primary: '192.0.2.1' })));
+  const facts = { config, primary: '192.0.2.1', reserved: { memoryBytes: 1 << 28 } };
+  writeFileSync(path, JSON.stringify(planAgentConfig(facts)));
   return readAgentConfig(path);
 }
 
@@ -22,6 +23,7 @@ t.test('planAgentConfig() with defaults', async (t) => {
     nodeName: 'n',
     nodeIp: '192.0.2.1',
     clusterDns: '10.96.0.10',
+    reserved: { memoryBytes: 1 << 28 },
     labels: {},
     taints: [],
     registries: { mirrors: {}, insecure: [] },

@@ -33,6 +33,8 @@ export interface Facts {
   readonly secrets: ClusterSecrets;
   readonly addresses: readonly string[];
   readonly primary: string;
+  /** Kept back from pods. */
+  readonly reserved: { readonly memoryBytes: number };
   readonly nowMs: number;
 }
 
@@ -175,7 +177,8 @@ function planControlConfig({ config, primary }: Facts): object {
   };
 }
 
-export function planAgentConfig({ config, primary }: Pick<Facts, 'config' | 'primary'>): object {
+export function planAgentConfig(facts: Pick<Facts, 'config' | 'primary' | 'reserved'>): object {
+  const { config, primary, reserved } = facts;
   return {
     ...sharedConfig(config),
     nodeIp: primary,
@@ -186,6 +189,7 @@ export function planAgentConfig({ config, primary }: Pick<Facts, 'config' | 'pri
     clusterDns: serviceAddress(config.cluster.serviceCidr, 10),
     cgroupRoot: '/',
     kubeletPort: KUBELET_PORT,
+    reserved,
     socketPath: PLACES.agentSocket,
     labels: config.node.labels,
     taints: config.node.schedulable ? [] : [CONTROL_PLANE_TAINT],

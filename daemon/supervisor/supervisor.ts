@@ -4,18 +4,20 @@
  * bootstrapped, writes what processes read, and wants or does not want units. It is called at start and
  * after every change, so that a supervisor that was killed goes on where the last one stood.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
+import { setHostname } from '#base/linux/syscall.ts';
 import type { Log } from '#base/log.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { usage, type VolumeName } from '#daemon/disk/disk.ts';
+import { hasCgroups, reservedMemoryBytes, unitCgroupFile } from './cgroups.ts';
 import type { CommandLine } from './command-line.ts';
 import { listenDhcp } from './dhcp.ts';
 import { EventLog } from './events.ts';
@@ -96,9 +98,9 @@ export class Supervisor {
         this.events.add(unit, why === '' ? message : `${message}: ${why}`, level);
       },
     });
+    const withCgroups = hasCgroups();
     for (const spec of UNIT_SPECS) {
-      mkdirSync(`/sys/fs/cgroup/system.slice/${spec.name}`, { recursive: true });
-      this.units.add(spec);
+      this.units.add({ ...spec, cgroupFiles: withCgroups ? [unitCgroupFile(spec.name)] : [] });
     }
     this.network = new MachineNetwork({
       log,
@@ -256,7 +258,7 @@ export class Supervisor {
     const nowMs = this.clock.nowMs();
     this.#sysctlProblems = this.#sysctls.apply(config?.sysctls ?? {});
     this.#tellProblems();
-    setHostname(config?.node.name ?? hostName ?? DEFAULT_HOST_NAME);
+    nameHost(config?.node.name ?? hostName ?? DEFAULT_HOST_NAME);
     if (writeDhcpcdConfig(withoutDhcp)) this.#restart('dhcpcd');
     // Without a server chronyd has nothing to do; the hardware clock serves then.
     if (writeChronyConfig(timeServers)) this.#restart('chronyd');
@@ -265,7 +267,8 @@ export class Supervisor {
     const maintenance = config === undefined || secrets === undefined;
     if (maintenance) await writeMaintenanceCertificate(addresses, nowMs);
     else if (primary !== undefined) {
-      const facts = { config, secrets, addresses, primary, nowMs };
+      const reserved = { memoryBytes: reservedMemoryBytes() };
+      const facts = { config, secrets, addresses, primary, reserved, nowMs };
       await writeCertificates(facts);
       for (const name of writeProcessConfigs(facts)) this.#restart(name);
     } else return; // Certificates need an address; the network wakes us when there is one.
@@ -337,6 +340,6 @@ async function untilListening(port: number): Promise<void> {
   throw new Error(`does not answer on port ${port} after ${GATEWAY_TIMEOUT_MS / 1000} s`);
 }
 
-function setHostname(name: string): void {
-  if (hostname() !== name) writeFileSync('/proc/sys/kernel/hostname', name);
+function nameHost(name: string): void {
+  if (hostname() !== name) setHostname(name);
 }

@@ -46,6 +46,8 @@ export interface UnitSpec {
   readonly stopTimeoutMs: number;
   /** cgroup.procs files that the process joins. */
   readonly cgroupFiles: readonly string[];
+  /** oom_score_adj (proc(5)); absent: this process's own. */
+  readonly oomScoreAdj?: number | undefined;
 }
 
 export interface UnitRunnerOptions {
@@ -219,6 +221,7 @@ export class UnitRunner implements Disposable {
       entry.child = child;
       try {
         for (const file of spec.cgroupFiles) writeFileSync(file, String(child.pid));
+        this.#setOomScore(child.pid, spec);
         this.#writeRecord(name, child.pid);
       } catch (error) {
         // It must not run on beside the one that is started next.
@@ -235,6 +238,17 @@ export class UnitRunner implements Disposable {
       this.#startReady();
     } catch (error) {
       this.#failed(name, error);
+    }
+  }
+
+  /** Below what this process has it takes CAP_SYS_RESOURCE, which a development host may not give. */
+  #setOomScore(pid: number, { name, oomScoreAdj }: UnitSpec): void {
+    if (oomScoreAdj === undefined) return;
+    try {
+      writeFileSync(`/proc/${pid}/oom_score_adj`, String(oomScoreAdj));
+    } catch (error) {
+      if (!isErrno(error, 'EACCES', 'EPERM')) throw error;
+      this.#options.log.info('oom score not set', { unit: name, oomScoreAdj });
     }
   }
 

@@ -20,11 +20,21 @@ export const PLACES = {
 
 const STOP_MS = 10_000;
 
+const MIB = 1 << 20;
+
+/** A unit of the machine, and what the machine keeps for it. */
+export interface MachineUnit extends Omit<UnitSpec, 'cgroupFiles'> {
+  /** Never reclaimed while it is in use: what the process holds when idle. */
+  readonly memoryMinBytes: number;
+}
+
 /** A process of ours: Node runs its bundle with its configuration file. */
 function node(
   name: string,
-  options: Pick<UnitSpec, 'uid' | 'after' | 'dirs'> & { heapMiB?: number },
-): UnitSpec {
+  options: Pick<MachineUnit, 'uid' | 'dirs' | 'memoryMinBytes' | 'oomScoreAdj'> & {
+    heapMiB?: number;
+  },
+): MachineUnit {
   const { heapMiB, ...rest } = options;
   const cache = `/var/cache/bareboat/${name}`;
   return {
@@ -43,33 +53,33 @@ function node(
       SSL_CERT_FILE: '/etc/ssl/certs/ca-certificates.crt',
       NODE_COMPILE_CACHE: cache,
     },
+    after: [],
     stopTimeoutMs: STOP_MS,
-    cgroupFiles: [`/sys/fs/cgroup/system.slice/${name}/cgroup.procs`],
     ...rest,
     dirs: [...rest.dirs, cache],
   };
 }
 
-function program(
-  name: string,
-  argv: UnitSpec['argv'],
-  dirs: readonly string[],
-  uid: number,
-): UnitSpec {
+/** A program of the distribution, started as root; it drops its rights itself. */
+function program(name: string, argv: UnitSpec['argv'], dirs: readonly string[]): MachineUnit {
   return {
     name,
     argv,
     env: { PATH: '/usr/bin:/usr/sbin' },
-    uid,
+    uid: UID.root,
     after: [],
     dirs,
     stopTimeoutMs: STOP_MS,
-    cgroupFiles: [`/sys/fs/cgroup/system.slice/${name}/cgroup.procs`],
+    memoryMinBytes: 4 * MIB,
+    oomScoreAdj: -900,
   };
 }
 
-/** In the order in which they start; they stop in the reverse order. */
-export const UNIT_SPECS: readonly UnitSpec[] = [
+/**
+ * In the order in which they start; they stop in the reverse order. Scores: what the node cannot do without
+ * is ended last, as upstream protects its kubelet.
+ */
+export const UNIT_SPECS: readonly MachineUnit[] = [
   program(
     'dhcpcd',
     [
@@ -82,15 +92,29 @@ export const UNIT_SPECS: readonly UnitSpec[] = [
       '--script=/usr/lib/bareboat/dhcp-event',
     ],
     ['/var/lib/dhcpcd', '/run/dhcpcd'],
-    UID.root,
   ),
   program(
     'chronyd',
     ['/usr/sbin/chronyd', '-d', '-u', 'chrony', '-f', `${PLACES.config}/chrony.conf`],
     ['/var/lib/chrony', '/run/chrony'],
-    UID.root,
   ),
-  node('gateway', { uid: UID.gateway, after: [], dirs: [], heapMiB: 128 }),
-  node('control', { uid: UID.control, after: [], dirs: [PLACES.control] }),
-  node('agent', { uid: UID.root, after: [], dirs: [PLACES.agent, '/var/log/pods'] }),
+  node('gateway', {
+    uid: UID.gateway,
+    dirs: [],
+    heapMiB: 128,
+    memoryMinBytes: 40 * MIB,
+    oomScoreAdj: -900,
+  }),
+  node('control', {
+    uid: UID.control,
+    dirs: [PLACES.control],
+    memoryMinBytes: 96 * MIB,
+    oomScoreAdj: -998,
+  }),
+  node('agent', {
+    uid: UID.root,
+    dirs: [PLACES.agent, '/var/log/pods'],
+    memoryMinBytes: 64 * MIB,
+    oomScoreAdj: -999,
+  }),
 ];

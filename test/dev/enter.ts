@@ -1,7 +1,8 @@
 /**
  * Process 1 of a development node, first half: runs in fresh namespaces with the host's filesystem,
  * lays out the node's own (the image's root tree, read-only, and what the supervisor would mount), moves
- * into it and becomes the node's init by execve. Argument: the JSON of EnterConfig.
+ * into it and becomes the node's init by execve. Argument: the JSON of EnterConfig. The host tests of the
+ * supervisor enter the same way, with stage0 as init.
  */
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,9 +13,14 @@ import type { Hierarchy } from './cgroups.ts';
 export interface EnterConfig {
   /** The image's root filesystem as a directory. */
   readonly root: string;
-  /** Host directories: /var and the development configuration in the node. */
+  /** Host directory: /var in the node. */
   readonly varDir: string;
-  readonly configDir: string;
+  /** Host directory: the development configuration; absent where a supervisor writes it. */
+  readonly configDir?: string;
+  /** Host file: the kernel's command line in the node. */
+  readonly commandLine?: string;
+  /** Program and arguments of process 1. */
+  readonly init: readonly [string, ...string[]];
   readonly hostname: string;
   readonly hierarchies: readonly Hierarchy[];
 }
@@ -36,17 +42,33 @@ function enter(config: EnterConfig): void {
   mountDevices(at('dev'));
   mountCgroups(at('sys/fs/cgroup'), config.hierarchies);
   mkdirSync(at('run/bareboat/config'), { recursive: true });
-  mount({ source: config.configDir, target: at('run/bareboat/config'), type: '', flags: MS.BIND });
+  if (config.configDir !== undefined) {
+    const target = at('run/bareboat/config');
+    mount({ source: config.configDir, target, type: '', flags: MS.BIND });
+  } else {
+    shieldHost(at('proc/sys'));
+  }
+  if (config.commandLine !== undefined) {
+    mount({ source: config.commandLine, target: at('proc/cmdline'), type: '', flags: MS.BIND });
+  }
   writeFileSync(at('run/bareboat/resolv.conf'), readFileSync('/etc/resolv.conf'));
   process.chdir(root);
   pivotRoot('.', '.');
   umount('.', MNT_DETACH);
   process.chdir('/');
   setHostname(config.hostname);
-  process.execve?.('/usr/bin/node', ['node', '--no-warnings', '/usr/lib/bareboat/dev-init.js'], {
+  process.execve?.(config.init[0], [...config.init], {
     PATH: '/usr/bin:/usr/sbin',
     SSL_CERT_FILE: '/etc/ssl/certs/ca-certificates.crt',
   });
+}
+
+/** Parameters that are not of a namespace are the host's: a supervisor may set those of the network. */
+function shieldHost(sys: string): void {
+  mount({ source: sys, target: sys, type: '', flags: MS.BIND });
+  const net = join(sys, 'net');
+  mount({ source: net, target: net, type: '', flags: MS.BIND });
+  mount({ source: 'none', target: sys, type: '', flags: MS.REMOUNT | MS.BIND | MS.RDONLY });
 }
 
 function mountDevices(dev: string): void {

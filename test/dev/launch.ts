@@ -62,6 +62,7 @@ export async function up(identity: DevIdentity, images: readonly string[]): Prom
     configDir: join(dir, 'config'),
     hostname: nodeName,
     hierarchies,
+    init: ['/usr/bin/node', '--no-warnings', '/usr/lib/bareboat/dev-init.js'],
   };
   const joinAll = joinFiles.map((file) => `echo $$ > '${file}'`).join(' && ');
   const node = process.execPath;

@@ -1,0 +1,278 @@
+/**
+ * The machine in namespaces of this host (machine-host.ts), configured and driven by the operator's own
+ * programs: every field of the configuration, processes killed at any time. The tests run in the order in
+ * which they stand, on one machine.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { parseDocument } from 'yaml';
+import { must } from '#base/assert.ts';
+import { CLONE, unshare } from '#base/linux/syscall.ts';
+import { ensureKubectl } from '#image/kubectl.ts';
+import { writeArchive } from '#image/archive.ts';
+import { busyboxEntries } from '#image/busybox.ts';
+import { eventually, Operator } from '#test/vm/operator.ts';
+import { DhcpServer } from './dhcp-server.ts';
+import { HostMachine, INSIDE, OUTSIDE } from './machine-host.ts';
+
+if (process.getuid?.() !== 0) {
+  t.plan(0, 'a machine in namespaces needs root');
+  process.exit(0);
+}
+t.setTimeout(280_000);
+
+const checkout = dirname(dirname(import.meta.dirname));
+const scratch = mkdtempSync(join(tmpdir(), 'bareboat-operator-'));
+const kubectl = await ensureKubectl();
+execFileSync(process.execPath, ['--no-warnings', join(checkout, 'image/make-root.ts')]);
+unshare(CLONE.NEWNET);
+const machine = new HostMachine(mkdtempSync(join(tmpdir(), 'bareboat-machine-')));
+const files = {
+  clientConfig: join(scratch, 'bareboat.yaml'),
+  kubeconfig: join(scratch, 'kubeconfig'),
+  kubectl,
+};
+const operator = new Operator(files, 60_000);
+let dhcp: DhcpServer;
+
+t.before(async () => {
+  await machine.start();
+  const mask = '255.255.255.0';
+  const lease = { server: OUTSIDE, address: INSIDE, mask, hostName: 'box.lan', seconds: 3600 };
+  dhcp = await DhcpServer.start(lease);
+});
+
+t.teardown(async () => {
+  dhcp[Symbol.dispose]();
+  await machine[Symbol.asyncDispose]();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+const read = (path: string) => readFileSync(machine.path(path), 'utf8').trim();
+const sysctl = (path: string) =>
+  execFileSync('nsenter', [`--net=${machine.path('/proc/1/ns/net')}`, 'cat', `/proc/sys/${path}`], {
+    encoding: 'utf8',
+  }).trim();
+const hostName = () =>
+  execFileSync('nsenter', [`--uts=${machine.path('/proc/1/ns/uts')}`, 'hostname'], {
+    encoding: 'utf8',
+  }).trim();
+
+interface Status {
+  readonly stage: string;
+  readonly blockedBy: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const status = async (): Promise<Status> =>
+  JSON.parse(await operator.bareboat('status', '-o', 'json'));
+
+/** Applies the configuration of `init` with `changes`; resolves to what the command printed. */
+async function apply(changes: object, ...options: string[]): Promise<string> {
+  const document = parseDocument(readFileSync(join(scratch, 'n1.yaml'), 'utf8'));
+  const yaml = JSON.stringify(merge(document.toJS(), changes));
+  const path = join(scratch, 'changed.yaml');
+  writeFileSync(path, yaml);
+  return operator.bareboat('config', 'apply', path, ...options);
+}
+
+function merge(target: Record<string, unknown>, changes: object): object {
+  const result = { ...target };
+  for (const [key, value] of Object.entries(changes)) {
+    const old = result[key];
+    const both = [old, value].every((v) => typeof v === 'object' && !Array.isArray(v));
+    result[key] = both ? merge(old as Record<string, unknown>, value) : value; // Just compared.
+  }
+  return result;
+}
+
+t.test('a new machine waits for its configuration, named by DHCP', async (t) => {
+  const [, fingerprint = ''] = await eventually(
+    'the fingerprint is shown',
+    60_000,
+    () => /fingerprint ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})/.exec(machine.console()) ?? undefined,
+  );
+  t.equal(hostName(), 'box');
+  const endpoint = `${INSIDE}:50000`;
+  const init = ['init', '--cluster', 'c1', '--node', 'n1', '--output', scratch];
+  await operator.bareboat('--endpoint', endpoint, ...init);
+  const secrets = ['--secrets', join(scratch, 'secrets.yaml')];
+  const insecure = ['--insecure', '--fingerprint', fingerprint];
+  const file = join(scratch, 'n1.yaml');
+  await operator.bareboat('--endpoint', endpoint, 'config', 'apply', file, ...secrets, ...insecure);
+  await eventually('the machine knows its operator', 30_000, status);
+  t.equal(hostName(), 'n1');
+  t.match(await status(), { stage: 'starting', blockedBy: [/not bootstrapped/] });
+});
+
+t.test('what cannot be carried out is a warning, or refused, with its field', async (t) => {
+  const changes = {
+    network: { links: [{ name: 'eth0', mtu: 1400 }, { name: 'eth7' }] },
+    sysctls: {
+      'net.ipv4.ip_default_ttl': '70',
+      'net.ipv4.tcp_rmem': '4096 65536 4000000',
+      'net.ipv4.ip_nonsense': '1',
+      'net.ipv4.tcp_congestion_control': 'carrier-pigeon',
+    },
+  };
+  const before = sysctl('net/ipv4/ip_default_ttl');
+  const foreseen = [
+    /network\.links\[1\]: this machine has no wired link eth7/,
+    /sysctls\.net\.ipv4\.ip_nonsense: this kernel has no such parameter/,
+  ];
+  await apply(changes, '--mode', 'dry-run');
+  t.equal(sysctl('net/ipv4/ip_default_ttl'), before, 'a dry run changes nothing');
+  await apply(changes);
+  t.equal(sysctl('net/ipv4/ip_default_ttl'), '70');
+  t.equal(sysctl('net/ipv4/tcp_rmem'), '4096\t65536\t4000000');
+  t.match(machine.ip('link', 'show', 'eth0'), /mtu 1400/);
+  const { warnings } = await status();
+  t.equal(warnings.length, 3);
+  for (const pattern of foreseen)
+    t.ok(
+      warnings.some((w) => pattern.test(w)),
+      String(pattern),
+    );
+  t.ok(warnings.some((w) => /tcp_congestion_control: the kernel refuses "carrier-pigeon"/.test(w)));
+  t.match(await operator.bareboat('events'), /warning config: network\.links\[1\]/);
+  for (const [bad, field] of [
+    [{ node: { role: 'worker' } }, /node\.role: worker/],
+    [{ sysctls: { 'net/../../kernel/panic': '1' } }, /sysctls\.net\/\.\.\/\.\.\/kernel\/panic/],
+    [{ node: { labels: { 'a b': 'c' } } }, /node\.labels\.a b/],
+  ] as const) {
+    await t.rejects(apply(bad), { message: field });
+  }
+  await apply({});
+  t.equal(sysctl('net/ipv4/ip_default_ttl'), before, 'as it was');
+  t.match(machine.ip('link', 'show', 'eth0'), /mtu 1500/);
+  t.same((await status()).warnings, []);
+});
+
+const nodeJson = async () => JSON.parse(await operator.kubectl('get', 'node', 'n1', '-o', 'json'));
+const taintKeys = (node: { spec: { taints?: { key: string }[] } }) =>
+  (node.spec.taints ?? []).map(({ key }) => key);
+const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane';
+
+t.test('the Node has the labels and the taint of the configuration', async (t) => {
+  const registries = {
+    mirrors: { 'docker.io': ['http://10.99.0.1:9'] },
+    insecure: ['plain.local'],
+  };
+  const node = { labels: { disk: 'ssd', 'node-role.kubernetes.io/edge': '' }, schedulable: false };
+  await apply({ node, registries });
+  await operator.bareboat('bootstrap');
+  await operator.bareboat('kubeconfig', '--output', files.kubeconfig);
+  await eventually('the node is Ready', 60_000, async () =>
+    (await nodeJson()).status.conditions?.some(
+      (c: { type: string; status: string }) => c.type === 'Ready' && c.status === 'True',
+    ),
+  );
+  await eventually('labels and taint', 10_000, async () => {
+    const { metadata, spec } = await nodeJson();
+    return metadata.labels.disk === 'ssd' && taintKeys({ spec }).includes(CONTROL_PLANE);
+  });
+  t.same(JSON.parse(read('/run/bareboat/config/agent.json')).registries, registries);
+  await operator.kubectl('label', 'node', 'n1', 'disk=hdd', 'mine=x', '--overwrite');
+  await operator.kubectl('taint', 'node', 'n1', `${CONTROL_PLANE}-`);
+  await eventually('both are put back', 10_000, async () => {
+    const node = await nodeJson();
+    return node.metadata.labels.disk === 'ssd' && taintKeys(node).includes(CONTROL_PLANE);
+  });
+  await apply({});
+  await eventually('both are gone', 30_000, async () => {
+    const node = await nodeJson();
+    return node.metadata.labels.disk === undefined && !taintKeys(node).includes(CONTROL_PLANE);
+  });
+  t.match((await nodeJson()).metadata.labels, { mine: 'x' }, "others' labels stay");
+});
+
+t.test('a pod runs', async () => {
+  const image = join(scratch, 'busybox.tar');
+  const names = ['localhost/busybox:test'];
+  await writeArchive({ names, entries: busyboxEntries(), config: { Cmd: ['sh'] } }, image);
+  await operator.bareboat('image', 'import', image);
+  await operator.apply({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'web', namespace: 'default' },
+    spec: {
+      replicas: 2,
+      selector: { matchLabels: { app: 'web' } },
+      template: {
+        metadata: { labels: { app: 'web' } },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          containers: [
+            {
+              name: 'web',
+              image: 'localhost/busybox:test',
+              command: ['sh', '-c', 'mkdir /www; exec httpd -f -p 8080 -h /www'],
+            },
+          ],
+        },
+      },
+    },
+  });
+  await operator.kubectl('rollout', 'status', 'deployment/web', '--timeout=60s');
+});
+
+/** Milliseconds until `isBack`, which is looked at every few milliseconds. */
+async function timeUntil(what: string, isBack: () => Promise<boolean> | boolean): Promise<number> {
+  const startedAt = performance.now();
+  await eventually(what, 30_000, isBack);
+  return performance.now() - startedAt;
+}
+
+/** Whether something takes connections there: a port, or a socket of the machine. */
+function takesConnections(at: { port: number; host: string } | { path: string }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = 'path' in at ? connect(at.path) : connect(at.port, at.host);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+const containers = () => {
+  const path = '{.items[*].status.containerStatuses[0].containerID}';
+  return operator.kubectl('get', 'pods', '-o', `jsonpath=${path}`);
+};
+
+/** What tells that a process is back, and within how many milliseconds. */
+const killed = [
+  { bundle: 'supervisor', at: { path: '/run/bareboat/supervisor/supervisor.sock' }, msMax: 1000 },
+  { bundle: 'gateway', at: { host: INSIDE, port: 50000 }, msMax: 1000 },
+  { bundle: 'agent', at: { path: '/run/bareboat/agent/agent.sock' }, msMax: 1000 },
+  { bundle: 'control', at: { host: INSIDE, port: 6443 }, msMax: 3000 },
+] as const;
+
+for (const { bundle, at, msMax } of killed) {
+  t.test(`${bundle} is killed and back in time, and no pod has seen it`, async (t) => {
+    const before = await containers();
+    const others = () =>
+      killed.filter((k) => k.bundle !== bundle).map((k) => machine.pidOf(k.bundle));
+    const pids = others();
+    const pid = must(machine.pidOf(bundle), bundle);
+    const target = 'path' in at ? { path: machine.path(at.path) } : at;
+    if ('path' in target) t.ok(existsSync(target.path));
+    process.kill(pid, 'SIGKILL');
+    const ms = await timeUntil(`${bundle} answers again`, async () => {
+      const now = machine.pidOf(bundle);
+      return now !== undefined && now !== pid && (await takesConnections(target));
+    });
+    t.comment(`${bundle} was back after ${ms.toFixed(0)} ms`);
+    t.ok(ms < msMax, `${ms.toFixed(0)} ms`);
+    t.match(machine.ip('addr', 'show', 'eth0'), `inet ${INSIDE}/24`, 'the lease is kept');
+    t.same(others(), pids, 'no other process was started anew');
+    await eventually('the API answers', 30_000, () => operator.kubectl('get', '--raw', '/readyz'));
+    t.equal(await containers(), before);
+    const restarts = '{.items[*].status.containerStatuses[0].restartCount}';
+    t.equal(await operator.kubectl('get', 'pods', '-o', `jsonpath=${restarts}`), '0 0');
+  });
+}
