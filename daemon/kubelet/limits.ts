@@ -18,3 +18,5 @@ export const LOG_FILES_MAX = 5;
 export const PROBE_OUTPUT_BYTES_MAX = 10 * 1024;
 /** Exec and attach sessions at a time: each holds a process and two sockets. */
 export const STREAM_SESSIONS_MAX = 256;
+/** Bytes of an environment file: what a ConfigMap may hold. */
+export const ENV_FILE_BYTES_MAX = 1024 * 1024;

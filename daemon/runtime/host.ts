@@ -49,8 +49,9 @@ export function hostDevices(path = '/dev'): readonly Device[] {
     const child = join(path, entry.name);
     if (entry.isDirectory()) {
       if (!NOT_FOR_CONTAINERS.test(child)) devices.push(...hostDevices(child));
-    } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
+    } else if (!entry.isSymbolicLink()) {
       if (child === '/dev/console') continue; // The container's own, where it has a terminal.
+      // The entry tells the type of the file below where a device is bind-mounted, as in development nodes.
       const device = readDevice(child, child, 'rwm');
       if (device !== undefined) devices.push(device);
     }

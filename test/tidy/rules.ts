@@ -44,7 +44,7 @@ export const PURE: readonly string[] = [
     .split(' ')
     .map((name) => `control/schema/${name}`),
   'daemon/kubelet/lifecycle/',
-  ...inFolder('daemon/kubelet/container', 'expand fields identity resources security'),
+  ...inFolder('daemon/kubelet/container', 'env-file expand fields identity resources security'),
   ...inFolder('daemon/kubelet/node', 'admission node-affinity node-status'),
   ...inFolder('daemon/kubelet/probe', 'probe-state'),
   ...inFolder('net/netlink', 'address-codec flow link-codec port reader writer'),

@@ -1,6 +1,7 @@
 /** Pure parts of putting a container together, a row per rule. */
 import t from 'tap';
 import type { Pod, Service } from '#base/kube/api/core-v1.gen.ts';
+import { envFileValue } from './env-file.ts';
 import { containerEnv, serviceEnv } from './env.ts';
 import { expand, expandStrict } from './expand.ts';
 import { fieldValue, formatMap, resourceValue } from './fields.ts';
@@ -212,9 +213,17 @@ await t.test('environment', async (t) => {
   };
   const of = (container: object) =>
     containerEnv(
-      { pod: pod({}), container: { name: 'c', ...container }, services, facts, objects },
+      {
+        pod: pod({}),
+        container: { name: 'c', ...container },
+        services,
+        facts,
+        objects,
+        volumeFile: (name, path) => (path === 'f' ? `A='in ${name}'\nBAD='x` : undefined),
+      },
       new AbortController().signal,
     );
+  const file = (given: object) => ({ volumeName: 'v', path: 'f', key: 'A', ...given });
   const got = await of({
     envFrom: [{ prefix: 'P_', configMapRef: { name: 'cm' } }, { secretRef: { name: 's' } }],
     env: [
@@ -224,8 +233,12 @@ await t.test('environment', async (t) => {
       { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
       { name: 'K', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } },
       { name: 'O', valueFrom: { configMapKeyRef: { name: 'none', key: 'k', optional: true } } },
+      { name: 'F', valueFrom: { fileKeyRef: { volumeName: 'v', path: 'f', key: 'A' } } },
+      { name: 'G', valueFrom: { fileKeyRef: file({ path: 'none', optional: true }) } },
     ],
   });
+  t.equal(got.get('F'), 'in v');
+  t.notOk(got.has('G'));
   t.equal(got.get('A'), 'from-cm-hidden');
   t.equal(got.get('B'), 'from-cm-hidden $(LATER) 5432');
   t.equal(got.get('IP'), '10.0.0.5');
@@ -241,8 +254,53 @@ await t.test('environment', async (t) => {
       { env: [{ name: 'X', valueFrom: { configMapKeyRef: { name: 'cm', key: 'zz' } } }] },
       "couldn't find key zz in ConfigMap ns/cm",
     ],
+    [
+      { env: [{ name: 'X', valueFrom: { fileKeyRef: file({ path: 'none' }) } }] },
+      'environment variable key "A" not found in file "none" of volume v',
+    ],
+    [
+      { env: [{ name: 'X', valueFrom: { fileKeyRef: file({ key: 'BAD' }) } }] },
+      "couldn't parse env file f of volume v",
+    ],
   ] as const) {
     await t.rejects(of(container), { message: text, name: 'ConfigError' });
+  }
+});
+
+await t.test('envFileValue()', async (t) => {
+  const text = [
+    '# comment',
+    '',
+    "A='1'",
+    "  B='two words' # behind",
+    "C='over",
+    " lines '",
+    "D= 'no'",
+    "E=''",
+    "A='again'",
+    "dotted.key='=='",
+  ].join('\n');
+  for (const [key, value] of [
+    ['A', '1'],
+    ['B', 'two words'],
+    ['C', 'over\n lines '],
+    ['D', ''],
+    ['E', ''],
+    ['dotted.key', '=='],
+    ['Z', undefined],
+  ] as const) {
+    t.equal(envFileValue(text, key), value, key);
+  }
+  for (const [bad, why] of [
+    ['A', "line 1: expected NAME='value'"],
+    ["='x'", "line 1: expected NAME='value'"],
+    ["A ='x'", "line 1: expected NAME='value'"],
+    ['\nA=x', 'line 2: value must be enclosed in single quotes'],
+    ['A="x"', 'line 1: value must be enclosed in single quotes'],
+    ["A='x\n\ny", 'line 1: unclosed single quote'],
+    ["A='x\n' y", 'line 2: unexpected content after closing quote'],
+  ] as const) {
+    t.throws(() => envFileValue(bad, 'K'), { name: 'EnvFileError', message: why }, bad);
   }
 });
 

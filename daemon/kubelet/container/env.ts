@@ -1,11 +1,20 @@
 /**
  * The environment of a container: service variables, then envFrom, then env, each over the one
  * before; `$(X)` in a value sees what was set so far. Config maps and secrets come through a port,
- * because they may have to be fetched; a missing one is a ConfigError with upstream's text.
+ * because they may have to be fetched, files of volumes through another; a missing one is a ConfigError
+ * with upstream's text.
  */
-import type { ConfigMap, EnvVar, Pod, Secret, Service } from '#base/kube/api/core-v1.gen.ts';
+import type {
+  ConfigMap,
+  EnvVar,
+  FileKeySelector,
+  Pod,
+  Secret,
+  Service,
+} from '#base/kube/api/core-v1.gen.ts';
 import type { AnyContainer } from '../lifecycle/model.ts';
 import { ConfigError } from './config-error.ts';
+import { EnvFileError, envFileValue } from './env-file.ts';
 import { expand } from './expand.ts';
 import { type FieldFacts, fieldValue, resourceValue } from './fields.ts';
 
@@ -21,6 +30,8 @@ export interface EnvInput {
   readonly services: readonly Service[];
   readonly facts: FieldFacts;
   readonly objects: ReferencedObjects;
+  /** Text of a file in a volume of the pod; undefined when there is no such file. */
+  readonly volumeFile: (volumeName: string, path: string) => string | undefined;
 }
 
 export async function containerEnv(
@@ -100,6 +111,7 @@ async function envValue(
   if (valueFrom.secretKeyRef !== undefined) {
     return secretKey(input, valueFrom.secretKeyRef, scope.signal);
   }
+  if (valueFrom.fileKeyRef !== undefined) return fileKey(input, valueFrom.fileKeyRef);
   throw new ConfigError(`source of environment variable ${variable.name} is not supported`);
 }
 
@@ -131,6 +143,25 @@ async function secretKey(input: EnvInput, ref: KeyRef, signal: AbortSignal) {
     throw new ConfigError(`couldn't find key ${key} in Secret ${namespace}/${name}`);
   }
   return value === undefined ? undefined : decode(value);
+}
+
+/** An absent file is an absent key; one with an empty value counts as absent too, as upstream has it. */
+function fileKey(input: EnvInput, ref: FileKeySelector): string | undefined {
+  const { volumeName, path, key, optional } = ref;
+  let value: string | undefined;
+  try {
+    value = envFileValue(input.volumeFile(volumeName, path) ?? '', key);
+  } catch (error) {
+    if (!(error instanceof EnvFileError)) throw error;
+    throw new ConfigError(`couldn't parse env file ${path} of volume ${volumeName}`, {
+      cause: error,
+    });
+  }
+  if (value !== undefined && value !== '') return value;
+  if (optional === true) return undefined;
+  throw new ConfigError(
+    `environment variable key ${JSON.stringify(key)} not found in file ${JSON.stringify(path)} of volume ${volumeName}`,
+  );
 }
 
 /** Variables of the services of the pod's namespace, and always of default/kubernetes. */

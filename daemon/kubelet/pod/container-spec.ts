@@ -4,6 +4,7 @@
  */
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isErrno } from '#base/errors.ts';
 import type { Pod, VolumeMount } from '#base/kube/api/core-v1.gen.ts';
 import type { ContainerSpec, Image, Mount, Sandbox } from '../../runtime/port.ts';
 import { ConfigError } from '../container/config-error.ts';
@@ -13,9 +14,10 @@ import type { FieldFacts } from '../container/fields.ts';
 import { containerResources } from '../container/resources.ts';
 import { containerSecurity } from '../container/security.ts';
 import type { AnyContainer } from '../lifecycle/model.ts';
+import { ENV_FILE_BYTES_MAX } from '../limits.ts';
 import { containerLogPath, type PodPaths } from '../volume/paths.ts';
 import type { PodVolumes } from '../volume/pod-volumes.ts';
-import { bindSubPath, checkSubPath } from '../volume/sub-path.ts';
+import { bindSubPath, checkSubPath, readInVolume } from '../volume/sub-path.ts';
 import type { PodIo } from './io.ts';
 
 export interface SpecInput {
@@ -38,7 +40,14 @@ export const TERMINATION_PATH_DEFAULT = '/dev/termination-log';
 export async function containerSpec(input: SpecInput, signal: AbortSignal): Promise<ContainerSpec> {
   const { io, pod, container, attempt, image } = input;
   const security = containerSecurity(pod, container, image.config);
-  const env = await containerEnv({ ...input, services: io.services() }, signal);
+  const env = await containerEnv(
+    {
+      ...input,
+      services: io.services(),
+      volumeFile: (volumeName, path) => volumeFile(input, volumeName, path),
+    },
+    signal,
+  );
   const mounts = await containerMounts(input, env);
   const expandAll = (words: readonly string[] | undefined) =>
     (words ?? []).map((word) => expand(word, (name) => env.get(name)));
@@ -70,6 +79,24 @@ export async function containerSpec(input: SpecInput, signal: AbortSignal): Prom
     },
     annotations: {},
   };
+}
+
+/** Throws ConfigError when there is no such volume, or the file is too large. */
+function volumeFile(
+  { pod, volumes }: SpecInput,
+  volumeName: string,
+  path: string,
+): string | undefined {
+  const volume = (pod.spec.volumes ?? []).find((v) => v.name === volumeName);
+  if (volume === undefined) {
+    throw new ConfigError(`cannot find the volume ${JSON.stringify(volumeName)} of a fileKeyRef`);
+  }
+  try {
+    return readInVolume(volumes.pathOf(volume), path, ENV_FILE_BYTES_MAX);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
 }
 
 async function containerMounts(

@@ -10,6 +10,7 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readSync,
   realpathSync,
   statSync,
 } from 'node:fs';
@@ -53,6 +54,34 @@ function openBeneath(root: string, parts: readonly string[]): number {
 }
 
 const partsOf = (path: string) => path.split('/').filter((p) => p !== '' && p !== '.');
+
+/**
+ * The text of a file in a volume. Links may lead to other places of the volume, not out of it. Throws
+ * ConfigError for a path outside, what is no file, and a file above `bytesMax`; ENOENT as node:fs does.
+ */
+export function readInVolume(volumePath: string, path: string, bytesMax: number): string {
+  checkSubPath(path);
+  const root = realpathSync(volumePath);
+  const real = realpathSync(join(root, path));
+  assertInside(root, real, path);
+  const fd = openBeneath(root, partsOf(real.slice(root.length)));
+  try {
+    const stat = fstatSync(fd); // Before it is opened for reading: opening a pipe would wait.
+    if (!stat.isFile()) throw new ConfigError(`${JSON.stringify(path)} is no file`);
+    if (stat.size > bytesMax) {
+      throw new ConfigError(`${JSON.stringify(path)} has ${stat.size} bytes, ${bytesMax} at most`);
+    }
+    const file = openSync(`/proc/self/fd/${fd}`, 'r');
+    try {
+      const bytes = Buffer.alloc(stat.size); // What is appended meanwhile is not read.
+      return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
+    } finally {
+      closeSync(file);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /** Makes missing directories of `subPath`, each inside its checked parent, with the volume's mode. */
 function makeMissing(root: string, subPath: string): void {

@@ -1,4 +1,5 @@
 /** Volumes on disk: payloads, the atomic writer, subPath. Mounts need root and are skipped without. */
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -19,7 +20,7 @@ import type { Pod, Volume } from '#base/kube/api/core-v1.gen.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import { LinuxMounter, type Mounter } from './mounter.ts';
 import { type Payload, volumePayload } from './payload.ts';
-import { bindSubPath, checkSubPath } from './sub-path.ts';
+import { bindSubPath, checkSubPath, readInVolume } from './sub-path.ts';
 
 const signal = new AbortController().signal;
 
@@ -184,6 +185,29 @@ await t.test('bindSubPath() stays inside the volume', async (t) => {
     await t.rejects(bind(bad), { name: 'ConfigError' }, bad);
   }
   t.notOk(existsSync('/etc/new'));
+});
+
+await t.test('readInVolume() reads files of the volume only', async (t) => {
+  const dir = scratch(t);
+  const volumePath = join(dir, 'volume');
+  mkdirSync(join(volumePath, 'in'), { recursive: true });
+  writeFileSync(join(volumePath, 'in/file'), 'text');
+  writeFileSync(join(dir, 'outside'), 'x');
+  symlinkSync('in/file', join(volumePath, 'link'));
+  symlinkSync('../outside', join(volumePath, 'up'));
+  execFileSync('mkfifo', [join(volumePath, 'pipe')]);
+  t.equal(readInVolume(volumePath, 'in/file', 4), 'text');
+  t.equal(readInVolume(volumePath, 'link', 4), 'text');
+  t.throws(() => readInVolume(volumePath, 'none', 4), { code: 'ENOENT' });
+  for (const [bad, message] of [
+    ['up', /outside of its volume/],
+    ['../outside', /must not contain/],
+    ['in', /is no file/],
+    ['pipe', /is no file/],
+    ['in/file', /has 4 bytes, 3 at most/],
+  ] as const) {
+    t.throws(() => readInVolume(volumePath, bad, 3), { name: 'ConfigError', message }, bad);
+  }
 });
 
 await t.test('LinuxMounter', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
