@@ -9,7 +9,7 @@ const schema = z.strictObject({
   listen: z.strictObject({ host: z.string(), port: z.int().min(0).max(65535) }),
   pkiDir: z.string(),
   maintenance: z.boolean(),
-  sockets: z.strictObject({ supervisor: z.string(), agent: z.string(), control: z.string() }),
+  sockets: z.strictObject({ supervisor: z.string(), agent: z.string() }),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 

@@ -113,10 +113,10 @@ async function prepareVolumes(): Promise<{
 
 /** The gateway connects to the sockets of the others: their folders are its group's. */
 function prepareSocketDirectories(): void {
-  for (const name of ['supervisor', 'agent', 'control']) {
+  for (const name of ['supervisor', 'agent']) {
     const dir = `/run/bareboat/${name}`;
     mkdirSync(dir, { recursive: true });
-    chownSync(dir, name === 'control' ? UID.control : UID.root, UID.gateway);
+    chownSync(dir, UID.root, UID.gateway);
     chmodSync(dir, 0o2750); // What is made in it has the folder's group.
   }
 }

@@ -142,7 +142,6 @@ export function writeGatewayConfig(maintenance: boolean): boolean {
     sockets: {
       supervisor: PLACES.supervisorSocket,
       agent: PLACES.agentSocket,
-      control: PLACES.controlSocket,
     },
     logLevel: 'info',
   });
@@ -173,7 +172,6 @@ function planControlConfig({ config, primary }: Facts): object {
     advertiseAddress: primary,
     nodePortRange: [30000, 32767],
     pkiDir: join(PLACES.pki, 'control'),
-    socketPath: PLACES.controlSocket,
   };
 }
 

@@ -15,7 +15,6 @@ export const PLACES = {
   sysctls: '/run/bareboat/sysctls.json',
   supervisorSocket: '/run/bareboat/supervisor/supervisor.sock',
   agentSocket: '/run/bareboat/agent/agent.sock',
-  controlSocket: '/run/bareboat/control/control.sock',
 } as const;
 
 const STOP_MS = 10_000;

@@ -170,7 +170,6 @@ async function writeConfig(identity: DevIdentity): Promise<Credentials> {
     advertiseAddress: nodeIp,
     nodePortRange: [30000, 32767],
     pkiDir: '/run/bareboat/config/pki/control',
-    socketPath: '/run/bareboat/control/control.sock',
   };
   const agent = {
     ...shared,
