@@ -13,7 +13,14 @@ const schema = z.strictObject({
   nodePortRange: z.tuple([z.int(), z.int()]).default([30000, 32767]),
   clusterDomain: z.string().default('cluster.local'),
   pkiDir: z.string().min(1),
-  socketPath: z.string().default(''),
+  /** Off when absent. `filesMax` files of `bytesMax` bytes are kept. */
+  audit: z
+    .strictObject({
+      path: z.string().min(1),
+      bytesMax: z.int().min(100_000).default(10_000_000),
+      filesMax: z.int().min(2).max(100).default(5),
+    })
+    .optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   version: z
     .strictObject({ gitVersion: z.string(), gitCommit: z.string(), buildDate: z.string() })

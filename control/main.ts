@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { RealClock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
-import { ApiServer, TlsFrontEnd } from '#control/api/api.ts';
+import { ApiServer, AuditFile, TlsFrontEnd } from '#control/api/api.ts';
 import { startStoreWorker } from '#control/store/store.ts';
 import { parseControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
@@ -30,6 +30,8 @@ async function main(): Promise<void> {
     logLevel: config.logLevel,
     onFailure: (error) => storeFailed.reject(error),
   });
+  const audit =
+    config.audit === undefined ? undefined : new AuditFile(config.audit, log.child('audit'));
   const api = new ApiServer({
     config: {
       advertiseAddress: config.advertiseAddress,
@@ -52,6 +54,7 @@ async function main(): Promise<void> {
     store,
     clock,
     log: log.child('api'),
+    audit,
   });
   await api.start();
   const frontEnd = new TlsFrontEnd({
@@ -72,6 +75,7 @@ async function main(): Promise<void> {
   log.info('control stops', { why });
   api.beginShutdown();
   await Promise.all([controllers.stop(), frontEnd.close(SHUTDOWN_GRACE_MS), api.stop()]);
+  await audit?.close();
   await store.close();
 }
 

@@ -2,6 +2,10 @@
 
 /** Larger request bodies are answered 413 (MaxRequestBodyBytes). */
 export const REQUEST_BODY_BYTES_MAX = 3 * 1024 * 1024;
+/** Requests that do not stream are answered 504 after this (--request-timeout). */
+export const REQUEST_TIMEOUT_MS_MAX = 60_000;
+/** Audit events that wait for the disk; more are dropped and counted. */
+export const AUDIT_QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 /** Larger stored objects are refused, as etcd refuses them. */
 export const OBJECT_BYTES_MAX = 1.5 * 1024 * 1024;
 /** Watch caches keep events at least this long: bookmark period and some more. */

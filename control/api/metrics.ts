@@ -4,6 +4,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiResponse } from './exchange.ts';
 import type { Call } from './handlers/call.ts';
+import { isLongRunning } from './request-deadline.ts';
 import { resources as allFacts } from '#control/schema/schema.ts';
 import type { ServedResources } from './registry/served-resource.ts';
 
@@ -11,13 +12,6 @@ const BUCKETS = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,
   60,
 ];
-const LONG_RUNNING: ReadonlySet<string> = new Set([
-  'exec',
-  'attach',
-  'portforward',
-  'proxy',
-  'log',
-]);
 
 /** Only names that exist become label values: what clients invent would grow without bound. */
 const KNOWN: ReadonlySet<string> = new Set(
@@ -99,7 +93,7 @@ export class Metrics {
       component: 'apiserver',
     };
     this.#total.inc({ ...labels, code });
-    if (info.verb === 'watch' || LONG_RUNNING.has(info.subresource)) return;
+    if (isLongRunning(info)) return;
     this.#duration.observe(labels, durationMs / 1000);
   }
 

@@ -1,12 +1,14 @@
 /**
- * The one path of every request: request info → authentication → audit id → impersonation →
- * authorization → handler, and back out through Warning headers, compression, metrics and the
- * Status of whatever was thrown. Knows no transport.
+ * The one path of every request: request info → deadline → authentication → impersonation →
+ * authorization → handler, and back out through Warning headers, compression, audit, metrics and
+ * the Status of whatever was thrown. Knows no transport.
  */
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
+import { DeadlineExceeded } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
+import { audit, type AuditLog, type Trail } from './audit/audit.ts';
 import { attributesOf, denialText } from './auth/authorizer.ts';
 import { authenticate } from './auth/authenticate.ts';
 import { impersonate } from './auth/impersonate.ts';
@@ -18,6 +20,7 @@ import { type ApiRequest, type ApiResponse, headerOf, isStream } from './exchang
 import { Call, type Handler, type Services } from './handlers/call.ts';
 import { GZIP_BYTES_MIN } from './limits.ts';
 import type { Metrics } from './metrics.ts';
+import { requestTimedOut, requestTimeoutMs } from './request-deadline.ts';
 import { parseRequestInfo, type RequestInfo } from './request-info.ts';
 import { storeFailure } from './registry/object-storage.ts';
 
@@ -27,11 +30,18 @@ export class Pipeline {
   readonly #services: Services;
   readonly #handler: Handler;
   readonly #metrics: Metrics;
+  readonly #audit: AuditLog | undefined;
 
-  constructor(parts: { services: Services; handler: Handler; metrics: Metrics }) {
+  constructor(parts: {
+    services: Services;
+    handler: Handler;
+    metrics: Metrics;
+    audit?: AuditLog | undefined;
+  }) {
     this.#services = parts.services;
     this.#handler = parts.handler;
     this.#metrics = parts.metrics;
+    this.#audit = parts.audit;
   }
 
   /** Never rejects: whatever goes wrong becomes a Status. */
@@ -42,22 +52,48 @@ export class Pipeline {
     const query = new URLSearchParams(mark < 0 ? '' : request.path.slice(mark + 1));
     const info = parseRequestInfo(request.method, path, query);
     const call = new Call({ request, info, query, user: ANONYMOUS, services: this.#services });
+    const trail: Trail = {
+      call,
+      auditId: headerOf(request.headers, 'audit-id') ?? randomUUID(),
+    };
     let response: ApiResponse;
-    let inner: Call = call;
     try {
-      await this.#awaitCaches(info);
-      const authenticated = await authenticate(request, this.#services.tokens);
-      const { authorizer } = this.#services;
-      const user = impersonate(authenticated, request.headers, authorizer);
-      inner = new Call({ request, info, query, user, services: this.#services });
-      this.#authorize(inner);
-      response = await this.#handler(inner);
+      const timeoutMs = requestTimeoutMs(info, query.get('timeout'));
+      response = await (timeoutMs === undefined
+        ? this.#serve(trail)
+        : this.#serveWithin(timeoutMs, trail));
     } catch (error) {
-      response = this.#failure(call, error);
+      const failure = this.#toApiError(call, storeFailure(error));
+      trail.failure = failure.status;
+      response = refusal(call, failure);
     }
-    response = await this.#finish(inner, response);
+    response = await this.#finish(trail, response);
+    if (this.#audit !== undefined) response = audit(this.#audit, trail, response);
     this.#metrics.observe(call, response.status, this.#services.clock.monotonicMs() - startMs);
     return response;
+  }
+
+  async #serve(trail: Trail): Promise<ApiResponse> {
+    const { request, info, query } = trail.call;
+    const services = this.#services;
+    await this.#awaitCaches(info);
+    trail.authenticated = await authenticate(request, services.tokens);
+    const user = impersonate(trail.authenticated, request.headers, services.authorizer);
+    trail.call = new Call({ request, info, query, user, services });
+    this.#authorize(trail);
+    return await this.#handler(trail.call);
+  }
+
+  /** Answers 504 after `timeoutMs`; what was begun goes on, and nobody hears of it. */
+  async #serveWithin(timeoutMs: number, trail: Trail): Promise<ApiResponse> {
+    const { clock, signal } = this.#services;
+    using deadline = clock.deadline(timeoutMs, signal);
+    const { promise: expired, reject } = Promise.withResolvers<never>();
+    deadline.signal.addEventListener('abort', () => {
+      // Otherwise the server stops, which what is under way hears itself.
+      if (deadline.signal.reason instanceof DeadlineExceeded) reject(requestTimedOut());
+    });
+    return await Promise.race([this.#serve(trail), expired]);
   }
 
   /**
@@ -69,26 +105,14 @@ export class Pipeline {
     await hub.waitFor(1, signal);
   }
 
-  #authorize(call: Call): void {
-    const { info, user } = call;
-    const attributes = attributesOf(info, call.query.get('fieldSelector'));
-    const { allowed, reason } = this.#services.authorizer.decide(user, attributes);
+  #authorize(trail: Trail): void {
+    const { info, user, query } = trail.call;
+    const attributes = attributesOf(info, query.get('fieldSelector'));
+    trail.decision = this.#services.authorizer.decide(user, attributes);
+    const { allowed, reason } = trail.decision;
     if (allowed) return;
     const of = { group: info.group, resource: info.resource };
     throw forbidden(of, info.name, denialText(user, attributes, reason));
-  }
-
-  #failure(call: Call, error: unknown): ApiResponse {
-    const failure = this.#toApiError(call, storeFailure(error));
-    const headers: Record<string, string> = { 'x-content-type-options': 'nosniff' };
-    const retry = failure.status.details?.retryAfterSeconds ?? 0;
-    if (retry > 0) headers['retry-after'] = String(retry);
-    const format = statusFormat(call);
-    return {
-      status: failure.code,
-      headers: { ...headers, 'content-type': contentTypeOf(format) },
-      body: encodePlain(failure.status, format),
-    };
   }
 
   #toApiError(call: Call, error: unknown): ApiError {
@@ -98,9 +122,9 @@ export class Pipeline {
     return internalError(errorText(error));
   }
 
-  async #finish(call: Call, response: ApiResponse): Promise<ApiResponse> {
+  async #finish({ call, auditId }: Trail, response: ApiResponse): Promise<ApiResponse> {
     const headers: Record<string, string | string[]> = {
-      'audit-id': headerOf(call.request.headers, 'audit-id') ?? randomUUID(),
+      'audit-id': auditId,
       'cache-control': 'no-cache, private',
       ...response.headers,
     };
@@ -122,6 +146,18 @@ export class Pipeline {
       body: packed,
     };
   }
+}
+
+function refusal(call: Call, failure: ApiError): ApiResponse {
+  const headers: Record<string, string> = { 'x-content-type-options': 'nosniff' };
+  const retry = failure.status.details?.retryAfterSeconds ?? 0;
+  if (retry > 0) headers['retry-after'] = String(retry);
+  const format = statusFormat(call);
+  return {
+    status: failure.code,
+    headers: { ...headers, 'content-type': contentTypeOf(format) },
+    body: encodePlain(failure.status, format),
+  };
 }
 
 /** A Status goes out in the encoding that the client accepts, JSON when it accepts none of ours. */

@@ -11,6 +11,7 @@ import type { Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import { resources as allFacts } from '#control/schema/schema.ts';
 import type { Store } from '#control/store/store.ts';
+import type { AuditLog } from './audit/audit.ts';
 import { Authorizer } from './auth/authorizer.ts';
 import { NodeAuthorizer } from './auth/node-authorizer.ts';
 import { RbacAuthorizer } from './auth/rbac.ts';
@@ -86,8 +87,9 @@ export class ApiServer {
     store: Store;
     clock: Clock;
     log: Log;
+    audit?: AuditLog | undefined;
   }) {
-    const { config, keys, store, clock, log } = parts;
+    const { config, keys, store, clock, log, audit } = parts;
     this.#config = config;
     this.#keys = keys;
     this.#tasks = new TaskScope(this.#stop.signal);
@@ -175,6 +177,7 @@ export class ApiServer {
       services: this.#services,
       metrics: this.#metrics,
       handler: (call) => this.#dispatch(call),
+      audit,
     });
   }
 

@@ -39,8 +39,11 @@ export function serveHttp1(
   handle(toRequest(request, peer))
     .then((answer) => {
       writeHttp1(response, answer, isHead);
+      if (request.complete) return;
+      // A body that came too late is not waited for.
+      if (answer.status === 504) response.once('finish', () => request.destroy());
       // A body that nobody read would stall the next request on this connection.
-      if (!request.complete) request.resume();
+      else request.resume();
     })
     .catch(() => response.destroy()); // handle() answers every failure itself.
 }

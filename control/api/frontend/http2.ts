@@ -39,6 +39,8 @@ export function serveStream(
     .then((answer) => {
       writeStream(stream, answer, method === 'HEAD');
       if (body === undefined) stream.resume();
+      // A body that came too late is not waited for.
+      if (answer.status === 504) stream.once('finish', () => stream.close());
     })
     .catch(() => stream.close(constants.NGHTTP2_INTERNAL_ERROR)); // handle() answers failures.
 }

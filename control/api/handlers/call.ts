@@ -44,6 +44,8 @@ export class Call {
   readonly services: Services;
   readonly nowMs: number;
   readonly warnings = new Set<string>();
+  /** Name of the object that a POST made, which its URL does not say. */
+  writtenName: string | undefined;
 
   constructor(parts: {
     request: ApiRequest;

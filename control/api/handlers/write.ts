@@ -37,8 +37,12 @@ export async function createObject(call: Call, resource: ServedResource): Promis
   const object = toStored(resource, decoded);
   const where = { resource, namespace: scopeOf(resource, namespace) };
   const context = call.writeContext(options.dryRun);
-  const written = await call.services.registry.create(where, object, context);
-  return replyWritten(call, resource, 201, written);
+  try {
+    const written = await call.services.registry.create(where, object, context);
+    return replyWritten(call, resource, 201, written);
+  } finally {
+    call.writtenName = object.metadata.name;
+  }
 }
 
 export async function updateObject(call: Call, resource: ServedResource): Promise<ApiResponse> {

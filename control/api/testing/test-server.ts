@@ -11,6 +11,7 @@ import { silentLog } from '#base/log.ts';
 import type { KeyPair } from '#base/pki/pki.ts';
 import { openStore, type Store } from '#control/store/store.ts';
 import { ApiServer, TlsFrontEnd } from '../api.ts';
+import type { AuditLog } from '../audit/audit.ts';
 import { type ClusterFiles, issueUser, writeClusterFiles } from './cluster-files.ts';
 
 /** Keys and a store that several servers may share. */
@@ -43,7 +44,10 @@ export async function makeTestCluster(): Promise<TestCluster> {
 }
 
 /** One more server on the cluster's store; its caches begin at the present. */
-export async function startTestServer({ files, store }: TestCluster): Promise<TestServer> {
+export async function startTestServer(
+  { files, store }: TestCluster,
+  more: { readonly audit?: AuditLog } = {},
+): Promise<TestServer> {
   const pki = (name: string) => join(files.pkiDir, name);
   const kubelet = {
     certificate: pki('kubelet-client.crt'),
@@ -64,6 +68,7 @@ export async function startTestServer({ files, store }: TestCluster): Promise<Te
     store,
     clock,
     log: silentLog,
+    ...more,
   });
   await api.start();
   const frontEnd = new TlsFrontEnd({
