@@ -80,6 +80,8 @@ t.test('files of the processes hold what their wiring names', async (t) => {
     'kubelet-serving.key',
     'kubelet.crt',
     'kubelet.key',
+    'node-settings.crt',
+    'node-settings.key',
     'proxy.crt',
     'proxy.key',
   ]);
