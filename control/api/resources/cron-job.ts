@@ -5,20 +5,11 @@ import { scheduleProblem } from './cron-schedule.ts';
 import type { FieldErrors } from './field-errors.ts';
 import { defaultFailurePolicy } from './job.ts';
 import { validateJobSpecBody } from './job-spec.ts';
-import {
-  selectorValue,
-  subdomainName,
-  validateMeta,
-  validateMetaUpdate,
-  validateNotNegative,
-} from './meta.ts';
+import { selectorValue, subdomainName, validateNotNegative } from './meta.ts';
 import { defaultPodTemplateSpec } from './pod-defaults.ts';
-import { sameValue } from './same-value.ts';
-import { collect, collectUpdate, copyField } from './strategies.ts';
 import { age, containerCells, formatSelector, NONE, tableOf, UNSET } from './tables.ts';
-import { podNameWarnings } from './workloads.ts';
+import { workloadStrategy } from './workload-strategy.ts';
 
-const META = { namespaced: true, name: subdomainName, coreFinalizers: true };
 /** The controller adds the time of the run to the names of jobs. */
 const NAME_MAX = 52;
 const POLICIES = ['Allow', 'Forbid', 'Replace'];
@@ -106,44 +97,19 @@ export const cronJobRules: ResourceRules<CronJob> = {
   group: 'batch',
   version: 'v1',
   resource: 'cronjobs',
-  hasGeneration: true,
   default: defaultCronJob,
-  prepareForCreate(job) {
-    job.status = {};
-  },
-  validate: (job) =>
-    collect((e) => {
-      validateMeta(e, job.metadata, META);
-      validateSpec(e, job.spec, undefined);
-      if (job.metadata.name.length > NAME_MAX) {
-        e.invalid(
-          'metadata.name',
-          job.metadata.name,
-          `must be no more than ${NAME_MAX} characters`,
-        );
-      }
-    }),
-  prepareForUpdate(job, old) {
-    copyField(job, old, 'status');
-  },
-  validateUpdate: (job, old) =>
-    collectUpdate(job, old, META, (e) => {
-      validateMetaUpdate(e, job.metadata, old.metadata, META);
-      validateSpec(e, job.spec, old.spec);
-    }),
-  warningsOnCreate: ({ metadata }) => podNameWarnings(metadata.name),
-  bumpsGeneration: (job, old) => !sameValue(job.spec, old.spec),
-  subresources: {
-    status: {
-      prepareForUpdate(job, old) {
-        copyField(job, old, 'spec');
-      },
-      validateUpdate: (job, old) =>
-        collectUpdate(job, old, META, (e) =>
-          validateMetaUpdate(e, job.metadata, old.metadata, META),
-        ),
+  ...workloadStrategy<CronJob>({
+    meta: { namespaced: true, name: subdomainName, coreFinalizers: true },
+    newStatus: () => ({}),
+    validate(e, { metadata, spec }) {
+      validateSpec(e, spec, undefined);
+      const { name } = metadata;
+      if (name.length <= NAME_MAX) return;
+      e.invalid('metadata.name', name, `must be no more than ${NAME_MAX} characters`);
     },
-  },
+    validateUpdate: (e, { spec }, old) => validateSpec(e, spec, old.spec),
+    validateStatusUpdate() {},
+  }),
   table: tableOf(
     'Name,Schedule,Timezone,Suspend:boolean,Active:integer,Last Schedule,Age|Containers,Images,Selector',
     ({ metadata, spec, status }, nowMs) => [

@@ -3,31 +3,26 @@ import type { DaemonSet, DaemonSetSpec } from '#base/kube/api/apps-v1.gen.ts';
 import type { ResourceRules } from '../resource.ts';
 import { type FieldErrors, goJson, RenderedValue } from './field-errors.ts';
 import {
-  IMMUTABLE,
   isEmptySelector,
   selectorValue,
   subdomainName,
   validateLabelSelector,
-  validateMeta,
-  validateMetaUpdate,
   validateNotNegative,
 } from './meta.ts';
 import { defaultPodTemplateSpec } from './pod-defaults.ts';
 import { sameValue } from './same-value.ts';
-import { validateCollisions } from './stateful-set.ts';
-import { collect, collectUpdate, copyField } from './strategies.ts';
 import { age, containerCells, formatLabels, formatSelector, tableOf } from './tables.ts';
 import {
   countOrPercent,
-  podNameWarnings,
   validateAtMostAll,
+  validateCollisions,
   validateCountOrPercent,
   validateCounts,
   validateRestartingTemplate,
   validateTemplateMatches,
 } from './workloads.ts';
+import { validateSameSelector, workloadStrategy } from './workload-strategy.ts';
 
-const META = { namespaced: true, name: subdomainName, coreFinalizers: true };
 /** The old counter of template changes, kept by the server; deprecated but still counted. */
 const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation';
 
@@ -97,16 +92,7 @@ function validateStrategy(e: FieldErrors, strategy: DaemonSetSpec['updateStrateg
   }
 }
 
-function validateUpdate(e: FieldErrors, set: DaemonSet, old: DaemonSet): void {
-  validateMetaUpdate(e, set.metadata, old.metadata, META);
-  if (!sameValue(set.spec.selector, old.spec.selector)) {
-    e.invalid('spec.selector', selectorValue(set.spec.selector), IMMUTABLE);
-  }
-  validateSpec(e, set);
-}
-
 function validateStatusUpdate(e: FieldErrors, set: DaemonSet, old: DaemonSet): void {
-  validateMetaUpdate(e, set.metadata, old.metadata, META);
   const { status } = set;
   validateCounts(e, 'status', {
     currentNumberScheduled: status?.currentNumberScheduled,
@@ -122,42 +108,36 @@ function validateStatusUpdate(e: FieldErrors, set: DaemonSet, old: DaemonSet): v
   validateCollisions(e, status?.collisionCount, old.status?.collisionCount);
 }
 
+const strategy = workloadStrategy<DaemonSet>({
+  meta: { namespaced: true, name: subdomainName, coreFinalizers: true },
+  newStatus: () => ({
+    currentNumberScheduled: 0,
+    numberMisscheduled: 0,
+    desiredNumberScheduled: 0,
+    numberReady: 0,
+  }),
+  validate: validateSpec,
+  validateUpdate(e, set, old) {
+    validateSameSelector(e, set.spec, old.spec);
+    validateSpec(e, set);
+  },
+  validateStatusUpdate,
+});
+
 export const daemonSetRules: ResourceRules<DaemonSet> = {
   group: 'apps',
   version: 'v1',
   resource: 'daemonsets',
-  hasGeneration: true,
   default: defaultSet,
-  prepareForCreate(set) {
-    set.status = {
-      currentNumberScheduled: 0,
-      numberMisscheduled: 0,
-      desiredNumberScheduled: 0,
-      numberReady: 0,
-    };
+  ...strategy,
+  prepareForCreate(set, context) {
+    strategy.prepareForCreate(set, context);
     setTemplateGeneration(set, Math.max(templateGeneration(set), 1));
   },
-  validate: (set) =>
-    collect((e) => {
-      validateMeta(e, set.metadata, META);
-      validateSpec(e, set);
-    }),
-  prepareForUpdate(set, old) {
-    copyField(set, old, 'status');
+  prepareForUpdate(set, old, context) {
+    strategy.prepareForUpdate(set, old, context);
     const isChanged = !sameValue(set.spec.template, old.spec.template);
     setTemplateGeneration(set, templateGeneration(old) + (isChanged ? 1 : 0));
-  },
-  validateUpdate: (set, old) => collectUpdate(set, old, META, (e) => validateUpdate(e, set, old)),
-  warningsOnCreate: ({ metadata }) => podNameWarnings(metadata.name),
-  bumpsGeneration: (set, old) => !sameValue(set.spec, old.spec),
-  subresources: {
-    status: {
-      prepareForUpdate(set, old) {
-        copyField(set, old, 'spec');
-      },
-      validateUpdate: (set, old) =>
-        collectUpdate(set, old, META, (e) => validateStatusUpdate(e, set, old)),
-    },
   },
   table: tableOf(
     'Name,Desired:integer,Current:integer,Ready:integer,Up-to-date:integer,Available:integer,' +

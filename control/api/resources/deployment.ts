@@ -2,29 +2,20 @@
 import type { Deployment } from '#base/kube/api/apps-v1.gen.ts';
 import type { ResourceRules } from '../resource.ts';
 import type { FieldErrors } from './field-errors.ts';
-import {
-  IMMUTABLE,
-  selectorValue,
-  subdomainName,
-  validateMeta,
-  validateMetaUpdate,
-  validateNotNegative,
-} from './meta.ts';
+import { subdomainName, validateNotNegative } from './meta.ts';
 import { defaultPodTemplateSpec } from './pod-defaults.ts';
 import { sameValue } from './same-value.ts';
-import { collect, collectUpdate, copyField } from './strategies.ts';
-import { age, containerCells, formatSelector, selectorText, tableOf } from './tables.ts';
+import { copyField } from './strategies.ts';
+import { age, containerCells, formatSelector, tableOf } from './tables.ts';
 import {
   countOrPercent,
-  podNameWarnings,
   validateAtMostAll,
   validateCountOrPercent,
   validateCounts,
   validateReplicaCounts,
   validateReplicated,
 } from './workloads.ts';
-
-const META = { namespaced: true, name: subdomainName, coreFinalizers: true };
+import { replicaScale, validateSameSelector, workloadStrategy } from './workload-strategy.ts';
 
 function defaultDeployment(deployment: Deployment): void {
   deployment.spec ??= {} as Deployment['spec']; // What is missing is reported by validation.
@@ -78,7 +69,6 @@ function validateStrategy(e: FieldErrors, strategy: Deployment['spec']['strategy
 }
 
 function validateStatusUpdate(e: FieldErrors, deployment: Deployment, old: Deployment): void {
-  validateMetaUpdate(e, deployment.metadata, old.metadata, META);
   const status = deployment.status ?? {};
   const { updatedReplicas, readyReplicas, availableReplicas } = status;
   validateCounts(e, 'status', {
@@ -98,54 +88,37 @@ function validateStatusUpdate(e: FieldErrors, deployment: Deployment, old: Deplo
   }
 }
 
+const strategy = workloadStrategy<Deployment>({
+  meta: { namespaced: true, name: subdomainName, coreFinalizers: true },
+  newStatus: () => ({}),
+  validate: validateSpec,
+  validateUpdate(e, deployment, old) {
+    validateSpec(e, deployment);
+    validateSameSelector(e, deployment.spec, old.spec);
+  },
+  validateStatusUpdate,
+});
+
 export const deploymentRules: ResourceRules<Deployment> = {
   group: 'apps',
   version: 'v1',
   resource: 'deployments',
-  hasGeneration: true,
   default: defaultDeployment,
-  prepareForCreate(deployment) {
-    deployment.status = {};
-  },
-  validate: (deployment) =>
-    collect((e) => {
-      validateMeta(e, deployment.metadata, META);
-      validateSpec(e, deployment);
-    }),
-  prepareForUpdate(deployment, old) {
-    copyField(deployment, old, 'status');
-  },
-  validateUpdate: (deployment, old) =>
-    collectUpdate(deployment, old, META, (e) => {
-      validateMetaUpdate(e, deployment.metadata, old.metadata, META);
-      validateSpec(e, deployment);
-      if (!sameValue(deployment.spec.selector, old.spec.selector)) {
-        e.invalid('spec.selector', selectorValue(deployment.spec.selector), IMMUTABLE);
-      }
-    }),
-  warningsOnCreate: ({ metadata }) => podNameWarnings(metadata.name),
+  ...strategy,
   // Annotations count, because they are copied to the replica sets.
   bumpsGeneration: (deployment, old) =>
-    !sameValue(deployment.spec, old.spec) ||
+    strategy.bumpsGeneration(deployment, old) ||
     !sameValue(deployment.metadata.annotations, old.metadata.annotations),
   subresources: {
     status: {
-      prepareForUpdate(deployment, old) {
-        copyField(deployment, old, 'spec');
+      ...strategy.subresources.status,
+      prepareForUpdate(deployment, old, context) {
+        strategy.subresources.status.prepareForUpdate(deployment, old, context);
         copyField(deployment.metadata, old.metadata, 'labels');
       },
-      validateUpdate: (deployment, old) =>
-        collectUpdate(deployment, old, META, (e) => validateStatusUpdate(e, deployment, old)),
     },
   },
-  scale: {
-    specReplicas: ({ spec }) => spec.replicas ?? 0,
-    statusReplicas: ({ status }) => status?.replicas ?? 0,
-    selector: ({ spec }) => selectorText(spec.selector),
-    setSpecReplicas({ spec }, replicas) {
-      spec.replicas = replicas;
-    },
-  },
+  scale: replicaScale<Deployment>(),
   table: tableOf(
     'Name,Ready,Up-to-date,Available,Age|Containers,Images,Selector',
     ({ metadata, spec, status }, nowMs) => [

@@ -1,24 +1,20 @@
 /** Rules of v1 ReplicationControllers and PodTemplates. Source: kubernetes v1.36.3 pkg/apis/core. */
-import type {
-  PodTemplate,
-  ReplicationController,
-  ReplicationControllerSpec,
-} from '#base/kube/api/core-v1.gen.ts';
+import type { PodTemplate, ReplicationController } from '#base/kube/api/core-v1.gen.ts';
 import type { ResourceRules } from '../resource.ts';
 import type { FieldErrors } from './field-errors.ts';
 import { subdomainName, validateMeta, validateMetaUpdate, validateNotNegative } from './meta.ts';
 import { defaultPodTemplateSpec } from './pod-defaults.ts';
 import { validatePodTemplateSpec } from './pod-spec.ts';
 import { sameValue } from './same-value.ts';
-import { collect, collectUpdate, copyField } from './strategies.ts';
+import { collect, collectUpdate } from './strategies.ts';
 import { age, containerCells, formatLabels, NONE, tableOf } from './tables.ts';
 import {
   labelsValue,
-  podNameWarnings,
   validateCounts,
   validateReplicaCounts,
   validateRestartingTemplate,
 } from './workloads.ts';
+import { workloadStrategy } from './workload-strategy.ts';
 
 const META = { namespaced: true, name: subdomainName, coreFinalizers: true };
 
@@ -34,7 +30,8 @@ function defaultController(controller: ReplicationController): void {
   if (Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
 }
 
-function validateSpec(e: FieldErrors, spec: ReplicationControllerSpec): void {
+function validateSpec(e: FieldErrors, controller: ReplicationController): void {
+  const spec = controller.spec ?? {};
   validateNotNegative(e, 'spec.minReadySeconds', spec.minReadySeconds ?? 0);
   const selector = Object.entries(spec.selector ?? {});
   if (selector.length === 0) e.required('spec.selector');
@@ -48,12 +45,7 @@ function validateSpec(e: FieldErrors, spec: ReplicationControllerSpec): void {
   validateRestartingTemplate(e, 'spec.template', spec.template, 'ReplicationController');
 }
 
-function validateStatusUpdate(
-  e: FieldErrors,
-  controller: ReplicationController,
-  old: ReplicationController,
-): void {
-  validateMetaUpdate(e, controller.metadata, old.metadata, META);
+function validateStatusUpdate(e: FieldErrors, controller: ReplicationController): void {
   const status = controller.status ?? { replicas: 0 };
   const { fullyLabeledReplicas, readyReplicas, availableReplicas } = status;
   const parts = { fullyLabeledReplicas, readyReplicas, availableReplicas };
@@ -74,38 +66,17 @@ export const replicationControllerRules: ResourceRules<ReplicationController> = 
   group: '',
   version: 'v1',
   resource: 'replicationcontrollers',
-  hasGeneration: true,
   defaultPropagation: 'Orphan',
   default: defaultController,
-  prepareForCreate(controller) {
-    controller.status = { replicas: 0 };
-  },
-  validate: (controller) =>
-    collect((e) => {
-      validateMeta(e, controller.metadata, META);
-      validateSpec(e, controller.spec ?? {});
-    }),
-  prepareForUpdate(controller, old) {
-    copyField(controller, old, 'status');
-  },
-  validateUpdate: (controller, old) =>
-    collectUpdate(controller, old, META, (e) => {
-      validateMetaUpdate(e, controller.metadata, old.metadata, META);
-      validateSpec(e, controller.spec ?? {});
-    }),
-  warningsOnCreate: ({ metadata }) => podNameWarnings(metadata.name),
-  bumpsGeneration: (controller, old) => !sameValue(controller.spec, old.spec),
+  ...workloadStrategy<ReplicationController>({
+    meta: META,
+    newStatus: () => ({ replicas: 0 }),
+    validate: validateSpec,
+    validateUpdate: validateSpec,
+    validateStatusUpdate,
+  }),
   fieldLabels: ['status.replicas'],
   selectableFields: ({ status }) => ({ 'status.replicas': `${status?.replicas ?? 0}` }),
-  subresources: {
-    status: {
-      prepareForUpdate(controller, old) {
-        copyField(controller, old, 'spec');
-      },
-      validateUpdate: (controller, old) =>
-        collectUpdate(controller, old, META, (e) => validateStatusUpdate(e, controller, old)),
-    },
-  },
   scale: {
     specReplicas: ({ spec }) => spec?.replicas ?? 0,
     statusReplicas: ({ status }) => status?.replicas ?? 0,

@@ -12,8 +12,6 @@ import {
   validateAnnotations,
   validateLabels,
   validateLabelSelector,
-  validateMeta,
-  validateMetaUpdate,
   validateNotNegative,
 } from './meta.ts';
 import { validateClaimSpec } from './persistent-volume-claim-spec.ts';
@@ -21,19 +19,19 @@ import { validatePodAnnotations } from './pod-annotations.ts';
 import { defaultClaimSpec, defaultPodTemplateSpec } from './pod-defaults.ts';
 import { validatePodTemplateSpec } from './pod-spec.ts';
 import { sameValue } from './same-value.ts';
-import { collect, collectUpdate, copyField } from './strategies.ts';
-import { age, containerCells, selectorText, tableOf } from './tables.ts';
+import { copyField } from './strategies.ts';
+import { age, containerCells, tableOf } from './tables.ts';
 import {
   countOrPercent,
   labelsValue,
-  podNameWarnings,
   selectorMatches,
   validateAtMostAll,
+  validateCollisions,
   validateCountOrPercent,
   validateCounts,
 } from './workloads.ts';
+import { replicaScale, workloadStrategy } from './workload-strategy.ts';
 
-const META = { namespaced: true, name: labelName, coreFinalizers: true };
 const MUTABLE = [
   'replicas',
   'template',
@@ -196,7 +194,6 @@ function withClaims({
 }
 
 function validateUpdate(e: FieldErrors, set: StatefulSet, old: StatefulSet): void {
-  validateMetaUpdate(e, set.metadata, old.metadata, META);
   const lenience = { serviceName: true, claims: true, template: false };
   const before = new FieldErrors();
   validateSpec(before, old.spec, lenience);
@@ -235,58 +232,33 @@ function validateStatusUpdate(e: FieldErrors, set: StatefulSet, old: StatefulSet
     const detail = 'cannot be greater than status.readyReplicas';
     e.invalid('status.availableReplicas', available, detail);
   }
-  validateMetaUpdate(e, set.metadata, old.metadata, META);
   validateCollisions(e, status.collisionCount, old.status?.collisionCount);
 }
 
-export function validateCollisions(
-  e: FieldErrors,
-  count: number | undefined,
-  before: number | undefined,
-): void {
-  if (before === undefined || (count ?? -1) >= before) return;
-  e.invalid('status.collisionCount', count ?? 0, 'cannot be decremented');
-}
+const strategy = workloadStrategy<StatefulSet>({
+  meta: { namespaced: true, name: labelName, coreFinalizers: true },
+  newStatus: () => ({ replicas: 0 }),
+  validate: (e, set) =>
+    validateSpec(e, set.spec, { serviceName: false, claims: false, template: false }),
+  validateUpdate,
+  validateStatusUpdate,
+});
 
 export const statefulSetRules: ResourceRules<StatefulSet> = {
   group: 'apps',
   version: 'v1',
   resource: 'statefulsets',
-  hasGeneration: true,
   default: defaultSet,
-  prepareForCreate(set) {
-    set.status = { replicas: 0 };
+  ...strategy,
+  prepareForCreate(set, context) {
+    strategy.prepareForCreate(set, context);
     dropMaxUnavailable(set);
   },
-  validate: (set) =>
-    collect((e) => {
-      validateMeta(e, set.metadata, META);
-      validateSpec(e, set.spec, { serviceName: false, claims: false, template: false });
-    }),
-  prepareForUpdate(set, old) {
-    copyField(set, old, 'status');
+  prepareForUpdate(set, old, context) {
+    strategy.prepareForUpdate(set, old, context);
     dropMaxUnavailable(set, old);
   },
-  validateUpdate: (set, old) => collectUpdate(set, old, META, (e) => validateUpdate(e, set, old)),
-  warningsOnCreate: ({ metadata }) => podNameWarnings(metadata.name),
-  bumpsGeneration: (set, old) => !sameValue(set.spec, old.spec),
-  subresources: {
-    status: {
-      prepareForUpdate(set, old) {
-        copyField(set, old, 'spec');
-      },
-      validateUpdate: (set, old) =>
-        collectUpdate(set, old, META, (e) => validateStatusUpdate(e, set, old)),
-    },
-  },
-  scale: {
-    specReplicas: ({ spec }) => spec.replicas ?? 0,
-    statusReplicas: ({ status }) => status?.replicas ?? 0,
-    selector: ({ spec }) => selectorText(spec.selector),
-    setSpecReplicas({ spec }, replicas) {
-      spec.replicas = replicas;
-    },
-  },
+  scale: replicaScale<StatefulSet>(),
   table: tableOf('Name,Ready,Age|Containers,Images', ({ metadata, spec, status }, nowMs) => [
     metadata.name,
     `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,

@@ -140,6 +140,16 @@ export function validateReplicaCounts(
   }
 }
 
+/** The counter of hash collisions of a status only rises. */
+export function validateCollisions(
+  e: FieldErrors,
+  count: number | undefined,
+  before: number | undefined,
+): void {
+  if (before === undefined || (count ?? -1) >= before) return;
+  e.invalid('status.collisionCount', count ?? 0, 'cannot be decremented');
+}
+
 /** Names that become host names of pods should be DNS labels. */
 export function podNameWarnings(name: string): string[] {
   const messages = checkDnsLabel(name);
