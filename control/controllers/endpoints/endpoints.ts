@@ -3,9 +3,7 @@
  * matches. Slices carry on with terminating pods (proxies drain), Endpoints do not.
  */
 import type { Endpoints, Node, Pod, Service } from '#base/kube/api/core-v1.gen.ts';
-import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import { endpoints, endpointslices, nodes, pods, services } from '#base/kube/api/resources.gen.ts';
-import { isKubeError } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import { isDeleting, jsonEqual, jsonEquivalent, keyOf } from '#base/kube/metadata.ts';
 import { compileLabelSet } from '#base/kube/selectors.ts';
@@ -15,10 +13,12 @@ import {
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
+import { deleteIfThere } from '../shared/delete.ts';
 import { isNamespaceTerminating } from '../shared/pod-control.ts';
 import { isPodReady } from '../shared/pods.ts';
-import { HEADLESS_LABEL, isHeadless, MANAGED_BY_LABEL, SERVICE_NAME_LABEL } from './model.ts';
+import { HEADLESS_LABEL, isHeadless } from './model.ts';
 import { MANAGED_BY, planSlices } from './slice-plan.ts';
+import { SliceWriter } from './slice-writer.ts';
 import { planSubsets } from './subsets.ts';
 
 const ENDPOINTS_MANAGED_BY = 'endpoints.kubernetes.io/managed-by';
@@ -77,7 +77,7 @@ export const endpointSliceController: Controller = {
     const podInformer = context.informers.informer(pods);
     const nodeInformer = context.informers.informer(nodes);
     const slices = context.informers.informer(endpointslices);
-    const tracker = new Tracker(slices);
+    const writer = new SliceWriter(context.client, slices, MANAGED_BY);
     await runQueueController(
       context,
       {
@@ -86,115 +86,42 @@ export const endpointSliceController: Controller = {
         informers: [all, podInformer, nodeInformer, slices],
         subscribe: (queue) => {
           const add = (service: Service) => queue.add(keyOf(service));
-          const addOwner = (slice: EndpointSlice) => {
-            if (slice.metadata.labels?.[MANAGED_BY_LABEL] !== MANAGED_BY) return;
-            const name = slice.metadata.labels[SERVICE_NAME_LABEL];
-            if (name !== undefined) queue.add(`${slice.metadata.namespace}/${name}`);
-          };
           return [
             all.addHandler({ onAdd: add, onUpdate: add, onDelete: add }),
             podHandlers(queue, all, podInformer),
-            slices.addHandler({ onAdd: addOwner, onUpdate: addOwner, onDelete: addOwner }),
+            writer.watch(queue),
           ];
         },
-        sync: (key, stop) =>
-          syncSlices(context, { all, podInformer, nodeInformer, slices, tracker }, key, stop),
+        sync: (key, stop) => syncSlices({ all, podInformer, nodeInformer, writer }, key, stop),
       },
       signal,
     );
   },
 };
 
-/** What was written and is not in the cache yet: planning from it would write it twice. */
-class Tracker {
-  readonly #slices: Informer<EndpointSlice>;
-  readonly #written = new Map<string, Map<string, number>>();
-
-  constructor(slices: Informer<EndpointSlice>) {
-    this.#slices = slices;
-  }
-
-  wrote(key: string, slice: EndpointSlice): void {
-    const written = this.#written.get(key) ?? new Map<string, number>();
-    written.set(keyOf(slice), slice.metadata.generation ?? 0);
-    this.#written.set(key, written);
-  }
-
-  isBehind(key: string): boolean {
-    const written = this.#written.get(key);
-    if (written === undefined) return false;
-    for (const [name, generation] of written) {
-      const cached = this.#slices.store.getByKey(name);
-      if (cached === undefined || (cached.metadata.generation ?? 0) < generation) return true;
-    }
-    this.#written.delete(key);
-    return false;
-  }
-
-  forget(key: string): void {
-    this.#written.delete(key);
-  }
-}
-
 interface SliceState {
   readonly all: Informer<Service>;
   readonly podInformer: Informer<Pod>;
   readonly nodeInformer: Informer<Node>;
-  readonly slices: Informer<EndpointSlice>;
-  readonly tracker: Tracker;
+  readonly writer: SliceWriter;
 }
 
-/** How long a write may stay unseen before the cache is believed again: it may have been deleted. */
-const BEHIND_MS = 2_000;
-
 async function syncSlices(
-  context: ControllerContext,
-  state: SliceState,
+  { all, podInformer, nodeInformer, writer }: SliceState,
   key: string,
   signal: AbortSignal,
 ): Promise<number | void> {
-  const service = state.all.store.getByKey(key);
-  if (service === undefined) {
-    state.tracker.forget(key); // The garbage collector takes the slices.
-    return undefined;
-  }
+  const service = all.store.getByKey(key);
+  if (service === undefined) return writer.forget(key); // The garbage collector takes the slices.
   if (!hasSelector(service) || service.spec?.type === 'ExternalName' || isDeleting(service)) {
     return undefined;
   }
-  if (state.tracker.isBehind(key)) {
-    state.tracker.forget(key);
-    return BEHIND_MS;
-  }
-  const { name, namespace } = service.metadata;
-  const own = state.slices.store
-    .list(namespace)
-    .filter(
-      ({ metadata: { labels } }) =>
-        labels?.[SERVICE_NAME_LABEL] === name && labels[MANAGED_BY_LABEL] === MANAGED_BY,
-    );
-  const nodeOf = (nodeName: string) => state.nodeInformer.store.getByKey(nodeName);
-  const plan = planSlices(service, matchingPods(service, state.podInformer), nodeOf, own);
-  const { client } = context;
-  try {
-    for (const draft of plan.create) {
-      state.tracker.wrote(key, await client.create(endpointslices, draft, signal));
-    }
-    for (const slice of plan.update) {
-      state.tracker.wrote(key, await client.update(endpointslices, slice, signal));
-    }
-  } catch (error) {
-    if (isNamespaceTerminating(error)) return undefined;
-    throw error;
-  }
-  for (const { metadata } of plan.remove) {
-    try {
-      const at = { name: metadata.name, namespace: metadata.namespace };
-      await client.delete(endpointslices, at, {}, signal);
-    } catch (error) {
-      if (!isKubeError(error, 'NotFound')) throw error; // Gone meanwhile.
-    }
-  }
-  return undefined;
+  const behindMs = writer.behindMs(key);
+  if (behindMs !== undefined) return behindMs;
+  const nodeOf = (nodeName: string) => nodeInformer.store.getByKey(nodeName);
+  const matching = matchingPods(service, podInformer);
+  const plan = planSlices(service, matching, nodeOf, writer.slicesOf(key));
+  return await writer.write(key, plan, signal);
 }
 
 export const endpointsController: Controller = {
@@ -239,11 +166,7 @@ async function syncEndpoints(
   const old = state.existing.store.getByKey(key);
   if (service === undefined) {
     const [namespace, name = ''] = key.split('/');
-    try {
-      await client.delete(endpoints, { name, namespace }, {}, signal);
-    } catch (error) {
-      if (!isKubeError(error, 'NotFound')) throw error; // It never had any.
-    }
+    await deleteIfThere(client, { resource: endpoints, at: { name, namespace } }, signal);
     return;
   }
   if (!hasSelector(service)) return;

@@ -10,7 +10,7 @@ import type {
 } from '#base/kube/api/core-v1.gen.ts';
 import type { Endpoint, EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import { endpoints, endpointslices, services } from '#base/kube/api/resources.gen.ts';
-import { type Draft, isKubeError } from '#base/kube/client.ts';
+import type { Draft } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import {
   isDeleting,
@@ -19,25 +19,15 @@ import {
   keyOf,
   newControllerRef,
 } from '#base/kube/metadata.ts';
-import {
-  type Controller,
-  type ControllerContext,
-  runQueueController,
-} from '../shared/controller.ts';
-import { isNamespaceTerminating } from '../shared/pod-control.ts';
-import { type AddressType, MANAGED_BY_LABEL, SERVICE_NAME_LABEL } from './model.ts';
+import { type Controller, runQueueController } from '../shared/controller.ts';
+import { type AddressType, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, type SlicePlan } from './model.ts';
+import { SliceWriter } from './slice-writer.ts';
 
 const MANAGED_BY = 'endpointslicemirroring-controller.k8s.io';
 const SKIP_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
 const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
 /** Addresses of one subset that are mirrored. */
 const ADDRESSES_MAX = 1000;
-
-export interface MirrorPlan {
-  readonly create: readonly Draft<EndpointSlice>[];
-  readonly update: readonly EndpointSlice[];
-  readonly remove: readonly EndpointSlice[];
-}
 
 export function shouldMirror(object: Endpoints, service: Service | undefined): boolean {
   return (
@@ -68,7 +58,7 @@ function endpointsOf(subset: EndpointSubset, type: AddressType): Endpoint[] {
 }
 
 /** One slice per subset and address family. */
-export function planMirror(object: Endpoints, slices: readonly EndpointSlice[]): MirrorPlan {
+export function planMirror(object: Endpoints, slices: readonly EndpointSlice[]): SlicePlan {
   const { name, namespace = '', labels, annotations = {} } = object.metadata;
   const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...copied } = annotations;
   const metadata = {
@@ -114,18 +104,19 @@ export const endpointSliceMirroringController: Controller = {
     const all = context.informers.informer(endpoints);
     const owners = context.informers.informer(services);
     const slices = context.informers.informer(endpointslices);
+    const writer = new SliceWriter(context.client, slices, MANAGED_BY);
     await runQueueController(
       context,
       {
         name: 'endpointslice-mirroring-controller',
-        workers: 1, // One at a time: the cache is waited for by name below.
+        workers: 5,
         informers: [all, owners, slices],
         subscribe: (queue) => {
           const add = (object: Endpoints | Service) => queue.add(keyOf(object));
           const handler = { onAdd: add, onUpdate: add, onDelete: add };
-          return [all.addHandler(handler), owners.addHandler(handler)];
+          return [all.addHandler(handler), owners.addHandler(handler), writer.watch(queue)];
         },
-        sync: (key, stop) => syncMirror(context, { all, owners, slices }, key, stop),
+        sync: (key, stop) => syncMirror({ all, owners, writer }, key, stop),
       },
       signal,
     );
@@ -133,46 +124,22 @@ export const endpointSliceMirroringController: Controller = {
 };
 
 async function syncMirror(
-  context: ControllerContext,
   state: {
     readonly all: Informer<Endpoints>;
     readonly owners: Informer<Service>;
-    readonly slices: Informer<EndpointSlice>;
+    readonly writer: SliceWriter;
   },
   key: string,
   signal: AbortSignal,
-): Promise<void> {
-  const { client } = context;
+): Promise<number | void> {
+  const { writer } = state;
+  const behindMs = writer.behindMs(key);
+  if (behindMs !== undefined) return behindMs;
   const object = state.all.store.getByKey(key);
-  const service = state.owners.store.getByKey(key);
-  const [namespace = '', name = ''] = key.split('/');
-  const isMirrored = object !== undefined && shouldMirror(object, service);
-  if (!isMirrored && !state.slices.store.list(namespace).some((slice) => isMirrorOf(slice, name))) {
-    return;
-  }
-  // From the server: slices written a moment ago may not be in the cache.
-  const labelSelector = `${SERVICE_NAME_LABEL}=${name},${MANAGED_BY_LABEL}=${MANAGED_BY}`;
-  const { items } = await client.list(endpointslices, { namespace, labelSelector }, signal);
-  const plan: MirrorPlan =
-    isMirrored && object !== undefined
-      ? planMirror(object, items)
-      : { create: [], update: [], remove: items };
-  try {
-    for (const draft of plan.create) await client.create(endpointslices, draft, signal);
-    for (const slice of plan.update) await client.update(endpointslices, slice, signal);
-  } catch (error) {
-    if (!isNamespaceTerminating(error)) throw error;
-  }
-  for (const { metadata } of plan.remove) {
-    try {
-      await client.delete(endpointslices, { name: metadata.name, namespace }, {}, signal);
-    } catch (error) {
-      if (!isKubeError(error, 'NotFound')) throw error; // Gone meanwhile.
-    }
-  }
-}
-
-function isMirrorOf(slice: EndpointSlice, name: string): boolean {
-  const { labels } = slice.metadata;
-  return labels?.[SERVICE_NAME_LABEL] === name && labels[MANAGED_BY_LABEL] === MANAGED_BY;
+  const slices = writer.slicesOf(key);
+  const plan: SlicePlan =
+    object !== undefined && shouldMirror(object, state.owners.store.getByKey(key))
+      ? planMirror(object, slices)
+      : { create: [], update: [], remove: slices };
+  return await writer.write(key, plan, signal);
 }

@@ -9,7 +9,8 @@ import type {
   Service,
   ServicePort,
 } from '#base/kube/api/core-v1.gen.ts';
-import type { Endpoint, EndpointPort } from '#base/kube/api/discovery-v1.gen.ts';
+import type { Endpoint, EndpointPort, EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
+import type { Draft } from '#base/kube/client.ts';
 import { isDeleting } from '#base/kube/metadata.ts';
 import { isPodReady, isPodTerminal } from '../shared/pods.ts';
 
@@ -18,6 +19,13 @@ export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 
 export type AddressType = 'IPv4' | 'IPv6';
+
+/** What to do so that slices say what a controller decided. */
+export interface SlicePlan {
+  readonly create: readonly Draft<EndpointSlice>[];
+  readonly update: readonly EndpointSlice[];
+  readonly remove: readonly EndpointSlice[];
+}
 
 export function isHeadless(service: Service): boolean {
   return service.spec?.clusterIP === 'None';

@@ -17,16 +17,11 @@ import {
   isHeadless,
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,
+  type SlicePlan,
 } from './model.ts';
 
 export const MANAGED_BY = 'endpointslice-controller.k8s.io';
 export const ENDPOINTS_PER_SLICE_MAX = 100;
-
-export interface SlicePlan {
-  readonly create: readonly Draft<EndpointSlice>[];
-  readonly update: readonly EndpointSlice[];
-  readonly remove: readonly EndpointSlice[];
-}
 
 interface Group {
   readonly type: AddressType;

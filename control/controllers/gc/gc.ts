@@ -10,6 +10,7 @@ import { runWorkers, WorkQueue } from '#base/kube/work-queue.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import { DELETE_CONCURRENCY_MAX } from '../limits.ts';
 import type { Controller, ControllerContext } from '../shared/controller.ts';
+import { deleteIfThere } from '../shared/delete.ts';
 import { type DiscoveredResource, discoverResources } from '../shared/discovery.ts';
 import {
   FOREGROUND,
@@ -193,11 +194,11 @@ class Collector {
           ? { uid }
           : { uid, resourceVersion: latest.metadata.resourceVersion };
         const options = { propagationPolicy: plan.policy, preconditions };
-        try {
-          await this.#context.client.delete(node.resource, node, options, signal);
-        } catch (error) {
-          if (!isKubeError(error, 'NotFound')) throw error; // Gone meanwhile.
-        }
+        await deleteIfThere(
+          this.#context.client,
+          { resource: node.resource, at: node, options },
+          signal,
+        );
       }
     }
   }

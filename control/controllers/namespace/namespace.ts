@@ -14,6 +14,7 @@ import {
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
+import { deleteIfThere } from '../shared/delete.ts';
 import { type DiscoveredResource, discoverResources } from '../shared/discovery.ts';
 import { type DeletionFacts, planDeletionStatus, type Remaining } from './plan.ts';
 
@@ -157,11 +158,7 @@ async function emptyResource(
   if (left.length > 0 && !resource.verbs.has('deletecollection')) {
     for (const { metadata } of left) {
       const at = { name: metadata.name, namespace };
-      try {
-        await client.delete(resource, at, { propagationPolicy }, signal);
-      } catch (error) {
-        if (!isKubeError(error, 'NotFound')) throw error; // Gone meanwhile.
-      }
+      await deleteIfThere(client, { resource, at, options: { propagationPolicy } }, signal);
     }
     left = await listObjects(context, resource, namespace, signal);
   }

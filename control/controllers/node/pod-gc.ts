@@ -9,6 +9,7 @@ import { errorText } from '#base/errors.ts';
 import { isKubeError } from '#base/kube/client.ts';
 import { isDeleting } from '#base/kube/metadata.ts';
 import type { Controller, ControllerContext } from '../shared/controller.ts';
+import { deleteIfThere } from '../shared/delete.ts';
 import { isPodTerminal } from '../shared/pods.ts';
 import { deleteDisrupted } from './eviction.ts';
 import { readyStatus } from './plan.ts';
@@ -103,16 +104,12 @@ async function collect(
   reason: PodGcReason,
   signal: AbortSignal,
 ): Promise<void> {
-  const { name, namespace, uid } = pod.metadata;
+  const { uid } = pod.metadata;
   const options = { gracePeriodSeconds: 0, preconditions: { uid } };
   if (reason === 'orphaned' && !isPodTerminal(pod)) {
     const why = { reason: 'DeletionByPodGC', message: 'PodGC: node no longer exists' };
     await deleteDisrupted(context, pod, { ...why, phase: 'Failed' }, options, signal);
     return;
   }
-  try {
-    await context.client.delete(pods, { name, namespace }, options, signal);
-  } catch (error) {
-    if (!isKubeError(error, 'NotFound')) throw error; // Gone meanwhile.
-  }
+  await deleteIfThere(context.client, { resource: pods, at: pod.metadata, options }, signal);
 }

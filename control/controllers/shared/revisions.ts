@@ -8,6 +8,7 @@ import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
 import { controllerrevisions } from '#base/kube/api/resources.gen.ts';
 import { isKubeError, type KubeClient, type KubeObject, type Resource } from '#base/kube/client.ts';
 import { isControlledBy, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
+import { deleteIfThere } from './delete.ts';
 import { templateHash } from './hash.ts';
 
 export const REVISION_LABEL = 'controller-revision-hash';
@@ -124,12 +125,7 @@ export async function trimHistory(
 ): Promise<void> {
   const unused = sortRevisions(all).filter((revision) => !inUse(revision));
   const surplus = unused.length - (owner.spec.revisionHistoryLimit ?? 10);
-  for (const { metadata } of unused.slice(0, Math.max(0, surplus))) {
-    const { name, namespace } = metadata;
-    try {
-      await client.delete(controllerrevisions, { name, namespace }, {}, signal);
-    } catch (error) {
-      if (!isKubeError(error, 'NotFound')) throw error; // Gone already.
-    }
+  for (const { metadata: at } of unused.slice(0, Math.max(0, surplus))) {
+    await deleteIfThere(client, { resource: controllerrevisions, at }, signal);
   }
 }
