@@ -13,7 +13,6 @@ import type { TLSSocket } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { assert } from '#base/assert.ts';
-import { errorText } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import {
   FrameConnection,
@@ -178,7 +177,8 @@ export class Gateway implements AsyncDisposable {
     try {
       connection = await openConnection(socket, this.#stop.signal);
     } catch (error) {
-      throw new ProtocolError('UNAVAILABLE', `${backend} does not answer: ${errorText(error)}`);
+      const { message } = toProtocolError(error);
+      throw new ProtocolError('UNAVAILABLE', `${backend} does not answer: ${message}`);
     }
     try {
       const inner = named(connection.open(call.target), (error) =>

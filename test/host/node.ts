@@ -3,7 +3,16 @@
  * checkout's: one at a time. Tests run in the order in which they stand.
  */
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,6 +38,25 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** Folders whose files the node's root tree is made of. */
+const ROOT_SOURCES = ['base', 'net', 'daemon', 'control', 'image', 'test/dev', 'package-lock.json'];
+
+/** Makes the root tree, unless no source has changed since a test made it. */
+function makeRoot(): void {
+  const stamp = join(CHECKOUT, 'out/root.made-for-tests');
+  const files = ROOT_SOURCES.flatMap((source) => {
+    const path = join(CHECKOUT, source);
+    const below = statSync(path).isDirectory() ? readdirSync(path, { recursive: true }) : [];
+    return [path, ...below.map((name) => join(path, String(name)))]; // Names are no buffers.
+  });
+  const changedAtMs = Math.max(...files.map((file) => statSync(file).mtimeMs));
+  if (existsSync(stamp) && statSync(stamp).mtimeMs > changedAtMs) return;
+  const startedAt = new Date();
+  execFileSync(process.execPath, ['--no-warnings', join(CHECKOUT, 'image/make-root.ts')]);
+  writeFileSync(stamp, '');
+  utimesSync(stamp, startedAt, startedAt); // What changes meanwhile counts as newer.
+}
+
 /** Why a development node cannot run here; undefined when it can. */
 export function cannotRun(): string | undefined {
   return process.getuid?.() === 0 ? undefined : 'a development node needs root';
@@ -51,7 +79,7 @@ export class TestNode implements AsyncDisposable {
     const scratch = mkdtempSync(join(tmpdir(), 'bareboat-host-'));
     const kubectlPath = await ensureKubectl();
     await down(identity);
-    execFileSync(process.execPath, ['--no-warnings', join(CHECKOUT, 'image/make-root.ts')]);
+    makeRoot();
     const busybox = { names: [BUSYBOX], entries: busyboxEntries(), config: { Cmd: ['sh'] } };
     const archives: string[] = [];
     for (const [index, image] of [busybox, ...images].entries()) {
@@ -109,9 +137,18 @@ export class TestNode implements AsyncDisposable {
   }
 
   async apply(...manifests: readonly object[]): Promise<void> {
+    await this.#send('apply', manifests);
+  }
+
+  /** As apply, without the annotation. */
+  async create(...manifests: readonly object[]): Promise<void> {
+    await this.#send('create', manifests);
+  }
+
+  async #send(verb: string, manifests: readonly object[]): Promise<void> {
     const input = manifests.map((manifest) => JSON.stringify(manifest)).join('\n---\n');
-    const { code, stderr } = await this.run(['apply', '-f', '-'], { input });
-    if (code !== 0) throw new Error(`kubectl apply: ${stderr}`);
+    const { code, stderr } = await this.run([verb, '-f', '-'], { input });
+    if (code !== 0) throw new Error(`kubectl ${verb}: ${stderr}`);
   }
 
   // oxlint-disable-next-line typescript/no-explicit-any -- What a test looks into is what it is about.
@@ -148,6 +185,19 @@ export class TestNode implements AsyncDisposable {
     return nodeProcesses(this.identity).find(({ command }) => command.includes(path))?.pid;
   }
 
+  /** Mounts below a pod's directory, as the node sees them. */
+  mountsOf(podUid: string): string[] {
+    const agent = this.pidOf('agent');
+    if (agent === undefined) throw new Error('the agent does not run');
+    return readFileSync(`/proc/${agent}/mounts`, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(`/pods/${podUid}/`));
+  }
+
+  hasPodDirectory(podUid: string): boolean {
+    return existsSync(join(this.identity.dir, 'var/lib/bareboat/agent/pods', podUid));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await down(this.identity);
     rmSync(this.scratch, { recursive: true, force: true });
@@ -159,13 +209,13 @@ export async function eventually<T>(
   what: string,
   check: () => T | Promise<T>,
   timeoutMs = 30_000,
-): Promise<T> {
+): Promise<Exclude<T, false>> {
   const deadline = Date.now() + timeoutMs;
   let last: unknown = 'never tried';
   while (Date.now() < deadline) {
     try {
       const result = await check();
-      if (result !== false) return result;
+      if (result !== false) return result as Exclude<T, false>; // Just compared.
       last = 'not yet';
     } catch (error) {
       last = error;

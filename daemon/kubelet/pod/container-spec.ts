@@ -16,6 +16,7 @@ import { containerSecurity } from '../container/security.ts';
 import type { AnyContainer } from '../lifecycle/model.ts';
 import { ENV_FILE_BYTES_MAX } from '../limits.ts';
 import { containerLogPath, type PodPaths } from '../volume/paths.ts';
+import { hasPayload } from '../volume/payload.ts';
 import type { PodVolumes } from '../volume/pod-volumes.ts';
 import { bindSubPath, checkSubPath, readInVolume } from '../volume/sub-path.ts';
 import type { PodIo } from './io.ts';
@@ -155,7 +156,8 @@ async function volumeMount(
   return {
     hostPath,
     containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
-    readOnly: mount.readOnly ?? false,
+    // Content of the API is not the container's to change; others may read the same files.
+    readOnly: mount.readOnly === true || hasPayload(volume),
     ...(recursive ? { recursiveReadOnly: true } : {}),
     propagation,
   };

@@ -75,8 +75,9 @@ async function holds(version: string, payload: Payload, ownership: Ownership): P
     if (names.length !== payload.size) return false;
     for (const [name, file] of payload) {
       const path = join(version, name);
-      const { mode } = await stat(path);
+      const { mode, uid } = await stat(path);
       if ((mode & 0o7777) !== modeOf(file.mode, ownership)) return false;
+      if (uid !== (file.uid ?? uid)) return false;
       if (!(await readFile(path)).equals(file.data)) return false;
     }
     return true;
@@ -101,7 +102,7 @@ async function writeVersion(
   const directoryMode = ownership.fsGroup === undefined ? 0o755 : 0o2775;
   await own(version, directoryMode, ownership);
   const made = new Set<string>([version]);
-  for (const [name, { data, mode }] of payload) {
+  for (const [name, { data, mode, uid }] of payload) {
     const path = join(version, name);
     const missing: string[] = [];
     for (let d = dirname(path); !made.has(d); d = dirname(d)) missing.unshift(d);
@@ -111,13 +112,17 @@ async function writeVersion(
       made.add(parent);
     }
     await writeFile(path, data);
-    await own(path, modeOf(mode, ownership), ownership);
+    await own(path, modeOf(mode, ownership), { ...ownership, uid });
   }
   return version.slice(directory.length + 1);
 }
 
-async function own(path: string, mode: number, { fsGroup }: Ownership): Promise<void> {
-  if (fsGroup !== undefined) await lchown(path, 0, fsGroup);
+async function own(
+  path: string,
+  mode: number,
+  { fsGroup, uid }: Ownership & { readonly uid?: number | undefined },
+): Promise<void> {
+  if (fsGroup !== undefined || uid !== undefined) await lchown(path, uid ?? 0, fsGroup ?? 0);
   await chmod(path, mode);
 }
 

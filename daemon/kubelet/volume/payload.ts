@@ -24,6 +24,8 @@ export class VolumeError extends Error {
 export interface PayloadFile {
   readonly data: Uint8Array;
   readonly mode: number;
+  /** Owner; root when absent. */
+  readonly uid?: number | undefined;
 }
 
 /** Keys are clean relative paths (no `..`, no leading `/`). */
@@ -168,11 +170,28 @@ async function addProjected(
       addDownward(payload, pod, { items: source.downwardAPI.items, mode, facts: sources.facts() });
     } else if (source.serviceAccountToken !== undefined) {
       const token = await sources.token(source.serviceAccountToken, signal);
-      payload.set(cleanPath(source.serviceAccountToken.path), { data: Buffer.from(token), mode });
+      payload.set(cleanPath(source.serviceAccountToken.path), {
+        data: Buffer.from(token),
+        ...tokenAccess(pod, mode),
+      });
     } else {
       throw new VolumeError('source of projected volume is not supported on this node');
     }
   }
+}
+
+/** A credential: for the one user of all containers, or the pod's group, where there is one. */
+function tokenAccess(pod: Pod, mode: number): { mode: number; uid?: number } {
+  const { runAsUser, fsGroup } = pod.spec.securityContext ?? {};
+  const { containers, initContainers = [], ephemeralContainers = [] } = pod.spec;
+  const users = new Set(
+    [...containers, ...initContainers, ...ephemeralContainers].map(
+      (container) => container.securityContext?.runAsUser ?? runAsUser,
+    ),
+  );
+  const [uid] = users;
+  if (users.size === 1 && uid !== undefined) return { mode: 0o600, uid };
+  return { mode: fsGroup === undefined ? mode : 0o600 };
 }
 
 const named = (p: ConfigMapProjection | SecretProjection): Keys => ({ ...p, name: p.name ?? '' });

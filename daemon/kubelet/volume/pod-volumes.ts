@@ -5,7 +5,6 @@
  */
 import { chmod, chown, lchown, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorText } from '#base/errors.ts';
 import type { Pod, Volume } from '#base/kube/api/core-v1.gen.ts';
 import { parseQuantity, quantityValue } from '#base/kube/quantity.ts';
 import { amountOf } from '../container/resources.ts';
@@ -65,8 +64,8 @@ export class PodVolumes {
     for (const [index, result] of results.entries()) {
       if (result.status === 'fulfilled') continue;
       const name = JSON.stringify(pod.spec.volumes?.[index]?.name);
-      const reason = errorText(result.reason);
-      throw new VolumeError(`MountVolume.SetUp failed for volume ${name} : ${reason}`, {
+      // The blank is upstream's; the reason follows as the text of the cause.
+      throw new VolumeError(`MountVolume.SetUp failed for volume ${name} `, {
         cause: result.reason,
       });
     }
