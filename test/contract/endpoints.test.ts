@@ -2,53 +2,25 @@
  * The controllers of Endpoints and EndpointSlices against an API server of ours: that what they write
  * converges, follows changes, and comes back when somebody takes it away.
  */
-import { MessageChannel } from 'node:worker_threads';
 import t from 'tap';
-import { RealClock } from '#base/clock.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import { endpoints, endpointslices, pods, services } from '#base/kube/api/resources.gen.ts';
-import { createKubeClient } from '#base/kube/kube-client.ts';
-import { PortTransport } from '#base/kube/port-transport.ts';
-import { silentLog } from '#base/log.ts';
-import { GROUP_MASTERS } from '#control/api/api.ts';
-import { makeTestCluster, startTestServer, until } from '#control/api/testing/test-server.ts';
+import { until } from '#control/api/testing/test-server.ts';
 import {
   endpointsController,
   endpointSliceController,
 } from '#control/controllers/endpoints/endpoints.ts';
 import { endpointSliceMirroringController } from '#control/controllers/endpoints/mirror.ts';
-import { runControllers } from '#control/controllers/run.ts';
+import { startControlPlane } from './control-plane.ts';
 
-const stop = new AbortController();
-const { signal } = stop;
-const cluster = await makeTestCluster();
-const server = await startTestServer(cluster);
-const { port1, port2 } = new MessageChannel();
-const user = { name: 'admin', uid: '', groups: [GROUP_MASTERS], extra: {} };
-const serving = server.api.servePort(port1, user);
-const client = createKubeClient(new PortTransport(port2), { userAgent: 'test' });
-const running = runControllers(
-  {
-    client,
-    clock: new RealClock(),
-    log: silentLog,
-    config: { podCidr: '10.244.0.0/16', serviceCidr: '10.96.0.0/16', readRootCa: () => '' },
-    controllers: [endpointSliceController, endpointsController, endpointSliceMirroringController],
-    component: 'test',
-  },
-  signal,
-).catch((error: unknown) => {
-  if (!signal.aborted) throw error;
-});
-t.teardown(async () => {
-  stop.abort(new Error('test is over'));
-  await running;
-  serving[Symbol.dispose]();
-  port1.close();
-  await server.stop();
-  await cluster.close();
-});
+const plane = await startControlPlane([
+  endpointSliceController,
+  endpointsController,
+  endpointSliceMirroringController,
+]);
+const { client, signal } = plane;
+t.teardown(() => plane.stop());
 
 const namespace = 'default';
 
@@ -90,17 +62,6 @@ async function createService(name: string, selector?: Record<string, string>): P
 }
 
 t.test('slices and Endpoints follow the pods that a Service selects', async (t) => {
-  await client.create(
-    {
-      group: '',
-      version: 'v1',
-      resource: 'serviceaccounts',
-      kind: 'ServiceAccount',
-      namespaced: true,
-    },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } },
-    signal,
-  );
   await createService('web', { app: 'web' });
   const first = await createPod('a', '10.244.0.2');
   await createPod('b', '10.244.0.3');

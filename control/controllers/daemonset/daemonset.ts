@@ -1,7 +1,7 @@
 /** The daemonset controller: one pod of the template on every node that suits it. */
 import type { ControllerRevision, DaemonSet, DaemonSetStatus } from '#base/kube/api/apps-v1.gen.ts';
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
-import { controllerrevisions, daemonsets, nodes, pods } from '#base/kube/api/resources.gen.ts';
+import { controllerrevisions, daemonsets, nodes } from '#base/kube/api/resources.gen.ts';
 import { isKubeError } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import {
@@ -15,22 +15,20 @@ import {
 } from '#base/kube/metadata.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
-import { podsByController } from '../replicaset/replicaset.ts';
-import { canManage, claimObjects } from '../shared/claim.ts';
+import { canManage } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
-import { Expectations } from '../shared/expectations.ts';
+import { OwnedPods } from '../shared/owned-pods.ts';
 import {
   createPod,
   deletePod,
   isNamespaceTerminating,
   podFromTemplate,
-  slowStart,
 } from '../shared/pod-control.ts';
-import { availableInMs } from '../shared/pods.ts';
+import { nextAvailableInMs } from '../shared/pods.ts';
 import { ensureRevision, REVISION_LABEL, trimHistory } from '../shared/revisions.ts';
 import {
   type DaemonPlan,
@@ -44,7 +42,6 @@ import {
 } from './plan.ts';
 
 const COMPONENT = 'daemonset-controller';
-const BY_CONTROLLER = 'controllerUid';
 
 export const daemonSetController: Controller = {
   name: 'daemonset-controller',
@@ -53,19 +50,18 @@ export const daemonSetController: Controller = {
 
 class Driver {
   readonly #context: ControllerContext;
-  readonly #sets: Informer<DaemonSet>;
-  readonly #pods: Informer<Pod>;
+  readonly #owned: OwnedPods<DaemonSet>;
   readonly #nodes: Informer<Node>;
   readonly #revisions: Informer<ControllerRevision>;
-  readonly #expectations = new Expectations();
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    this.#sets = context.informers.informer(daemonsets);
-    this.#pods = context.informers.informer(pods);
+    this.#owned = new OwnedPods(context, {
+      resource: daemonsets,
+      selectorOf: (ds) => compileLabelSelector(ds.spec.selector),
+    });
     this.#nodes = context.informers.informer(nodes);
     this.#revisions = context.informers.informer(controllerrevisions);
-    this.#pods.store.addIndex(BY_CONTROLLER, podsByController);
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -74,7 +70,7 @@ class Driver {
       {
         name: 'daemonset-controller',
         workers: 2,
-        informers: [this.#sets, this.#pods, this.#nodes, this.#revisions],
+        informers: [this.#owned.owners, this.#owned.pods, this.#nodes, this.#revisions],
         subscribe: (queue) => this.#subscribe(queue),
         sync: (key, stop) => this.#sync(key, stop),
       },
@@ -83,39 +79,15 @@ class Driver {
   }
 
   #subscribe(queue: WorkQueue): Disposable[] {
-    const add = (ds: DaemonSet) => queue.add(keyOf(ds));
-    const addAll = () => this.#sets.store.list().forEach(add);
-    const observe = (pod: Pod, event: 'added' | 'changed' | 'deleted') => {
-      const ds = this.#ownerOf(pod);
-      if (ds !== undefined) {
-        const key = keyOf(ds);
-        if (event === 'added' && !isDeleting(pod)) this.#expectations.creationObserved(key);
-        if (event === 'deleted' || isDeleting(pod)) {
-          this.#expectations.deletionObserved(key, pod.metadata.uid);
-        }
-        queue.add(key);
-      } else if (controllerOf(pod) === undefined && event !== 'deleted') {
-        for (const candidate of this.#sets.store.list(pod.metadata.namespace)) {
-          const selector = compileLabelSelector(candidate.spec.selector);
-          if (!selector.isEmpty && selector.matches(pod.metadata.labels)) add(candidate);
-        }
-      }
+    const addAll = () => {
+      for (const ds of this.#owned.owners.store.list()) queue.add(keyOf(ds));
     };
     const addOwner = (revision: ControllerRevision) => {
       const ref = controllerOf(revision);
       if (ref?.kind === 'DaemonSet') queue.add(`${revision.metadata.namespace}/${ref.name}`);
     };
     return [
-      this.#sets.addHandler({ onAdd: add, onUpdate: add, onDelete: add }),
-      this.#pods.addHandler({
-        onAdd: (pod) => observe(pod, 'added'),
-        onUpdate: (pod, old) => {
-          const before = this.#ownerOf(old);
-          if (before !== undefined && before !== this.#ownerOf(pod)) add(before);
-          observe(pod, 'changed');
-        },
-        onDelete: (pod) => observe(pod, 'deleted'),
-      }),
+      ...this.#owned.watch(queue),
       this.#nodes.addHandler({
         onAdd: addAll,
         onUpdate: (node, old) => {
@@ -129,29 +101,19 @@ class Driver {
     ];
   }
 
-  #ownerOf(pod: Pod): DaemonSet | undefined {
-    const ref = controllerOf(pod);
-    if (ref === undefined || ref.kind !== 'DaemonSet') return undefined;
-    const ds = this.#sets.store.get(pod.metadata.namespace, ref.name);
-    return ds?.metadata.uid === ref.uid ? ds : undefined;
-  }
-
   async #sync(key: string, signal: AbortSignal): Promise<number | void> {
-    const ds = this.#sets.store.getByKey(key);
-    if (ds === undefined) {
-      this.#expectations.forget(key);
-      return undefined;
-    }
+    const ds = this.#owned.owners.store.getByKey(key);
+    if (ds === undefined) return undefined;
     const selector = compileLabelSelector(ds.spec.selector);
     if (!canManage(selector, ds.spec.template) || isDeleting(ds)) return undefined;
     const { client, clock } = this.#context;
-    const isCacheCurrent = this.#expectations.isSatisfied(key, clock.nowMs());
+    const isCacheCurrent = this.#owned.expectations.isSatisfied(key, clock.nowMs());
     const revisions = this.#revisions.store
       .list(ds.metadata.namespace)
       .filter((revision) => isControlledBy(revision, ds));
     const current = await ensureRevision(client, daemonsets, ds, revisions, signal);
     const hash = current.update.metadata.labels?.[REVISION_LABEL] ?? '';
-    const owned = await this.#claim(ds, signal);
+    const owned = await this.#owned.claim(ds, {}, signal);
     const view: DaemonView = {
       ds,
       nodes: this.#nodes.store.list(),
@@ -178,28 +140,7 @@ class Driver {
       planDaemonStatus(view, current.collisionCount, clock.nowMs()),
       signal,
     );
-    const waits = owned
-      .map((pod) => availableInMs(pod, ds.spec.minReadySeconds ?? 0, clock.nowMs()))
-      .filter((ms) => ms !== undefined);
-    return waits.length === 0 ? undefined : Math.min(...waits) + 1;
-  }
-
-  #claim(ds: DaemonSet, signal: AbortSignal): Promise<Pod[]> {
-    const own = this.#pods.store.byIndex(BY_CONTROLLER, ds.metadata.uid);
-    const orphans = this.#pods.store
-      .byIndex(BY_CONTROLLER, '')
-      .filter((pod) => pod.metadata.namespace === ds.metadata.namespace);
-    return claimObjects(
-      {
-        client: this.#context.client,
-        ownerResource: daemonsets,
-        owner: ds,
-        resource: pods,
-        selector: compileLabelSelector(ds.spec.selector),
-        candidates: [...own, ...orphans],
-      },
-      signal,
-    );
+    return nextAvailableInMs(owned, ds.spec.minReadySeconds ?? 0, clock.nowMs());
   }
 
   async #apply(
@@ -209,7 +150,6 @@ class Driver {
     signal: AbortSignal,
   ): Promise<void> {
     const { ds, hash } = view;
-    const nowMs = this.#context.clock.nowMs();
     for (const pod of plan.failed) {
       const { name, namespace } = pod.metadata;
       const message = `Found failed daemon pod ${namespace}/${name} on node ${pod.spec.nodeName}, will try to kill it`;
@@ -218,29 +158,21 @@ class Driver {
     }
     // One kind at a time: expectations hold either.
     if (plan.remove.length > 0) {
-      const uids = plan.remove.map((pod) => pod.metadata.uid);
-      this.#expectations.expectDeletions(key, uids, nowMs);
-      const results = await Promise.allSettled(
-        plan.remove.map((pod) => deletePod(this.#context, COMPONENT, ds, pod, signal)),
+      const { error } = await this.#owned.remove(key, plan.remove, (pod) =>
+        deletePod(this.#context, COMPONENT, ds, pod, signal),
       );
       signal.throwIfAborted();
-      const rejected = results.find((result) => result.status === 'rejected');
-      if (rejected !== undefined) {
-        this.#expectations.forget(key);
-        throw rejected.reason;
-      }
+      if (error !== undefined) throw error;
       return;
     }
     if (plan.create.length === 0) return;
-    this.#expectations.expectCreations(key, plan.create.length, nowMs);
-    const result = await slowStart(plan.create.length, (i) => {
+    const result = await this.#owned.create(key, plan.create.length, (i) => {
       const draft = podFromTemplate(ds, newControllerRef(daemonsets, ds), ds.spec.template);
       const labels = { ...draft.metadata.labels, [REVISION_LABEL]: hash };
       const spec = daemonSpec(draft.spec, plan.create[i]);
       const pod = { ...draft, metadata: { ...draft.metadata, labels }, spec };
       return createPod(this.#context, COMPONENT, ds, pod, signal);
     });
-    this.#expectations.creationObserved(key, plan.create.length - result.succeeded);
     signal.throwIfAborted();
     if (result.error !== undefined && !isNamespaceTerminating(result.error)) throw result.error;
   }

@@ -11,17 +11,16 @@ import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
 import { DeploymentSync } from './sync.ts';
-import { podsByController } from '../replicaset/replicaset.ts';
 import { canManage, claimObjects } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
+import { podsByController } from '../shared/owned-pods.ts';
 import { isRollingUpdate } from './rollout.ts';
 
 const COMPONENT = 'deployment-controller';
-const BY_CONTROLLER = 'controllerUid';
 
 export const deploymentController: Controller = {
   name: 'deployment-controller',
@@ -33,13 +32,14 @@ class Driver {
   readonly #deployments: Informer<Deployment>;
   readonly #sets: Informer<ReplicaSet>;
   readonly #pods: Informer<Pod>;
+  readonly #podsOf: (uid: string) => Pod[];
 
   constructor(context: ControllerContext) {
     this.#context = context;
     this.#deployments = context.informers.informer(deployments);
     this.#sets = context.informers.informer(replicasets);
     this.#pods = context.informers.informer(pods);
-    this.#pods.store.addIndex(BY_CONTROLLER, podsByController);
+    this.#podsOf = podsByController(this.#pods);
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -125,9 +125,8 @@ class Driver {
       },
       signal,
     );
-    return new DeploymentSync(this.#context, structuredClone(cached), sets, (uid) =>
-      this.#pods.store.byIndex(BY_CONTROLLER, uid),
-    ).run(signal);
+    const sync = new DeploymentSync(this.#context, structuredClone(cached), sets, this.#podsOf);
+    return await sync.run(signal);
   }
 
   #event(d: Deployment, type: 'Normal' | 'Warning', reason: string, message: string): void {

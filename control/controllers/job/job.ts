@@ -7,7 +7,6 @@ import type { Job, JobStatus } from '#base/kube/api/batch-v1.gen.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { jobs, pods } from '#base/kube/api/resources.gen.ts';
 import { isKubeError } from '#base/kube/client.ts';
-import type { Informer } from '#base/kube/informer.ts';
 import {
   controllerOf,
   formatTime,
@@ -18,15 +17,14 @@ import {
 } from '#base/kube/metadata.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import type { WorkQueue } from '#base/kube/work-queue.ts';
-import { podsByController } from '../replicaset/replicaset.ts';
-import { canManage, claimObjects } from '../shared/claim.ts';
+import { canManage } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
-import { Expectations } from '../shared/expectations.ts';
-import { createPod, deletePod, isNamespaceTerminating, slowStart } from '../shared/pod-control.ts';
+import { OwnedPods } from '../shared/owned-pods.ts';
+import { createPod, deletePod, isNamespaceTerminating } from '../shared/pod-control.ts';
 import { isPodReady } from '../shared/pods.ts';
 import {
   deadlineLeftMs,
@@ -47,7 +45,6 @@ import { draftPod } from './pod.ts';
 import { type JobView, TRACKING_FINALIZER, viewJob } from './view.ts';
 
 const COMPONENT = 'job-controller';
-const BY_CONTROLLER = 'controllerUid';
 const ORPHAN_PREFIX = 'orphan pod ';
 /** How long a status that we wrote may be missing from the cache. */
 const STALE_MS = 100;
@@ -59,9 +56,7 @@ export const jobController: Controller = {
 
 class Driver {
   readonly #context: ControllerContext;
-  readonly #jobs: Informer<Job>;
-  readonly #pods: Informer<Pod>;
-  readonly #expectations = new Expectations();
+  readonly #owned: OwnedPods<Job>;
   /** Pods whose finalizer we took and whose update the watch has not shown. */
   readonly #removing = new Set<string>();
   readonly #failures = new Map<string, FailureRecord>();
@@ -70,9 +65,10 @@ class Driver {
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    this.#jobs = context.informers.informer(jobs);
-    this.#pods = context.informers.informer(pods);
-    this.#pods.store.addIndex(BY_CONTROLLER, podsByController);
+    this.#owned = new OwnedPods(context, {
+      resource: jobs,
+      selectorOf: (job) => compileLabelSelector(job.spec.selector),
+    });
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -81,7 +77,7 @@ class Driver {
       {
         name: 'job-controller',
         workers: 5,
-        informers: [this.#jobs, this.#pods],
+        informers: [this.#owned.owners, this.#owned.pods],
         subscribe: (queue) => this.#subscribe(queue),
         sync: (key, stop) =>
           key.startsWith(ORPHAN_PREFIX)
@@ -93,65 +89,32 @@ class Driver {
   }
 
   #subscribe(queue: WorkQueue): Disposable[] {
-    const add = (job: Job) => queue.add(keyOf(job));
-    const podGone = (pod: Pod) => {
-      this.#removing.delete(pod.metadata.uid);
-      const job = this.#ownerOf(pod);
-      if (job === undefined) return;
-      this.#expectations.deletionObserved(keyOf(job), pod.metadata.uid);
-      add(job);
-    };
-    const podChanged = (pod: Pod, isNew: boolean) => {
-      if (!hasFinalizer(pod, TRACKING_FINALIZER)) this.#removing.delete(pod.metadata.uid);
-      const job = this.#ownerOf(pod);
-      if (job !== undefined) {
-        if (isNew) this.#expectations.creationObserved(keyOf(job));
-        if (isDeleting(pod)) this.#expectations.deletionObserved(keyOf(job), pod.metadata.uid);
-        add(job);
-        return;
-      }
+    const { owners, pods: all } = this.#owned;
+    const addOrphan = (pod: Pod) => {
       if (hasFinalizer(pod, TRACKING_FINALIZER)) queue.add(ORPHAN_PREFIX + keyOf(pod));
-      if (controllerOf(pod) !== undefined) return;
-      for (const candidate of this.#jobs.store.list(pod.metadata.namespace)) {
-        const selector = compileLabelSelector(candidate.spec.selector);
-        if (!selector.isEmpty && selector.matches(pod.metadata.labels)) add(candidate);
-      }
+    };
+    const changed = (pod: Pod) => {
+      if (!hasFinalizer(pod, TRACKING_FINALIZER)) this.#removing.delete(pod.metadata.uid);
+      if (this.#owned.ownerOf(pod) === undefined) addOrphan(pod);
     };
     return [
-      this.#jobs.addHandler({
-        onAdd: add,
-        onUpdate: add,
-        onDelete: (job) => {
-          add(job);
-          for (const pod of this.#pods.store.byIndex(BY_CONTROLLER, job.metadata.uid)) {
-            if (hasFinalizer(pod, TRACKING_FINALIZER)) queue.add(ORPHAN_PREFIX + keyOf(pod));
-          }
-        },
+      ...this.#owned.watch(queue),
+      owners.addHandler({
+        onDelete: (job) => this.#owned.byController(job.metadata.uid).forEach(addOrphan),
       }),
-      this.#pods.addHandler({
-        onAdd: (pod) => podChanged(pod, true),
-        onUpdate: (pod, old) => {
-          podChanged(pod, false);
-          const before = this.#ownerOf(old);
-          if (before !== undefined && before !== this.#ownerOf(pod)) add(before);
-        },
-        onDelete: podGone,
+      all.addHandler({
+        onAdd: changed,
+        onUpdate: changed,
+        onDelete: (pod) => this.#removing.delete(pod.metadata.uid),
       }),
     ];
   }
 
-  #ownerOf(pod: Pod): Job | undefined {
-    const ref = controllerOf(pod);
-    if (ref === undefined || ref.kind !== 'Job') return undefined;
-    const job = this.#jobs.store.get(pod.metadata.namespace, ref.name);
-    return job?.metadata.uid === ref.uid ? job : undefined;
-  }
-
   async #releaseOrphan(key: string, signal: AbortSignal): Promise<void> {
-    const pod = this.#pods.store.getByKey(key);
+    const pod = this.#owned.pods.store.getByKey(key);
     if (pod === undefined || !hasFinalizer(pod, TRACKING_FINALIZER)) return;
     const ref = controllerOf(pod);
-    if (ref !== undefined && (ref.kind !== 'Job' || this.#ownerOf(pod) !== undefined)) return;
+    if (ref !== undefined && (ref.kind !== 'Job' || this.#owned.ownerOf(pod) !== undefined)) return;
     if (ref !== undefined) {
       // The cache of Jobs may be behind that of pods.
       const at = { name: ref.name, namespace: pod.metadata.namespace };
@@ -180,9 +143,8 @@ class Driver {
   }
 
   async #sync(key: string, signal: AbortSignal): Promise<number | void> {
-    const cached = this.#jobs.store.getByKey(key);
+    const cached = this.#owned.owners.store.getByKey(key);
     if (cached === undefined) {
-      this.#expectations.forget(key);
       this.#failures.delete(key);
       this.#written.delete(key);
       return undefined;
@@ -194,32 +156,18 @@ class Driver {
       if (BigInt(cached.metadata.resourceVersion) < written) return STALE_MS;
       this.#written.delete(key);
     }
-    const isCacheCurrent = this.#expectations.isSatisfied(key, this.#context.clock.nowMs());
-    const own = this.#pods.store.byIndex(BY_CONTROLLER, cached.metadata.uid);
+    const isCacheCurrent = this.#owned.expectations.isSatisfied(key, this.#context.clock.nowMs());
     if (isFinished(cached.status?.conditions)) {
       this.#failures.delete(key);
-      for (const pod of own) {
+      for (const pod of this.#owned.byController(cached.metadata.uid)) {
         if (hasFinalizer(pod, TRACKING_FINALIZER)) await this.#releasePod(pod, signal);
       }
       return undefined;
     }
     const selector = compileLabelSelector(cached.spec.selector);
     if (!canManage(selector, cached.spec.template)) return undefined;
-    const orphans = this.#pods.store
-      .byIndex(BY_CONTROLLER, '')
-      .filter((pod) => pod.metadata.namespace === cached.metadata.namespace);
-    const claimed = await claimObjects(
-      {
-        client: this.#context.client,
-        ownerResource: jobs,
-        owner: cached,
-        resource: pods,
-        selector,
-        candidates: [...own, ...orphans],
-        finalizer: TRACKING_FINALIZER,
-      },
-      signal,
-    );
+    const finalizer = TRACKING_FINALIZER;
+    const claimed = await this.#owned.claim(cached, { finalizer }, signal);
     return this.#run(key, structuredClone(cached), claimed, isCacheCurrent, signal);
   }
 
@@ -296,19 +244,12 @@ class Driver {
     victims: readonly Pod[],
     signal: AbortSignal,
   ): Promise<[removed: Pod[], failure: unknown]> {
-    const uids = victims.map((pod) => pod.metadata.uid);
-    if (uids.length === 0) return [[], undefined];
-    this.#expectations.expectDeletions(key, uids, this.#context.clock.nowMs());
-    const results = await Promise.allSettled(
-      victims.map((pod) => deletePod(this.#context, COMPONENT, view.job, pod, signal)),
+    if (victims.length === 0) return [[], undefined];
+    const { removed, error } = await this.#owned.remove(key, victims, (pod) =>
+      deletePod(this.#context, COMPONENT, view.job, pod, signal),
     );
     signal.throwIfAborted();
-    const removed = victims.filter((_, i) => results[i]?.status === 'fulfilled');
-    for (const pod of victims) {
-      if (!removed.includes(pod)) this.#expectations.deletionObserved(key, pod.metadata.uid);
-    }
-    const rejected = results.find((result) => result.status === 'rejected');
-    return [removed, rejected?.reason];
+    return [removed, error];
   }
 
   async #create(
@@ -317,11 +258,9 @@ class Driver {
     indexes: readonly (number | undefined)[],
     signal: AbortSignal,
   ): Promise<[created: number, failure: unknown]> {
-    this.#expectations.expectCreations(key, indexes.length, this.#context.clock.nowMs());
-    const result = await slowStart(indexes.length, (i) =>
+    const result = await this.#owned.create(key, indexes.length, (i) =>
       createPod(this.#context, COMPONENT, view.job, draftPod(view, indexes[i]), signal),
     );
-    this.#expectations.creationObserved(key, indexes.length - result.succeeded);
     signal.throwIfAborted();
     return [result.succeeded, isNamespaceTerminating(result.error) ? undefined : result.error];
   }
@@ -372,7 +311,7 @@ class Driver {
   }
 
   async #writeStatus(key: string, job: Job, status: JobStatus, signal: AbortSignal): Promise<Job> {
-    const cached = this.#jobs.store.getByKey(key);
+    const cached = this.#owned.owners.store.getByKey(key);
     const isFirst = job.metadata.resourceVersion === cached?.metadata.resourceVersion;
     const old = isFirst ? cached?.status : job.status;
     if (jsonEquivalent(withoutZeros(old), withoutZeros(status))) return { ...job, status };

@@ -4,33 +4,24 @@
  */
 import type { ReplicaSet, ReplicaSetStatus } from '#base/kube/api/apps-v1.gen.ts';
 import type { Pod, ReplicationController } from '#base/kube/api/core-v1.gen.ts';
-import { pods, replicasets, replicationcontrollers } from '#base/kube/api/resources.gen.ts';
+import { replicasets, replicationcontrollers } from '#base/kube/api/resources.gen.ts';
 import { isKubeError, type KubeObject, type Resource } from '#base/kube/client.ts';
-import type { Informer } from '#base/kube/informer.ts';
-import {
-  controllerOf,
-  isDeleting,
-  jsonEquivalent,
-  keyOf,
-  newControllerRef,
-} from '#base/kube/metadata.ts';
+import { controllerOf, isDeleting, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
 import { compileLabelSelector, compileLabelSet } from '#base/kube/selectors.ts';
-import type { WorkQueue } from '#base/kube/work-queue.ts';
-import { canManage, claimObjects } from '../shared/claim.ts';
+import { canManage } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
-import { Expectations } from '../shared/expectations.ts';
+import { OwnedPods } from '../shared/owned-pods.ts';
 import {
   createPod,
   deletePod,
   isNamespaceTerminating,
   podFromTemplate,
-  slowStart,
 } from '../shared/pod-control.ts';
-import { availableInMs, isPodActive } from '../shared/pods.ts';
+import { isPodActive, nextAvailableInMs } from '../shared/pods.ts';
 import { type ManageFailure, planReplicas, planReplicaStatus, type ReplicaOwner } from './plan.ts';
 
 interface Kind<T extends KubeObject> {
@@ -78,22 +69,16 @@ export const replicationController: Controller = {
     }).run(signal),
 };
 
-const BY_CONTROLLER = 'controllerUid';
-export const podsByController = (pod: Pod): string[] => [controllerOf(pod)?.uid ?? ''];
-
 class Driver<T extends ReplicaSet | ReplicationController> {
   readonly #context: ControllerContext;
   readonly #kind: Kind<T>;
-  readonly #owners: Informer<T>;
-  readonly #pods: Informer<Pod>;
-  readonly #expectations = new Expectations();
+  readonly #owned: OwnedPods<T>;
 
   constructor(context: ControllerContext, kind: Kind<T>) {
     this.#context = context;
     this.#kind = kind;
-    this.#owners = context.informers.informer(kind.resource);
-    this.#pods = context.informers.informer(pods);
-    this.#pods.store.addIndex(BY_CONTROLLER, podsByController);
+    const selectorOf = (object: T) => kind.ownerOf(object).selector;
+    this.#owned = new OwnedPods(context, { resource: kind.resource, selectorOf });
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -102,100 +87,23 @@ class Driver<T extends ReplicaSet | ReplicationController> {
       {
         name: this.#kind.name,
         workers: 5,
-        informers: [this.#owners, this.#pods],
-        subscribe: (queue) => [this.#watchOwners(queue), this.#watchPods(queue)],
+        informers: [this.#owned.owners, this.#owned.pods],
+        subscribe: (queue) => this.#owned.watch(queue),
         sync: (key, stop) => this.#sync(key, stop),
       },
       signal,
     );
   }
 
-  #watchOwners(queue: WorkQueue): Disposable {
-    return this.#owners.addHandler({
-      onAdd: (object) => queue.add(keyOf(object)),
-      onUpdate: (object) => queue.add(keyOf(object)),
-      onDelete: (object) => {
-        this.#expectations.forget(keyOf(object));
-        queue.add(keyOf(object));
-      },
-    });
-  }
-
-  #watchPods(queue: WorkQueue): Disposable {
-    return this.#pods.addHandler({
-      onAdd: (pod) => {
-        if (isDeleting(pod)) {
-          this.#podDeleted(queue, pod);
-          return;
-        }
-        const owner = this.#ownerOf(pod);
-        if (owner !== undefined) {
-          this.#expectations.creationObserved(keyOf(owner));
-          queue.add(keyOf(owner));
-        } else if (controllerOf(pod) === undefined) this.#enqueueMatching(queue, pod);
-      },
-      onUpdate: (pod, old) => {
-        if (isDeleting(pod)) {
-          this.#podDeleted(queue, pod);
-          return;
-        }
-        const owner = this.#ownerOf(pod);
-        const oldOwner = this.#ownerOf(old);
-        if (oldOwner !== undefined && oldOwner !== owner) queue.add(keyOf(oldOwner));
-        if (owner !== undefined) queue.add(keyOf(owner));
-        else if (controllerOf(pod) === undefined) this.#enqueueMatching(queue, pod);
-      },
-      onDelete: (pod) => this.#podDeleted(queue, pod),
-    });
-  }
-
-  #podDeleted(queue: WorkQueue, pod: Pod): void {
-    const owner = this.#ownerOf(pod);
-    if (owner === undefined) return;
-    this.#expectations.deletionObserved(keyOf(owner), pod.metadata.uid);
-    queue.add(keyOf(owner));
-  }
-
-  #ownerOf(pod: Pod): T | undefined {
-    const ref = controllerOf(pod);
-    if (ref === undefined || ref.kind !== this.#kind.resource.kind) return undefined;
-    const owner = this.#owners.store.get(pod.metadata.namespace, ref.name);
-    return owner?.metadata.uid === ref.uid ? owner : undefined;
-  }
-
-  #enqueueMatching(queue: WorkQueue, pod: Pod): void {
-    for (const owner of this.#owners.store.list(pod.metadata.namespace)) {
-      const { selector } = this.#kind.ownerOf(owner);
-      if (!selector.isEmpty && selector.matches(pod.metadata.labels)) queue.add(keyOf(owner));
-    }
-  }
-
   async #sync(key: string, signal: AbortSignal): Promise<number | void> {
-    const object = this.#owners.store.getByKey(key);
-    if (object === undefined) {
-      this.#expectations.forget(key);
-      return;
-    }
-    const { clock, client } = this.#context;
+    const object = this.#owned.owners.store.getByKey(key);
+    if (object === undefined) return undefined;
+    const { clock } = this.#context;
     const owner = this.#kind.ownerOf(object);
     if (!canManage(owner.selector, owner.template)) return undefined;
     // Asked before the pods are read: what is expected then is in them.
-    const isCacheCurrent = this.#expectations.isSatisfied(key, clock.nowMs());
-    const mine = this.#pods.store.byIndex(BY_CONTROLLER, object.metadata.uid);
-    const orphans = this.#pods.store
-      .byIndex(BY_CONTROLLER, '')
-      .filter((pod) => pod.metadata.namespace === object.metadata.namespace && isPodActive(pod));
-    const owned = await claimObjects(
-      {
-        client,
-        ownerResource: this.#kind.resource,
-        owner: object,
-        resource: pods,
-        selector: owner.selector,
-        candidates: [...mine, ...orphans],
-      },
-      signal,
-    );
+    const isCacheCurrent = this.#owned.expectations.isSatisfied(key, clock.nowMs());
+    const owned = await this.#owned.claim(object, { canAdopt: isPodActive }, signal);
     let failure: unknown;
     let failed: ManageFailure | undefined;
     if (isCacheCurrent && !isDeleting(object)) {
@@ -204,10 +112,7 @@ class Driver<T extends ReplicaSet | ReplicationController> {
     const status = planReplicaStatus(owner, owned, failed, clock.nowMs());
     await this.#writeStatus(object, status, signal);
     if (failure !== undefined) throw failure;
-    const waits = owned
-      .map((pod) => availableInMs(pod, owner.minReadySeconds, clock.nowMs()))
-      .filter((ms) => ms !== undefined);
-    return waits.length === 0 ? undefined : Math.min(...waits) + 1;
+    return nextAvailableInMs(owned, owner.minReadySeconds, clock.nowMs());
   }
 
   async #manage(
@@ -226,11 +131,9 @@ class Driver<T extends ReplicaSet | ReplicationController> {
         newControllerRef(this.#kind.resource, object),
         owner.template,
       );
-      this.#expectations.expectCreations(key, plan.count, nowMs);
-      const result = await slowStart(plan.count, () =>
+      const result = await this.#owned.create(key, plan.count, () =>
         createPod(this.#context, component, object, draft, signal),
       );
-      this.#expectations.creationObserved(key, plan.count - result.succeeded);
       signal.throwIfAborted();
       if (result.error === undefined || isNamespaceTerminating(result.error)) {
         return [undefined, undefined];
@@ -238,23 +141,11 @@ class Driver<T extends ReplicaSet | ReplicationController> {
       return [{ kind: 'create', message: textOf(result.error) }, result.error];
     }
     if (plan.kind === 'delete') {
-      const uids = plan.pods.map((pod) => pod.metadata.uid);
-      this.#expectations.expectDeletions(key, uids, nowMs);
-      const results = await Promise.allSettled(
-        plan.pods.map(async (pod) => {
-          try {
-            await deletePod(this.#context, component, object, pod, signal);
-          } catch (error) {
-            this.#expectations.deletionObserved(key, pod.metadata.uid);
-            throw error;
-          }
-        }),
+      const { error } = await this.#owned.remove(key, plan.pods, (pod) =>
+        deletePod(this.#context, component, object, pod, signal),
       );
       signal.throwIfAborted();
-      const rejected = results.find((result) => result.status === 'rejected');
-      if (rejected !== undefined) {
-        return [{ kind: 'delete', message: textOf(rejected.reason) }, rejected.reason];
-      }
+      if (error !== undefined) return [{ kind: 'delete', message: textOf(error) }, error];
     }
     return [undefined, undefined];
   }
@@ -265,12 +156,10 @@ class Driver<T extends ReplicaSet | ReplicationController> {
     const siblings =
       controller === undefined
         ? [object]
-        : this.#owners.store
+        : this.#owned.owners.store
             .list(object.metadata.namespace)
             .filter((sibling) => controllerOf(sibling)?.uid === controller.uid);
-    return siblings.flatMap((sibling) =>
-      this.#pods.store.byIndex(BY_CONTROLLER, sibling.metadata.uid),
-    );
+    return siblings.flatMap((sibling) => this.#owned.byController(sibling.metadata.uid));
   }
 
   async #writeStatus(object: T, status: ReplicaSetStatus, signal: AbortSignal): Promise<void> {

@@ -32,17 +32,25 @@ export function isPodAvailable(pod: Pod, minReadySeconds: number, nowMs: number)
 }
 
 /** Milliseconds until the pod becomes available by mere waiting; undefined if it is not waiting. */
-export function availableInMs(
-  pod: Pod,
-  minReadySeconds: number,
-  nowMs: number,
-): number | undefined {
+function availableInMs(pod: Pod, minReadySeconds: number, nowMs: number): number | undefined {
   const condition = podReadyCondition(pod);
   if (condition?.status !== 'True' || minReadySeconds === 0) return undefined;
   const sinceMs = parseTime(condition.lastTransitionTime);
   if (sinceMs === undefined) return undefined;
   const leftMs = sinceMs + minReadySeconds * 1000 - nowMs;
   return leftMs > 0 ? leftMs : undefined;
+}
+
+/** Milliseconds until the next of the pods becomes available by mere waiting. */
+export function nextAvailableInMs(
+  pods: readonly Pod[],
+  minReadySeconds: number,
+  nowMs: number,
+): number | undefined {
+  const waits = pods
+    .map((pod) => availableInMs(pod, minReadySeconds, nowMs))
+    .filter((ms) => ms !== undefined);
+  return waits.length === 0 ? undefined : Math.min(...waits) + 1;
 }
 
 function restartsMax(pod: Pod): number {

@@ -11,28 +11,21 @@ import {
   pods,
   statefulsets,
 } from '#base/kube/api/resources.gen.ts';
+import { must } from '#base/assert.ts';
 import { errorText } from '#base/errors.ts';
 import { isKubeError } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
-import {
-  controllerOf,
-  isControlledBy,
-  isDeleting,
-  jsonEquivalent,
-  keyOf,
-} from '#base/kube/metadata.ts';
+import { isControlledBy, jsonEquivalent } from '#base/kube/metadata.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
-import type { WorkQueue } from '#base/kube/work-queue.ts';
-import { podsByController } from '../replicaset/replicaset.ts';
-import { canManage, claimObjects } from '../shared/claim.ts';
+import { canManage } from '../shared/claim.ts';
 import {
   type Controller,
   type ControllerContext,
   runQueueController,
 } from '../shared/controller.ts';
-import { Expectations } from '../shared/expectations.ts';
+import { OwnedPods } from '../shared/owned-pods.ts';
 import { isNamespaceTerminating } from '../shared/pod-control.ts';
-import { availableInMs } from '../shared/pods.ts';
+import { nextAvailableInMs } from '../shared/pods.ts';
 import { ensureRevision, templateOf, trimHistory } from '../shared/revisions.ts';
 import {
   ordinalOf,
@@ -45,7 +38,6 @@ import {
 import { scaledClaimNames, setClaims, setPod } from './pod.ts';
 
 const COMPONENT = 'statefulset-controller';
-const BY_CONTROLLER = 'controllerUid';
 
 export const statefulSetController: Controller = {
   name: 'statefulset-controller',
@@ -54,17 +46,16 @@ export const statefulSetController: Controller = {
 
 class Driver {
   readonly #context: ControllerContext;
-  readonly #sets: Informer<StatefulSet>;
-  readonly #pods: Informer<Pod>;
+  readonly #owned: OwnedPods<StatefulSet>;
   readonly #revisions: Informer<ControllerRevision>;
-  readonly #expectations = new Expectations();
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    this.#sets = context.informers.informer(statefulsets);
-    this.#pods = context.informers.informer(pods);
+    this.#owned = new OwnedPods(context, {
+      resource: statefulsets,
+      selectorOf: (set) => compileLabelSelector(set.spec.selector),
+    });
     this.#revisions = context.informers.informer(controllerrevisions);
-    this.#pods.store.addIndex(BY_CONTROLLER, podsByController);
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -73,65 +64,26 @@ class Driver {
       {
         name: 'statefulset-controller',
         workers: 5,
-        informers: [this.#sets, this.#pods, this.#revisions],
-        subscribe: (queue) => this.#subscribe(queue),
+        informers: [this.#owned.owners, this.#owned.pods, this.#revisions],
+        subscribe: (queue) => this.#owned.watch(queue),
         sync: (key, stop) => this.#sync(key, stop),
       },
       signal,
     );
   }
 
-  #subscribe(queue: WorkQueue): Disposable[] {
-    const add = (set: StatefulSet) => queue.add(keyOf(set));
-    const observe = (pod: Pod, isNew: boolean, isGone: boolean) => {
-      const set = this.#ownerOf(pod);
-      if (set !== undefined) {
-        const key = keyOf(set);
-        if (isNew) this.#expectations.creationObserved(key);
-        if (isGone || isDeleting(pod)) this.#expectations.deletionObserved(key, pod.metadata.uid);
-        queue.add(key);
-      } else if (controllerOf(pod) === undefined) {
-        for (const candidate of this.#sets.store.list(pod.metadata.namespace)) {
-          const selector = compileLabelSelector(candidate.spec.selector);
-          if (!selector.isEmpty && selector.matches(pod.metadata.labels)) add(candidate);
-        }
-      }
-    };
-    return [
-      this.#sets.addHandler({ onAdd: add, onUpdate: add, onDelete: add }),
-      this.#pods.addHandler({
-        onAdd: (pod) => observe(pod, true, false),
-        onUpdate: (pod, old) => {
-          const before = this.#ownerOf(old);
-          if (before !== undefined && before !== this.#ownerOf(pod)) add(before);
-          observe(pod, false, false);
-        },
-        onDelete: (pod) => observe(pod, false, true),
-      }),
-    ];
-  }
-
-  #ownerOf(pod: Pod): StatefulSet | undefined {
-    const ref = controllerOf(pod);
-    if (ref === undefined || ref.kind !== 'StatefulSet') return undefined;
-    const set = this.#sets.store.get(pod.metadata.namespace, ref.name);
-    return set?.metadata.uid === ref.uid ? set : undefined;
-  }
-
   async #sync(key: string, signal: AbortSignal): Promise<number | void> {
-    const set = this.#sets.store.getByKey(key);
-    if (set === undefined) {
-      this.#expectations.forget(key);
-      return undefined;
-    }
+    const set = this.#owned.owners.store.getByKey(key);
+    if (set === undefined) return undefined;
     const selector = compileLabelSelector(set.spec.selector);
     if (!canManage(selector, set.spec.template)) return undefined;
     const { client, clock } = this.#context;
-    const isCacheCurrent = this.#expectations.isSatisfied(key, clock.nowMs());
+    const isCacheCurrent = this.#owned.expectations.isSatisfied(key, clock.nowMs());
     const revisions = this.#revisions.store
       .list(set.metadata.namespace)
       .filter((revision) => isControlledBy(revision, set));
-    const owned = await this.#claim(set, signal);
+    const canAdopt = (pod: Pod) => ordinalOf(set, pod.metadata.name) !== undefined;
+    const owned = await this.#owned.claim(set, { canAdopt }, signal);
     const found = await ensureRevision(client, statefulsets, set, revisions, signal);
     const update = found.update.metadata.name;
     const known = set.status?.currentRevision ?? '';
@@ -148,29 +100,7 @@ class Driver {
     const names = new Set([current, update, ...owned.map(revisionOfPod)]);
     const inUse = (revision: ControllerRevision) => names.has(revision.metadata.name);
     await trimHistory(client, set, found.all, inUse, signal);
-    const waits = owned
-      .map((pod) => availableInMs(pod, set.spec.minReadySeconds ?? 0, clock.nowMs()))
-      .filter((ms) => ms !== undefined);
-    return waits.length === 0 ? undefined : Math.min(...waits) + 1;
-  }
-
-  #claim(set: StatefulSet, signal: AbortSignal): Promise<Pod[]> {
-    const own = this.#pods.store.byIndex(BY_CONTROLLER, set.metadata.uid);
-    const orphans = this.#pods.store
-      .byIndex(BY_CONTROLLER, '')
-      .filter((pod) => pod.metadata.namespace === set.metadata.namespace);
-    return claimObjects(
-      {
-        client: this.#context.client,
-        ownerResource: statefulsets,
-        owner: set,
-        resource: pods,
-        selector: compileLabelSelector(set.spec.selector),
-        candidates: [...own, ...orphans],
-        canAdopt: (pod) => ordinalOf(set, pod.metadata.name) !== undefined,
-      },
-      signal,
-    );
+    return nextAvailableInMs(owned, set.spec.minReadySeconds ?? 0, clock.nowMs());
   }
 
   /** Takes the steps; returns the first failure. */
@@ -181,35 +111,20 @@ class Driver {
     steps: readonly Step[],
     signal: AbortSignal,
   ): Promise<unknown> {
-    const nowMs = this.#context.clock.nowMs();
     // Deletions first: expectations hold one kind at a time, and the rest follows in the next pass.
     const deletions = steps.filter((step) => step.kind === 'delete');
     const creations = steps.filter((step) => step.kind === 'create');
-    let results: PromiseSettledResult<void>[];
-    if (deletions.length > 0) {
-      const uids = deletions.map(({ pod }) => pod.metadata.uid);
-      this.#expectations.expectDeletions(key, uids, nowMs);
-      results = await Promise.allSettled(
-        deletions.map((step) => this.#deletePod(view.set, step, signal)),
-      );
-    } else {
-      this.#expectations.expectCreations(key, creations.length, nowMs);
-      results = await Promise.allSettled(
-        creations.map(async (step) => {
-          try {
-            await this.#createPod(view.set, revisions, step, signal);
-          } catch (error) {
-            this.#expectations.creationObserved(key);
-            throw error;
-          }
-        }),
-      );
-    }
+    const victims = deletions.map(({ pod }) => pod);
+    const { error } =
+      victims.length > 0
+        ? await this.#owned.remove(key, victims, (_, i) =>
+            this.#deletePod(view.set, must(deletions[i], 'step'), signal),
+          )
+        : await this.#owned.create(key, creations.length, (i) =>
+            this.#createPod(view.set, revisions, must(creations[i], 'step'), signal),
+          );
     signal.throwIfAborted();
-    const rejected = results.find((result) => result.status === 'rejected');
-    if (rejected !== undefined && deletions.length > 0) this.#expectations.forget(key);
-    if (rejected === undefined || isNamespaceTerminating(rejected.reason)) return undefined;
-    return rejected.reason;
+    return isNamespaceTerminating(error) ? undefined : error;
   }
 
   async #createPod(
