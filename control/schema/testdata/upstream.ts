@@ -17,3 +17,18 @@ export function upstreamModule(name: string): string | undefined {
 }
 
 export const NO_UPSTREAM = 'k8s.io modules are not in the Go module cache of this machine';
+
+/** A recorded document or ours, comparable: upstream's lack enumerations and what texts say of them. */
+export function withoutEnums(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEnums);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key, v]) => !(key === 'enum' && Array.isArray(v)))
+      .map(([key, v]) =>
+        key === 'description' && typeof v === 'string'
+          ? [key, v.split('\n\nPossible enum values')[0]]
+          : [key, withoutEnums(v)],
+      ),
+  );
+}
