@@ -107,7 +107,8 @@ export class ContainerProbes {
 
   #start(key: string, container: Container, kind: ProbeKind, probe: Probe): void {
     const stop = new AbortController();
-    const state = initialProbeState(kind);
+    const known = this.#scene === undefined ? undefined : knownStatus(this.#scene.pod, container);
+    const state = initialProbeState(kind, known?.ready === true);
     const running: Running = { kind, containerId: container.id, stop, state };
     this.#running.set(key, running);
     this.#io.tasks.spawn(`${kind} probe of ${container.name}`, async (signal) => {

@@ -65,11 +65,18 @@ export function checkHealth(
 
 function encodeRequest(service: string): Buffer {
   const name = Buffer.from(service);
-  // Services are named in at most 127 bytes by API validation's habit; longer ones need no varint here.
-  const body = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
+  const body =
+    name.length === 0
+      ? name
+      : Buffer.concat([Buffer.from([0x0a, ...encodeVarint(name.length)]), name]);
   const head = Buffer.alloc(5);
   head.writeUInt32BE(body.length, 1);
   return Buffer.concat([head, body]);
+}
+
+/** A length as protobuf writes it: seven bits a byte, the lowest first. */
+function encodeVarint(value: number): number[] {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...encodeVarint(value >> 7)];
 }
 
 function decodeStatus(frame: Buffer): number {

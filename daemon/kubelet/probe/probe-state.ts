@@ -1,7 +1,7 @@
 /**
  * What a row of probe results means: a verdict changes only after failureThreshold failures or
- * successThreshold successes in a row. Liveness starts as success, readiness as failure, startup as
- * neither. Pure.
+ * successThreshold successes in a row. Liveness starts as success, readiness as failure (of a container that
+ * was ready before the agent started: as success), startup as neither. Pure.
  */
 import type { Probe } from '#base/kube/api/core-v1.gen.ts';
 
@@ -21,8 +21,10 @@ const FIRST_VERDICT: Readonly<Record<ProbeKind, ProbeResult>> = {
   readiness: 'failure',
 };
 
-export function initialProbeState(kind: ProbeKind): ProbeState {
-  return { verdict: FIRST_VERDICT[kind], last: undefined, runLength: 0 };
+/** `wasReady`: the API says so of this very container, whose probes an earlier agent made. */
+export function initialProbeState(kind: ProbeKind, wasReady: boolean): ProbeState {
+  const verdict = kind === 'readiness' && wasReady ? 'success' : FIRST_VERDICT[kind];
+  return { verdict, last: undefined, runLength: 0 };
 }
 
 /** An unknown result (the probe itself could not be made) changes nothing. */
