@@ -1,7 +1,7 @@
 /** Where a machine under QEMU keeps its things, and what is remembered of it between commands. */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort } from './qemu.ts';
+import { freePort } from './ports.ts';
 
 export const GUEST = { api: 6443, machineApi: 50000, sample: 30080 } as const;
 

@@ -3,19 +3,17 @@
  * reboot and a power cut. One machine for all tests, which run in the order in which they stand.
  * Deadlines are generous: under software emulation everything takes twenty times as long.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import t from 'tap';
+import { ensureImage } from './image-build.ts';
 import { machineFiles } from './machine-files.ts';
 import { MachineRun } from './machine-run.ts';
 import { eventually } from './operator.ts';
 import { SAMPLE_PAGE } from './sample.ts';
 import { Steps } from './steps.ts';
 
-const checkout = dirname(dirname(import.meta.dirname));
-const image = join(checkout, 'out/image');
 const WAIT_MS = 240_000;
 
 const hasQemu = ['/usr/bin/qemu-system-x86_64', '/usr/bin/qemu-system-aarch64'].some((path) =>
@@ -28,10 +26,8 @@ if (!hasQemu) {
 t.setTimeout(1_500_000);
 
 const scratch = mkdtempSync(join(tmpdir(), 'bareboat-vm-'));
-execFileSync(process.execPath, ['--no-warnings', join(checkout, 'image/make-image.ts')], {
-  stdio: 'ignore',
-});
 const steps = new Steps((line) => t.comment(line));
+const image = await ensureImage(steps);
 const run = await MachineRun.open(machineFiles(scratch, 'run'), image, steps);
 const { operator, machine } = run;
 

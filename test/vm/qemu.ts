@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -112,17 +112,14 @@ export class Machine {
       stdio: ['ignore', log, log],
     });
     closeSync(log);
-    const ended = new Promise<never>((_, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code) => {
-        // Its directory may be gone by the time that a running machine is ended.
-        const log = join(dir, 'qemu.log');
-        const text = existsSync(log) ? readFileSync(log, 'utf8').trim() : '';
-        reject(new Error(`QEMU ended with code ${code}: ${text}`));
-      });
+    const gone = new AbortController();
+    child.once('error', (error) => gone.abort(error));
+    child.once('exit', (code, signal) => {
+      if (!existsSync(join(dir, 'qemu.log'))) return; // It ran, and its directory went first.
+      const text = readFileSync(join(dir, 'qemu.log'), 'utf8').trim();
+      gone.abort(new Error(`QEMU ended with code ${code ?? signal}: ${text}`));
     });
-    await Promise.race([ended, machine.#untilQmp()]);
-    ended.catch(() => {}); // From here on its end is seen by isRunning().
+    await machine.#untilQmp(gone.signal); // Later its end is seen by isRunning().
     child.unref();
     const id = processId(child.pid ?? 0);
     if (id === undefined) throw new Error('QEMU ended at once');
@@ -198,13 +195,15 @@ export class Machine {
     }
   }
 
-  async #untilQmp(): Promise<void> {
+  /** Throws the reason of `gone` when QEMU ends instead. */
+  async #untilQmp(gone: AbortSignal): Promise<void> {
     for (;;) {
       try {
         await this.qmp('query-status');
         return;
       } catch {
-        await sleep(50); // Not listening yet; Machine.start() sees it when QEMU ends.
+        gone.throwIfAborted();
+        await sleep(50); // Not listening yet.
       }
     }
   }
@@ -224,19 +223,6 @@ export function findFirmware(): Firmware | undefined {
     { code: '/usr/share/AAVMF/AAVMF_CODE.fd', variables: '/usr/share/AAVMF/AAVMF_VARS.fd' },
   ];
   return places.find(({ code }) => existsSync(code));
-}
-
-/** A port of 127.0.0.1 that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /**

@@ -6,19 +6,16 @@
  *   run.ts forward PORT       forwards a port of 127.0.0.1 to PORT of the machine
  * FAST=1 lets QEMU load the kernel instead of the firmware.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { createInterface } from 'node:readline';
+import { mkdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { errorText } from '#base/errors.ts';
+import { ensureImage, OUT } from './image-build.ts';
 import { machineFiles, readRecord } from './machine-files.ts';
 import { MachineRun } from './machine-run.ts';
-import { freePort, Machine } from './qemu.ts';
+import { freePort } from './ports.ts';
+import { Machine } from './qemu.ts';
 import { Steps } from './steps.ts';
 
-const CHECKOUT = dirname(dirname(import.meta.dirname));
-const OUT = join(CHECKOUT, 'out');
 const IMAGE = join(OUT, 'image');
 const POWER_OFF_MS = 60_000;
 
@@ -28,8 +25,7 @@ const [verb, argument] = process.argv.slice(2);
 
 async function up(): Promise<void> {
   mkdirSync(OUT, { recursive: true });
-  await steps.run('image', join(OUT, 'image.log'), () => buildImage());
-  const run = await MachineRun.open(files, IMAGE, steps);
+  const run = await MachineRun.open(files, await ensureImage(steps), steps);
   const page = await run.up({ fast: process.env['FAST'] === '1' });
   console.log(`\n${run.sampleUrl} serves:\n\n${page}`);
   const short = (path: string) => relative(process.cwd(), path);
@@ -41,27 +37,6 @@ async function up(): Promise<void> {
   console.log(`  ./bareboat --config ${short(files.clientConfig)} status`);
   console.log('  make forward PORT=30081    another port of the machine');
   console.log('  make stop                  power off; make run goes on with the same disk');
-}
-
-/** Builds the image unless it is newer than all that it is made of. */
-async function buildImage(): Promise<void> {
-  const image = join(IMAGE, 'bareboat.img');
-  const sources = ['base', 'cli', 'control', 'daemon', 'image', 'net', 'package-lock.json'];
-  const isFresh = () => {
-    const args = [...sources, '-type', 'f', '-newer', image];
-    return execFileSync('find', args, { cwd: CHECKOUT, encoding: 'utf8' }).trim() === '';
-  };
-  if (existsSync(image) && isFresh()) return;
-  const log = createWriteStream(join(OUT, 'image.log'));
-  const script = join(CHECKOUT, 'image/make-image.ts');
-  const child = spawn(process.execPath, ['--no-warnings', script], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  createInterface(child.stdout).on('line', (line) => steps.note(line));
-  child.stdout.pipe(log);
-  child.stderr.pipe(log);
-  const [code] = await once(child, 'close');
-  if (code !== 0) throw new Error(`the build ended with code ${code}`);
 }
 
 async function stop(): Promise<void> {
