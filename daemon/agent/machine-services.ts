@@ -1,15 +1,20 @@
 /**
- * The agent's part of the machine API: images. Served on the agent's unix socket, whose file mode
+ * The agent's part of the machine API: images, and the end of pods. Served on the agent's unix socket, whose file mode
  * decides who may connect; the gateway checks roles before it forwards a call here.
  */
-import { Images } from '#base/protocol/bareboat.gen.ts';
+import { Images, Pods } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { ServiceTable } from '#base/protocol/protocol.ts';
 import { type ImageService, RuntimeError } from '#daemon/runtime/port.ts';
+import { endPods, type EndPodsIo } from './end-pods.ts';
 
-/** The methods over `images`. */
-export function imageServices(images: ImageService): ServiceTable {
+/** The methods over `images` and, for the supervisor, the end of pods. */
+export function agentServices(io: { images: ImageService } & EndPodsIo): ServiceTable {
+  const { images } = io;
   return new ServiceTable()
+    .unary(Pods.End, async ({ graceSeconds }, { signal }) => ({
+      running: [...(await endPods(io, graceSeconds * 1000, signal))],
+    }))
     .unary(Images.List, async () => ({
       images: images.list().map((image) => ({
         id: image.id,

@@ -19,10 +19,12 @@ import { ClusterDns } from '#net/dns/dns.ts';
 import { BridgePodNetwork } from '#net/pod/pod.ts';
 import { ServiceProxy } from '#net/proxy/proxy.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
+import { NodeShutdown } from '../kubelet/node/node-shutdown.ts';
 import { openRuntime, type Runtime } from '../runtime/runtime.ts';
 import { type AgentConfig, readAgentConfig } from './config.ts';
 import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
-import { imageServices } from './machine-services.ts';
+import { resumeShutdown } from './end-pods.ts';
+import { agentServices } from './machine-services.ts';
 import { ownership, runNodeSettings } from './node-settings.ts';
 
 const VERSIONS = { kubelet: 'v1.36.0+bareboat.0.1.0', runtime: 'bareboat://0.1.0' };
@@ -48,7 +50,17 @@ function cidr(text: string): Cidr {
 
 async function serve(
   config: AgentConfig,
-  { runtime, log, stop }: { runtime: Runtime; log: Log; stop: AbortSignal },
+  {
+    runtime,
+    shutdown,
+    log,
+    stop,
+  }: {
+    runtime: Runtime;
+    shutdown: NodeShutdown;
+    log: Log;
+    stop: AbortSignal;
+  },
 ): Promise<void> {
   await using tasks = new TaskScope(stop);
   const pki = (name: string) => join(config.pkiDir, name);
@@ -83,6 +95,7 @@ async function serve(
         registration: { ...settings, annotations: ownership(settings) },
         shortcomings: runtime.limitations,
         notReady: () => undefined,
+        shutdown,
       },
       signal,
     ),
@@ -159,10 +172,21 @@ async function main(path: string): Promise<void> {
     { network, clock, log: log.child('runtime') },
     stop.signal,
   );
-  const socket = await serveMachineSocket(config.socketPath, imageServices(runtime.images));
+  const shutdown = new NodeShutdown();
+  const noteFile = join(config.runDir, 'ending');
+  resumeShutdown(shutdown, noteFile);
+  const services = agentServices({
+    shutdown,
+    noteFile,
+    runtime: runtime.containers,
+    images: runtime.images,
+    clock,
+    log,
+  });
+  const socket = await serveMachineSocket(config.socketPath, services);
   log.info('agent runs', { node: config.nodeName });
   try {
-    await serve(config, { runtime, log, stop: stop.signal });
+    await serve(config, { runtime, shutdown, log, stop: stop.signal });
   } catch (error) {
     if (!stop.signal.aborted) {
       log.error('agent ends', { error: errorText(error) });

@@ -20,11 +20,20 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText } from '#base/errors.ts';
-import { decodeGpt, encodeGpt, type PartitionTable, SECTOR_BYTES } from '#base/gpt.ts';
+import {
+  decodeGpt,
+  encodeGpt,
+  type Partition,
+  type PartitionTable,
+  SECTOR_BYTES,
+} from '#base/gpt.ts';
 import { MS, mount, rereadPartitions } from '#base/linux/syscall.ts';
 import { ESP_NAME, partitionName, planDisk, VOLUME_NAMES, type VolumeName } from './plan.ts';
 
 export { VOLUME_NAMES, type VolumeName } from './plan.ts';
+
+/** ext4's superblock lies at byte 1024. */
+const WIPED_BYTES = 4096;
 
 export class DiskError extends Error {
   override readonly name = 'DiskError';
@@ -83,16 +92,23 @@ export async function prepareDisk(disk: string): Promise<PreparedDisk> {
     throw new DiskError('TOO_SMALL', `disk ${disk} has ${mib} MiB free behind its boot partition`);
   }
   if (plan.kind === 'write') {
+    // First: what an old disk had there must not look like a damaged volume.
+    wipe(
+      disk,
+      plan.table.partitions.filter(({ name }) =>
+        plan.fresh.some((volume) => partitionName(volume) === name),
+      ),
+    );
     writeTable(disk, plan.table);
     for (const volume of plan.fresh)
       done.push(`partition ${partitionName(volume)} made on ${disk}`);
-    await waitForPartitions();
+    await waitForPartitions(disk);
   }
   const grown = plan.kind === 'write' && plan.grownData;
   const prepared = await Promise.all(
     VOLUME_NAMES.map(async (volume) => {
       try {
-        return await prepareVolume(volume, grown);
+        return await prepareVolume(disk, volume, grown);
       } catch (error) {
         problems.set(volume, errorText(error)); // Its status says so; nothing on it was given up.
         return [];
@@ -103,8 +119,9 @@ export async function prepareDisk(disk: string): Promise<PreparedDisk> {
 }
 
 /** Formats or checks one volume, and grows DATA into a partition that has grown. */
-async function prepareVolume(volume: VolumeName, grown: boolean): Promise<string[]> {
-  const device = must(findPartition(partitionName(volume)), volume);
+async function prepareVolume(disk: string, volume: VolumeName, grown: boolean): Promise<string[]> {
+  const device = must(findPartition(disk, partitionName(volume)), volume);
+  if (isMounted(device)) return []; // By an earlier supervisor of this boot: e2fsck would refuse it.
   if (isBlank(device)) {
     await format(device, volume);
     return [`${volume} formatted`];
@@ -117,13 +134,10 @@ async function prepareVolume(volume: VolumeName, grown: boolean): Promise<string
 }
 
 /** Mounts a volume, unless it is mounted. */
-export function mountVolume(volume: VolumeName, target: string): void {
+export function mountVolume(disk: string, volume: VolumeName, target: string): void {
   mkdirSync(target, { recursive: true });
-  const device = must(findPartition(partitionName(volume)), volume);
-  const mounted = readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .some((line) => line.split(' ')[1] === target);
-  if (mounted) return;
+  const device = must(findPartition(disk, partitionName(volume)), volume);
+  if (isMounted(device)) return;
   mount({ source: device, target, type: 'ext4', flags: MS.NOATIME | MS.NODEV });
 }
 
@@ -165,33 +179,53 @@ function writeTable(disk: string, table: PartitionTable): void {
   }
 }
 
-/** Device of the partition with this GPT name, which the kernel tells as PARTNAME. */
-function findPartition(name: string): string | undefined {
-  for (const device of readdirSync('/sys/class/block')) {
-    const uevent = join('/sys/class/block', device, 'uevent');
-    if (existsSync(uevent) && readFileSync(uevent, 'utf8').includes(`PARTNAME=${name}\n`)) {
-      return join('/dev', device);
+/** Zeroes where filesystems begin, so that a partition without one can be told from a damaged one. */
+function wipe(disk: string, partitions: readonly Partition[]): void {
+  const fd = openSync(join('/dev', disk), 'r+');
+  try {
+    for (const { firstSector } of partitions) {
+      writeSync(fd, Buffer.alloc(WIPED_BYTES), 0, WIPED_BYTES, firstSector * SECTOR_BYTES);
     }
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Device of the disk's partition with this GPT name, which the kernel tells as PARTNAME. */
+function findPartition(disk: string, name: string): string | undefined {
+  for (const entry of readdirSync(join('/sys/block', disk))) {
+    const uevent = join('/sys/block', disk, entry, 'uevent');
+    if (!existsSync(join('/sys/block', disk, entry, 'partition'))) continue;
+    if (readFileSync(uevent, 'utf8').includes(`PARTNAME=${name}\n`)) return join('/dev', entry);
   }
   return undefined;
 }
 
-async function waitForPartitions(): Promise<void> {
+function isMounted(device: string): boolean {
+  const lines = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  return lines.some((line) => line.split(' ')[0] === device);
+}
+
+async function waitForPartitions(disk: string): Promise<void> {
   const all = () =>
     VOLUME_NAMES.every((volume) => {
-      const device = findPartition(partitionName(volume));
+      const device = findPartition(disk, partitionName(volume));
       return device !== undefined && existsSync(device);
     });
   for (let waited = 0; waited < 5000 && !all(); waited += 20) await sleep(20);
 }
 
-/** No filesystem was ever made there: ext4's magic number lies at byte 1080. */
-function isBlank(device: string): boolean {
+/**
+ * No filesystem was ever made there: mke2fs writes the first superblock last, into what `wipe` zeroed.
+ * Anything else is a filesystem, or what is left of one, and never formatted.
+ */
+export function isBlank(device: string): boolean {
   const fd = openSync(device, 'r');
   try {
-    const magic = Buffer.alloc(2);
-    readSync(fd, magic, 0, 2, 1080);
-    return magic.readUInt16LE(0) !== 0xef53;
+    const head = Buffer.alloc(WIPED_BYTES);
+    readSync(fd, head, 0, WIPED_BYTES, 0);
+    return head.every((byte) => byte === 0);
   } finally {
     closeSync(fd);
   }

@@ -20,6 +20,7 @@ import { ImagePuller } from './image/image-puller.ts';
 import { rotateLogs } from './log/log-rotator.ts';
 import { readMachineFacts, readPressure } from './node/node-facts.ts';
 import { NodeReporter } from './node/node-reporter.ts';
+import type { NodeShutdown } from './node/node-shutdown.ts';
 import { allocatableOf, type NodeInput } from './node/node-status.ts';
 import type { PodIo } from './pod/io.ts';
 import { PodManager } from './pod/pod-manager.ts';
@@ -27,6 +28,9 @@ import { Prober } from './probe/prober.ts';
 import { Access } from './server/access.ts';
 import { KubeletServer, type ServerFiles } from './server/kubelet-server.ts';
 import { LinuxMounter } from './volume/mounter.ts';
+
+/** Upstream's message of the Ready condition. */
+const SHUTTING_DOWN = 'node is shutting down';
 
 export interface KubeletOptions {
   readonly nodeName: string;
@@ -48,6 +52,7 @@ export interface KubeletOptions {
   readonly shortcomings: readonly string[];
   /** Why pods cannot run now, if so: shown as Ready = False. */
   readonly notReady: () => string | undefined;
+  readonly shutdown: NodeShutdown;
 }
 
 export interface KubeletIo {
@@ -74,7 +79,7 @@ export async function runKubelet(
       ...io,
       events,
       pressure: () => readPressure(options.dataDir),
-      notReady: options.notReady,
+      notReady: () => (options.shutdown.graceMs !== undefined ? SHUTTING_DOWN : options.notReady()),
       shortcomings: options.shortcomings,
     },
     input,
@@ -119,7 +124,15 @@ export async function runKubelet(
     podInformer,
     () => nodeInformer.store.get(undefined, nodeName) ?? reporter.node,
   );
+  const { shutdown } = options;
+  if (shutdown.graceMs !== undefined) manager.hold(shutdown.graceMs);
   tasks.spawn('pods', (stop) => manager.run(stop));
+  tasks.spawn('node shutdown', async (stop) => {
+    await podInformer.waitForSync(stop);
+    const graceMs = await shutdown.begun(stop);
+    reporter.wake(); // The scheduler must not send what was ended elsewhere back to here.
+    shutdown.finish(await manager.endWithNode(graceMs, stop));
+  });
   tasks.spawn('log rotation', (stop) => rotateLogs(io, stop));
   await using server = new KubeletServer(
     {

@@ -13,7 +13,8 @@ import { readCommandLine } from './command-line.ts';
 import { LogRotation } from './log-rotation.ts';
 import { machineServices } from './machine-services.ts';
 import { watchPowerButton } from './power-button.ts';
-import { type EndKind, Supervisor } from './supervisor.ts';
+import type { EndKind } from './ending-note.ts';
+import { Supervisor } from './supervisor.ts';
 import { PLACES, UID } from './unit-specs.ts';
 
 /** stage0's pipe of reaped orphans. */

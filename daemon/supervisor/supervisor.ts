@@ -20,6 +20,7 @@ import { usage, type VolumeName } from '#daemon/disk/disk.ts';
 import { hasCgroups, reservedMemoryBytes, unitCgroupFile } from './cgroups.ts';
 import type { CommandLine } from './command-line.ts';
 import { listenDhcp } from './dhcp.ts';
+import { type EndKind, readEnding, writeEnding } from './ending-note.ts';
 import { EventLog } from './events.ts';
 import { lastLine } from './follow.ts';
 import type { LogRotation } from './log-rotation.ts';
@@ -35,6 +36,7 @@ import {
   writeProcessConfigs,
 } from './process-files.ts';
 import { writeChronyConfig, writeDhcpcdConfig } from './program-files.ts';
+import { endUnits } from './shutdown.ts';
 import { Sysctls } from './sysctls.ts';
 import { UnitRunner } from './unit-runner.ts';
 import { PLACES, UNIT_SPECS } from './unit-specs.ts';
@@ -42,10 +44,10 @@ import { PLACES, UNIT_SPECS } from './unit-specs.ts';
 const GATEWAY_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
 const DEFAULT_HOST_NAME = 'bareboat';
+/** Of pods, when the configuration that tells it was damaged. */
+const GRACE_SECONDS = 30;
 /** How often certificates are looked at; they are issued again at two thirds of their life. */
 const RENEWAL_PERIOD_MS = 3_600_000;
-
-export type EndKind = 'reboot' | 'powerOff';
 
 export interface SupervisorOptions {
   readonly clock: Clock;
@@ -59,7 +61,7 @@ export interface SupervisorOptions {
   readonly isFirst: boolean;
   readonly rotation: LogRotation;
   readonly commandLine: CommandLine;
-  /** Says goodbye to the hardware; the units have ended. */
+  /** The units have ended: the last steps of the machine. */
   readonly onEnd: (kind: EndKind) => void;
 }
 
@@ -118,6 +120,11 @@ export class Supervisor {
 
   /** Begins to run; returns when everything has been started once. */
   async start(): Promise<void> {
+    const ending = readEnding();
+    if (ending !== undefined) {
+      this.beginShutdown(ending); // Which an earlier supervisor had begun.
+      return;
+    }
     listenDhcp((event) => this.network.onDhcp(event));
     this.network.configure(this.state.config()?.network);
     writeDhcpcdConfig(this.network.state.withoutDhcp);
@@ -179,11 +186,16 @@ export class Supervisor {
   beginShutdown(kind: EndKind): void {
     if (this.#ending) return;
     this.#ending = true;
+    writeEnding(kind);
     this.events.add('machine', kind === 'reboot' ? 'restarting' : 'powering off');
-    this.#shutDown(kind).catch((error: unknown) => {
-      this.events.add('machine', `shutdown: ${errorText(error)}`, 'error');
-      this.#options.onEnd(kind);
-    });
+    this.#endUnits()
+      .catch((error: unknown) => {
+        this.events.add('machine', `shutdown: ${errorText(error)}`, 'error');
+      })
+      .finally(() => {
+        this.units[Symbol.dispose](); // What is killed now must not be started again.
+        this.#options.onEnd(kind);
+      });
   }
 
   status(): Partial<MachineStatus> {
@@ -317,9 +329,10 @@ export class Supervisor {
     this.units.onStopped(name, () => this.units.want(name));
   }
 
-  async #shutDown(kind: EndKind): Promise<void> {
-    await this.units.stopAll();
-    this.#options.onEnd(kind);
+  async #endUnits(): Promise<void> {
+    const graceSeconds = this.state.config()?.node.shutdownGraceSeconds ?? GRACE_SECONDS;
+    const { units, events, clock } = this;
+    await endUnits({ units, events, clock, agentSocket: PLACES.agentSocket }, { graceSeconds });
   }
 }
 

@@ -117,6 +117,10 @@ export class UnitRunner implements Disposable {
     return this.#entry(name).state;
   }
 
+  stopTimeoutMs(name: string): number {
+    return this.#entry(name).spec.stopTimeoutMs;
+  }
+
   names(): string[] {
     return [...this.#units.keys()];
   }

@@ -11,6 +11,7 @@ export const PLACES = {
   config: '/run/bareboat/config',
   logs: '/run/bareboat/log',
   units: '/run/bareboat/units',
+  ending: '/run/bareboat/ending',
   network: '/run/bareboat/network.json',
   sysctls: '/run/bareboat/sysctls.json',
   supervisorSocket: '/run/bareboat/supervisor/supervisor.sock',

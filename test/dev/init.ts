@@ -8,10 +8,13 @@ import process from 'node:process';
 import { RealClock } from '#base/clock.ts';
 import { peekExited, reap } from '#base/linux/syscall.ts';
 import { FdLog } from '#base/log.ts';
+import { endUnits } from '#daemon/supervisor/shutdown.ts';
 import { UnitRunner, type UnitSpec } from '#daemon/supervisor/unit-runner.ts';
 
 const CONTROL_UID = 902;
 const SWEEP_MS = 1000;
+/** Of all pods together, when the node is ended: its user waits. */
+const POD_GRACE_SECONDS = 5;
 
 function unit(name: string, options: Pick<UnitSpec, 'uid' | 'after' | 'dirs'>): UnitSpec {
   return {
@@ -72,8 +75,14 @@ function sweep(): void {
 process.on('SIGCHLD', () => setImmediate(sweep));
 setInterval(sweep, SWEEP_MS);
 
+const shutdown = {
+  units,
+  clock: new RealClock(),
+  agentSocket: '/run/bareboat/agent/agent.sock',
+  events: { add: (unit: string, message: string) => log.info(message, { unit }) },
+};
 let stopping: Promise<void> | undefined;
 process.on('SIGTERM', () => {
   log.info('stopping');
-  stopping ??= units.stopAll().then(() => process.exit(0));
+  stopping ??= endUnits(shutdown, { graceSeconds: POD_GRACE_SECONDS }).then(() => process.exit(0));
 });

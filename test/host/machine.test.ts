@@ -47,6 +47,7 @@ t.before(async () => {
 });
 
 t.teardown(async () => {
+  if (!t.passing()) t.comment(machine.console());
   dhcp[Symbol.dispose]();
   await machine[Symbol.asyncDispose]();
   rmSync(scratch, { recursive: true, force: true });
@@ -276,3 +277,85 @@ for (const { bundle, at, msMax } of killed) {
     t.equal(await operator.kubectl('get', 'pods', '-o', `jsonpath=${restarts}`), '0 0');
   });
 }
+
+const pod = (name: string, script: string, spec: object = {}, more: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'default' },
+  spec: {
+    terminationGracePeriodSeconds: 60,
+    volumes: [{ name: 'marks', hostPath: { path: '/var/marks', type: 'DirectoryOrCreate' } }],
+    containers: [
+      {
+        name: 'c',
+        image: 'localhost/busybox:test',
+        command: ['sh', '-c', script],
+        volumeMounts: [{ name: 'marks', mountPath: '/marks' }],
+        ...more,
+      },
+    ],
+    ...spec,
+  },
+});
+
+const wait = 'while :; do sleep 0.1; done';
+const mark = (text: string) => `echo ${text} >>/marks/log`;
+const marks = () => readFileSync(join(machine.dir, 'var/marks/log'), 'utf8').trim().split('\n');
+const podJson = async (name: string) =>
+  JSON.parse(await operator.kubectl('get', 'pod', name, '-o', 'json'));
+const isReady = async (name: string) =>
+  (await podJson(name)).status.containerStatuses?.[0]?.ready === true;
+
+t.test('a reboot ends pods with grace, within the bound, then units in order', async (t) => {
+  await apply({ node: { shutdownGraceSeconds: 6 } });
+  await eventually('the agent is back', 30_000, () => operator.bareboat('image', 'list'));
+  const lifecycle = { preStop: { exec: { command: ['sh', '-c', mark('hook')] } } };
+  await operator.apply(
+    pod('polite', `trap '${mark('term')}; exit 0' TERM; ${wait}`, {}, { lifecycle }),
+    pod('stubborn', `trap '' TERM; ${wait}`),
+    pod('once', `trap 'exit 0' TERM; ${wait}`, { restartPolicy: 'Never' }),
+  );
+  const names = ['polite', 'stubborn', 'once'];
+  await eventually('all are ready', 60_000, async () =>
+    (await Promise.all(names.map(isReady))).every(Boolean),
+  );
+  const before = machine.console().length;
+  const startedAt = performance.now();
+  await operator.bareboat('reboot');
+  await machine.ended(30_000);
+  const seconds = (performance.now() - startedAt) / 1000;
+  t.comment(`down after ${seconds.toFixed(1)} s`);
+  t.ok(seconds > 3, 'the stubborn pod had its time');
+  t.ok(seconds < 15, 'and no more than that');
+  t.same(marks(), ['hook', 'term']);
+  const console = machine.console().slice(before);
+  t.match(console, /machine: restarting[^]*machine: pods ended after [^]*\] restart\n/);
+  t.notMatch(console, /error|did not end|crash/);
+});
+
+t.test('after the reboot the pods run again, but for those that run once', async (t) => {
+  await machine.start();
+  await eventually('pods run again', 90_000, async () =>
+    (await Promise.all(['polite', 'stubborn'].map(isReady))).every(Boolean),
+  );
+  t.equal((await podJson('polite')).status.containerStatuses[0].restartCount, 1);
+  t.equal(
+    (await podJson('stubborn')).status.containerStatuses[0].lastState.terminated.exitCode,
+    137,
+  );
+  const once = await podJson('once');
+  t.match(once.status, { phase: 'Failed', reason: 'Terminated' });
+  t.ok(once.status.conditions.some((c: { type: string }) => c.type === 'DisruptionTarget'));
+  t.equal(
+    await operator.kubectl('get', 'configmaps', '-n', 'default', '-o', 'name'),
+    'configmap/kube-root-ca.crt\n',
+  );
+});
+
+t.test('a supervisor that is killed while the machine ends goes on with it', async (t) => {
+  const pid = must(machine.pidOf('supervisor'), 'supervisor');
+  await operator.bareboat('shutdown');
+  process.kill(pid, 'SIGKILL');
+  await machine.ended(30_000);
+  t.match(machine.console(), /supervisor restarted\n[^]*machine: powering off\n[^]*\] power off\n/);
+});

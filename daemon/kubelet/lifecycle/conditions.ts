@@ -30,6 +30,8 @@ export interface ConditionInput {
   readonly sandboxReady: boolean;
   /** A condition about a resize, if one is wanted and not done. */
   readonly resize: Fact | undefined;
+  /** That the node ended the pod, if it did; others write this type too. */
+  readonly disruption?: Fact | undefined;
   readonly previous: readonly PodCondition[];
   readonly now: string;
 }
@@ -43,6 +45,7 @@ export function podConditions(input: ConditionInput): PodCondition[] {
     { type: 'ContainersReady', ...ready },
   ];
   if (input.resize !== undefined) facts.push(input.resize);
+  if (input.disruption !== undefined) facts.push(input.disruption);
   if (!input.previous.some((c) => c.type === 'PodScheduled')) {
     facts.push({ type: 'PodScheduled', status: 'True' });
   }

@@ -1,8 +1,12 @@
 /**
- * Ending a whole pod. A pod ends when it is deleted or gone from the API, when a verdict fell
+ * Ending a whole pod, and holding one while its node goes down. A pod ends when it is deleted or gone from the API, when a verdict fell
  * (deadline, rejection, eviction), when its phase in the API is already terminal, or when all its
  * containers have ended for good. The order: containers (sidecars last, in reverse), sandbox and
  * volumes, the final delete in the API, and, once the object is gone, the records.
+ *
+ * When the node goes down the containers of all pods stop in the same order. A pod that was not ending
+ * otherwise is not Failed by that, unlike with upstream's graceful shutdown: it starts again with its
+ * node, as it would after a power cut. (Pods whose containers are not all restarted get a verdict.)
  */
 import type { Container } from '../../runtime/port.ts';
 import {
@@ -13,7 +17,7 @@ import {
   type RoleContainer,
 } from './containers.ts';
 import type { Draft } from './draft.ts';
-import type { Operation, PodMemory, PodView } from './model.ts';
+import type { NodeEnd, Operation, PodMemory, PodView } from './model.ts';
 import { beginStop, continueStop } from './stop.ts';
 
 export const GRACE_MS_MIN = 1_000;
@@ -53,7 +57,14 @@ export function isFinished(view: PodView): boolean {
   return mains.length > 0 && mains.every((c) => isFinal(view, c));
 }
 
+/** Why and how fast the pod ends, if it does; a node that goes down shortens the grace. */
 export function endingOf(draft: Draft): Ending | undefined {
+  const ending = ownEnding(draft);
+  const graceMsMax = draft.memory.nodeEnd?.graceMsMax ?? Number.POSITIVE_INFINITY;
+  return ending && { ...ending, graceMs: Math.min(ending.graceMs, graceMsMax) };
+}
+
+function ownEnding(draft: Draft): Ending | undefined {
   const { view, memory } = draft;
   const { metadata, spec, status } = view.pod;
   const specGraceMs = (spec.terminationGracePeriodSeconds ?? 30) * 1000;
@@ -73,9 +84,7 @@ export function endingOf(draft: Draft): Ending | undefined {
 
 /** Everything has stopped and nothing will be started again. */
 export function hasEnded(view: PodView, memory: PodMemory): boolean {
-  if (memory.endingSinceMs === undefined) return false;
-  if (view.inFlight.some((op) => BUILDING.has(op.kind))) return false;
-  return view.containers.every((c) => c.state === 'exited');
+  return memory.endingSinceMs !== undefined && isStill(view);
 }
 
 const BUILDING: ReadonlySet<Operation['kind']> = new Set([
@@ -89,26 +98,43 @@ const BUILDING: ReadonlySet<Operation['kind']> = new Set([
 export function planEnd(draft: Draft, ending: Ending): boolean {
   const { view } = draft;
   if (draft.memory.endingSinceMs === undefined) draft.remember({ endingSinceMs: view.nowMs });
-  const building = view.inFlight.filter((op) => BUILDING.has(op.kind));
-  for (const op of building) {
+  return stopAll(draft, ending.graceMs) && planCleanup(draft, ending);
+}
+
+/** The node goes down: containers stop; sandbox, volumes and object stay for the next start. */
+export function planHold(draft: Draft, { graceMsMax }: NodeEnd): void {
+  const specGraceMs = (draft.view.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
+  stopAll(draft, Math.min(specGraceMs, graceMsMax));
+}
+
+/** Nothing of the pod runs, nor is anything being made that will. */
+export function isStill(view: PodView): boolean {
+  return (
+    view.containers.every((c) => c.state === 'exited') &&
+    !view.inFlight.some((op) => BUILDING.has(op.kind))
+  );
+}
+
+/** True when nothing is left to stop. */
+function stopAll(draft: Draft, graceMs: number): boolean {
+  const { view } = draft;
+  for (const op of view.inFlight.filter(({ kind }) => BUILDING.has(kind))) {
     draft.cancel('container' in op ? `${op.kind}:${op.container}` : op.kind);
   }
   const live = view.containers.filter((c) => c.state !== 'exited');
-  for (const container of live) stopLive(draft, container, live, ending);
-  if (live.length > 0 || building.length > 0) return false;
-  return planCleanup(draft, ending);
+  for (const container of live) stopLive(draft, container, { live, graceMs });
+  return isStill(view);
 }
 
 function stopLive(
   draft: Draft,
   container: Container,
-  live: readonly Container[],
-  ending: Ending,
+  stop: { readonly live: readonly Container[]; readonly graceMs: number },
 ): void {
   // A container that was created but not started has nothing to say goodbye to.
-  const graceMs = container.state === 'running' ? ending.graceMs : 0;
+  const graceMs = container.state === 'running' ? stop.graceMs : 0;
   beginStop(draft, container, { graceMs, message: `Stopping container ${container.name}` });
-  continueStop(draft, container, hasTurn(draft, container, live));
+  continueStop(draft, container, hasTurn(draft, container, stop.live));
 }
 
 /** Sidecars stop after everything that started after them. */

@@ -6,7 +6,7 @@
  */
 import { nextRetry, PULL_BACKOFF, SETUP_BACKOFF } from './backoff.ts';
 import { Draft } from './draft.ts';
-import { endingOf, planEnd } from './ending.ts';
+import { endingOf, planEnd, planHold } from './ending.ts';
 import type {
   ContainerMemory,
   Operation,
@@ -27,7 +27,8 @@ export function planPod(view: PodView, memory: PodMemory): Plan {
   checkDeadline(draft);
   const ending = endingOf(draft);
   if (ending !== undefined) return draft.finish(planEnd(draft, ending));
-  planRun(draft);
+  if (memory.nodeEnd === undefined) planRun(draft);
+  else planHold(draft, memory.nodeEnd);
   return draft.finish(false);
 }
 
@@ -171,4 +172,4 @@ export function forgetWaits(memory: PodMemory): PodMemory {
   };
 }
 
-export { hasEnded } from './ending.ts';
+export { hasEnded, isStill } from './ending.ts';

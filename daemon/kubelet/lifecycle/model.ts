@@ -112,6 +112,13 @@ export type Outcome =
 export interface Verdict {
   readonly reason: string;
   readonly message: string;
+  /** It is not the pod's own doing: shown as the condition DisruptionTarget, which Jobs look at. */
+  readonly disruption?: true | undefined;
+}
+
+/** The node goes down: containers stop, each within the bound, and none is started any more. */
+export interface NodeEnd {
+  readonly graceMsMax: number;
 }
 
 /** A failure that is tried again: state is `waiting` with this reason until then. */
@@ -148,6 +155,7 @@ export interface StopMemory {
 
 export interface PodMemory {
   readonly verdict?: Verdict | undefined;
+  readonly nodeEnd?: NodeEnd | undefined;
   /** Since when the pod as a whole is being ended; never unset. */
   readonly endingSinceMs?: number | undefined;
   readonly volumesMounted: boolean;

@@ -16,6 +16,8 @@
  * | lose                      | the sandbox dies with all containers (reboot)         |
  * | image NAME IMAGE          | the user changes the image                            |
  * | resources NAME {json}     | the user changes the resources                        |
+ * | nodeEnd SECONDS           | the node goes down, with so much grace for the pod    |
+ * | verdict REASON TEXT       | the node fails the pod, by no doing of the pod        |
  * | forget                    | the agent restarts: memory is lost                    |
  * | status                    | prints phase, conditions, containers                  |
  */
@@ -30,6 +32,9 @@ import {
   type ProbeVerdict,
 } from './model.ts';
 import { podStatus } from './status.ts';
+
+/** Commands after which nothing is planned. */
+const QUIET: ReadonlySet<string> = new Set(['status', 'hold', 'fail', 'pod', 'verdict']);
 
 export class PodBox {
   pod: Pod | undefined;
@@ -50,7 +55,7 @@ export class PodBox {
     this.#out = [];
     const [word = '', ...args] = line.split(' ');
     this.#world(word, args);
-    if (word !== 'status' && word !== 'hold' && word !== 'fail' && word !== 'pod') this.#settle();
+    if (!QUIET.has(word)) this.#settle();
     return this.#out;
   }
 
@@ -70,7 +75,12 @@ export class PodBox {
     else if (word === 'lose') this.#lose();
     else if (word === 'image') this.#image(first, second);
     else if (word === 'resources') this.#resources(first, args.slice(1).join(' '));
-    else if (word === 'forget') this.memory = EMPTY_MEMORY;
+    else if (word === 'nodeEnd') {
+      this.memory = { ...this.memory, nodeEnd: { graceMsMax: Number(first) * 1000 } };
+    } else if (word === 'verdict') {
+      const message = args.slice(1).join(' ');
+      this.memory = { ...this.memory, verdict: { reason: first, message, disruption: true } };
+    } else if (word === 'forget') this.memory = EMPTY_MEMORY;
     else if (word === 'status') this.#printStatus();
     else if (word !== 'run') throw new Error(`unknown command ${word}`);
   }

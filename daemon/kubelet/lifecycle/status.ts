@@ -56,6 +56,7 @@ export function podStatus(facts: PodStatusFacts): PodStatus {
     initContainers: init,
     sandboxReady: latestSandbox(view.sandboxes)?.state === 'ready',
     resize: resizeFact(facts),
+    disruption: disruptionFact(facts),
     previous: mergeForeign(previous, pod),
     now: formatTime(view.nowMs),
   });
@@ -71,6 +72,13 @@ function resizeFact({ view, memory, ended }: PodStatusFacts): Fact | undefined {
   const failure = memory.resize;
   const why = failure === undefined ? {} : { reason: 'Error', message: failure.message };
   return { type: 'PodResizeInProgress', status: 'True', ...why };
+}
+
+function disruptionFact({ memory, ended }: PodStatusFacts): Fact | undefined {
+  const { verdict } = memory;
+  if (!ended || verdict?.disruption !== true) return undefined;
+  const { message } = verdict;
+  return { type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet', message };
 }
 
 /** Own conditions as last computed, all others as the API has them now. */

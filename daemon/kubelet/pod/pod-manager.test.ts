@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { RealClock } from '#base/clock.ts';
 import { pods } from '#base/kube/api/resources.gen.ts';
 import type { Node, Pod, PodStatus } from '#base/kube/api/core-v1.gen.ts';
@@ -126,10 +126,10 @@ async function until(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-await t.test('refuses what does not fit, resizes within what is left', async (t) => {
+/** A manager that runs, with an API of its own. */
+function startManager(t: Test, tasks: TaskScope) {
   const dataDir = mkdtempSync(join(tmpdir(), 'bareboat-manager-'));
   t.teardown(() => rmSync(dataDir, { recursive: true, force: true }));
-  await using tasks = new TaskScope(new AbortController().signal);
   const api = new PodApi();
   const runtime = new FakeRuntime();
   const io = { client: api.client(), clock, log: silentLog, tasks };
@@ -174,6 +174,12 @@ await t.test('refuses what does not fit, resizes within what is left', async (t)
   );
   tasks.spawn('informer', (signal) => informer.run(signal));
   tasks.spawn('manager', (signal) => manager.run(signal));
+  return { api, runtime, manager };
+}
+
+await t.test('refuses what does not fit, resizes within what is left', async (t) => {
+  await using tasks = new TaskScope(new AbortController().signal);
+  const { api } = startManager(t, tasks);
   api.put(pod('a', '500m'));
   api.put(pod('b', '500m'));
   const phase = (name: string) => api.get(name)?.status?.phase;
@@ -205,3 +211,34 @@ await t.test('refuses what does not fit, resizes within what is left', async (t)
   resize('b', '5');
   await until('infeasible', () => pending()?.reason === 'Infeasible');
 });
+
+await t.test(
+  'a node that goes down ends ordinary pods, then critical ones, and starts none',
+  async (t) => {
+    await using tasks = new TaskScope(new AbortController().signal);
+    const { api, runtime, manager } = startManager(t, tasks);
+    const critical = pod('critical', '100m');
+    critical.spec.priority = 2_000_001_000;
+    api.put(critical);
+    api.put(pod('ordinary', '100m'));
+    const phase = (name: string) => api.get(name)?.status?.phase;
+    await until(
+      'both run',
+      () => phase('critical') === 'Running' && phase('ordinary') === 'Running',
+    );
+    const order: string[] = [];
+    const nameOf = (uid: string) => uid.replace('uid-', '');
+    using _ = runtime.onChange(() => {
+      for (const { podUid, state } of runtime.listContainers()) {
+        if (state === 'exited' && !order.includes(nameOf(podUid))) order.push(nameOf(podUid));
+      }
+    });
+    const ending = manager.endWithNode(3000, tasks.signal);
+    api.put(pod('late', '100m'));
+    t.same(await ending, [], 'nothing runs');
+    t.same(order, ['ordinary', 'critical']);
+    t.match(api.get('ordinary')?.status?.containerStatuses?.[0]?.state, { terminated: {} });
+    await until('seen', () => phase('late') === 'Pending');
+    t.equal(runtime.specs.length, 2, 'the late one is not started');
+  },
+);

@@ -16,6 +16,14 @@ import { PodWorker } from './pod-worker.ts';
 import { enforceSizeLimits } from './size-limits.ts';
 
 const ORPHAN_LOOK_MS = 60_000;
+/** Upstream's SystemCriticalPriority: pods of at least this end last. */
+const CRITICAL_PRIORITY = 2_000_000_000;
+/** Of the grace of a node that goes down, kept for critical pods: upstream's usual third, bounded. */
+const CRITICAL_MS_MAX = 10_000;
+/** Beyond the grace: SIGKILL and the records of it take their time. */
+const KILL_MS = 3_000;
+const FLUSH_MS = 2_000;
+const LOOK_MS = 50;
 
 export class PodManager {
   readonly #io: PodIo;
@@ -23,6 +31,8 @@ export class PodManager {
   readonly #node: () => Node | undefined;
   /** By UID. */
   readonly #workers = new Map<string, PodWorker>();
+  /** The node goes down: nothing starts any more, and what stops has so much time. */
+  #endGraceMs: number | undefined;
 
   constructor(io: Omit<PodIo, 'mayResize'>, informer: Informer<Pod>, node: () => Node | undefined) {
     this.#io = { ...io, mayResize: (pod) => this.#refuseResize(pod) };
@@ -66,6 +76,38 @@ export class PodManager {
     }
   }
 
+  /** The node goes down: pods that are seen from here on are not started. */
+  hold(graceMs: number): void {
+    this.#endGraceMs ??= graceMs;
+  }
+
+  /**
+   * Ends all pods with grace: first ordinary ones, then critical ones, together within `graceMs`.
+   * Resolves when nothing runs and the API knows, or when the time is over; tells what still runs.
+   */
+  async endWithNode(graceMs: number, signal: AbortSignal): Promise<readonly Pod[]> {
+    this.hold(graceMs);
+    const criticalMs = Math.min(CRITICAL_MS_MAX, graceMs / 3);
+    const isCritical = ({ pod }: PodWorker) => (pod.spec.priority ?? 0) >= CRITICAL_PRIORITY;
+    const ordinary = [...this.#workers.values()].filter((worker) => !isCritical(worker));
+    await this.#endWorkers(ordinary, graceMs - criticalMs, signal);
+    const critical = [...this.#workers.values()].filter(isCritical);
+    await this.#endWorkers(critical, criticalMs, signal);
+    const all = [...this.#workers.values()];
+    const flushed = Promise.all(all.map((worker) => worker.flush()));
+    await Promise.race([flushed, this.#io.clock.sleep(FLUSH_MS, signal)]);
+    return all.filter((worker) => !worker.isStill).map((worker) => worker.pod);
+  }
+
+  async #endWorkers(workers: readonly PodWorker[], graceMs: number, signal: AbortSignal) {
+    const { clock } = this.#io;
+    const endMs = clock.monotonicMs() + graceMs + KILL_MS;
+    for (const worker of workers) worker.endWithNode(graceMs);
+    while (workers.some((worker) => !worker.isStill) && clock.monotonicMs() < endMs) {
+      await clock.sleep(LOOK_MS, signal);
+    }
+  }
+
   #seen(pod: Pod): void {
     const known = this.#workers.get(pod.metadata.uid);
     if (known !== undefined) {
@@ -84,7 +126,11 @@ export class PodManager {
     const finished = () => this.#workers.delete(uid);
     const worker = new PodWorker(this.#io, pod, { verdict, finished });
     this.#workers.set(uid, worker);
-    if (verdict !== undefined) this.#io.events.record(pod, { type: 'Warning', ...verdict });
+    if (verdict !== undefined) {
+      const { reason, message } = verdict;
+      this.#io.events.record(pod, { type: 'Warning', reason, message });
+    }
+    if (this.#endGraceMs !== undefined) worker.endWithNode(this.#endGraceMs);
     worker.wake();
   }
 

@@ -190,6 +190,35 @@ await t.test('a restarted agent starts nothing anew, and keeps ready what was', 
   t.equal(world.patches.length, patches, 'and says nothing new');
 });
 
+await t.test('a node that goes down stops a pod, and the next boot starts it', async (t) => {
+  await using world = new World({ containers: [{ name: 'a', image: 'app:1' }] });
+  await world.until('running', () => world.pod.status?.phase === 'Running');
+  world.worker.endWithNode(1000);
+  await world.until('still', () => world.worker.isStill);
+  await world.worker.flush();
+  t.ok(world.runtime.calls.includes('stopContainer a 1s'), 'with grace');
+  t.equal(world.pod.status?.phase, 'Running', 'not failed');
+  t.match(world.container()?.state, { terminated: {} });
+  t.same(world.specs(), ['a #0'], 'nothing is started');
+  world.worker = world.newWorker();
+  world.worker.wake();
+  await world.until('started anew', () => world.container()?.state?.running !== undefined);
+});
+
+await t.test('a node that goes down fails a pod that is not restarted by itself', async (t) => {
+  const spec = { restartPolicy: 'Never', containers: [{ name: 'a', image: 'app:1' }] };
+  await using world = new World(spec);
+  await world.until('running', () => world.pod.status?.phase === 'Running');
+  world.worker.endWithNode(1000);
+  await world.until('failed', () => world.pod.status?.phase === 'Failed');
+  t.match(world.pod.status, {
+    reason: 'Terminated',
+    message: 'Pod was terminated in response to imminent node shutdown.',
+  });
+  const disruption = world.pod.status?.conditions?.find((c) => c.type === 'DisruptionTarget');
+  t.match(disruption, { status: 'True', reason: 'TerminationByKubelet' });
+});
+
 await t.test('pulls what is missing, and says why it cannot', async (t) => {
   await using world = new World({
     containers: [

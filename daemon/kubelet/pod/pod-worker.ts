@@ -13,7 +13,13 @@ import type { ReferencedObjects } from '../container/env.ts';
 import type { FieldFacts } from '../container/fields.ts';
 import { qosClass } from '../container/resources.ts';
 import { findContainer, latestSandbox } from '../lifecycle/containers.ts';
-import { completeOperation, forgetWaits, hasEnded, planPod } from '../lifecycle/lifecycle.ts';
+import {
+  completeOperation,
+  forgetWaits,
+  hasEnded,
+  isStill,
+  planPod,
+} from '../lifecycle/lifecycle.ts';
 import {
   EMPTY_MEMORY,
   type Notice,
@@ -34,6 +40,12 @@ import { PodOperations } from './operations.ts';
 
 /** Labels, tokens and whatever a lost wake-up left are looked at again this often. */
 const REFRESH_MS = 60_000;
+/** Upstream's words (pkg/kubelet/nodeshutdown). */
+const NODE_SHUTDOWN: Verdict = {
+  reason: 'Terminated',
+  message: 'Pod was terminated in response to imminent node shutdown.',
+  disruption: true,
+};
 
 interface Running {
   readonly op: Operation;
@@ -161,8 +173,33 @@ export class PodWorker {
   fail(verdict: Verdict): void {
     if (this.#memory.verdict !== undefined || this.#memory.endingSinceMs !== undefined) return;
     this.#memory = { ...this.#memory, verdict };
-    this.#notice({ type: 'Warning', ...verdict });
+    const { reason, message } = verdict;
+    this.#notice({ type: 'Warning', reason, message });
     this.wake();
+  }
+
+  /**
+   * The node goes down: what runs stops within the grace of the pod and `graceMsMax`, nothing starts. A
+   * pod that would not be started again as a whole is Failed, as upstream does, so that its owner
+   * replaces it; one that has not run yet waits for its node.
+   */
+  endWithNode(graceMsMax: number): void {
+    const known = this.#memory.nodeEnd?.graceMsMax ?? graceMsMax;
+    this.#memory = { ...this.#memory, nodeEnd: { graceMsMax: Math.min(known, graceMsMax) } };
+    const hasRun = this.#records().containers.length > 0;
+    const isRestarted = (this.#pod.spec.restartPolicy ?? 'Always') === 'Always';
+    if (hasRun && !isRestarted) this.fail(NODE_SHUTDOWN);
+    this.wake();
+  }
+
+  /** Nothing of it runs, nor is being started. */
+  get isStill(): boolean {
+    return isStill(this.#look());
+  }
+
+  /** Resolves when the API has the newest status, or the pod is gone. */
+  flush(): Promise<void> {
+    return this.#writer.flush();
   }
 
   /** An object that the pod refers to has changed. */
@@ -277,7 +314,8 @@ export class PodWorker {
   }
 
   #syncProbes(view: PodView): void {
-    const ending = this.#memory.endingSinceMs !== undefined;
+    const { endingSinceMs, nodeEnd } = this.#memory;
+    const ending = endingSinceMs !== undefined || nodeEnd !== undefined;
     const { containers } = view;
     this.#probes.sync({ pod: this.#pod, podIP: this.#facts().podIPs[0] ?? '', containers, ending });
   }
