@@ -266,7 +266,13 @@ export class KubeletServer implements AsyncDisposable {
     if (!streams.stdin && !streams.stdout && !streams.stderr) {
       throw new HttpError(400, 'you must specify at least 1 of stdin, stdout, stderr');
     }
-    if (kind === 'attach') return (signal) => runtime.attach(record.id, streams, signal);
+    if (kind === 'attach') {
+      return async (signal) => {
+        const session = await runtime.attach(record.id, streams, signal);
+        // How the container ended is the pod's status; being attached to it went well.
+        return { ...session, exited: session.exited.then(() => 0) };
+      };
+    }
     const argv = url.searchParams.getAll('command');
     if (argv.length === 0) throw new HttpError(400, 'you must specify a command');
     return (signal) => runtime.exec(record.id, { ...streams, argv }, signal);

@@ -54,6 +54,7 @@ function finish(
   status: object,
   plainError: string,
 ): void {
+  if (socket.isPaused) socket.resume(); // To hear the peer's own close.
   const text = protocol.status ? JSON.stringify(status) : plainError;
   if (text !== '') socket.send(encodeFrame(protocol, CHANNEL.error, Buffer.from(text)));
   socket.close(1000);
@@ -89,14 +90,18 @@ class Input {
     socket.on('message', (message: Buffer) => {
       const frame = decodeFrame(protocol, message);
       if (frame === undefined) return;
-      if (this.#session === undefined) this.#waiting.push(frame);
-      else this.#take(this.#session, frame);
+      if (this.#session !== undefined) this.#take(this.#session, frame);
+      else {
+        this.#waiting.push(frame);
+        socket.pause(); // Until the session is there; what has arrived already still comes.
+      }
     });
   }
 
   attach(session: StreamSession): void {
     this.#session = session;
     for (const frame of this.#waiting.splice(0)) this.#take(session, frame);
+    if (this.#bytesWaiting <= BUFFERED_BYTES_MAX) this.#socket.resume();
   }
 
   #take(session: StreamSession, frame: Frame): void {
