@@ -7,9 +7,9 @@ import { createInterface } from 'node:readline';
 import { finished } from 'node:stream/promises';
 import type { Steps } from './steps.ts';
 
-export const CHECKOUT = dirname(dirname(import.meta.dirname));
+const CHECKOUT = dirname(dirname(import.meta.dirname));
 export const OUT = join(CHECKOUT, 'out');
-const IMAGE = join(OUT, 'image');
+export const IMAGE_DIR = join(OUT, 'image');
 const LOG = join(OUT, 'image.log');
 const SOURCES = ['base', 'cli', 'control', 'daemon', 'image', 'net', 'package-lock.json'];
 /** Of the build's output, in the error that says that it failed. */
@@ -18,10 +18,10 @@ const SHOWN_LINES = 20;
 /** Returns the folder that holds the image. What the build prints goes to out/image.log. */
 export async function ensureImage(steps: Steps): Promise<string> {
   await steps.run('image', LOG, build);
-  return IMAGE;
+  return IMAGE_DIR;
 
   async function build(): Promise<void> {
-    if (isFresh(join(IMAGE, 'bareboat.img'))) return;
+    if (isFresh(join(IMAGE_DIR, 'bareboat.img'))) return;
     mkdirSync(OUT, { recursive: true });
     const log = createWriteStream(LOG);
     const script = join(CHECKOUT, 'image/make-image.ts');

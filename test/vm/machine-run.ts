@@ -3,28 +3,13 @@
  * image go through. Each step looks at what is there, so that a run that was interrupted, or a machine
  * that was stopped, goes on where it stood.
  */
-import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatClientConfig, parseClientConfig } from '#base/client-config.ts';
 import { errorText } from '#base/errors.ts';
-import { ALIGN_SECTORS, SECTOR_BYTES } from '#base/gpt.ts';
-import { ESP_BYTES } from '#image/disk.ts';
 import { ensureKubectl } from '#image/kubectl.ts';
 import { COMMAND_LINE } from '#image/steps.ts';
+import { prepareDisk } from './machine-disk.ts';
 import {
   forwardedPort,
   GUEST,
@@ -34,11 +19,11 @@ import {
   writeRecord,
 } from './machine-files.ts';
 import { eventually, fetchPage, Operator, Refused } from './operator.ts';
+import { freePort, isFree } from './ports.ts';
 import { type Boot, chooseAccelerator, findFirmware, Machine } from './qemu.ts';
 import { SAMPLE_MANIFESTS, writeSampleImage } from './sample.ts';
 import type { Steps } from './steps.ts';
 
-const DISK_BYTES = 10 * 2 ** 30;
 const MEMORY_MIB = 2048;
 /** Of one command; deadlines of waiting are below. Twenty times what hardware needs. */
 const COMMAND_MS = 120_000;
@@ -86,29 +71,9 @@ export class MachineRun {
     return this.#record.accelerator ?? 'unknown';
   }
 
-  /** A copy of the disk image, once; a newer image's boot partition replaces that of an older disk. */
   prepareDisk(): void {
-    const image = join(this.#image, 'bareboat.img');
-    const { disk } = this.files;
-    if (!existsSync(disk)) {
-      execFileSync('cp', ['--sparse=always', image, `${disk}.new`]);
-      truncateSync(`${disk}.new`, DISK_BYTES);
-      renameSync(`${disk}.new`, disk);
-      rmSync(join(this.files.dir, 'efivars.fd'), { force: true });
-      rmSync(join(this.files.dir, 'config'), { recursive: true, force: true });
-      writeFileSync(this.#stamp, String(statSync(image).mtimeMs));
-      return;
-    }
-    const stamp = String(statSync(image).mtimeMs);
-    const known = existsSync(this.#stamp) ? readFileSync(this.#stamp, 'utf8') : '';
-    if (known === stamp) return;
-    this.#steps.note('the image has changed: its boot partition goes onto the disk');
-    copyBootPartition(image, disk);
-    writeFileSync(this.#stamp, stamp);
-  }
-
-  get #stamp(): string {
-    return join(this.files.dir, 'disk.image');
+    const done = prepareDisk(this.files, join(this.#image, 'bareboat.img'));
+    if (done !== undefined) this.#steps.note(done);
   }
 
   /** Firmware, unless it is missing or `fast`: then QEMU loads the kernel itself. */
@@ -126,6 +91,7 @@ export class MachineRun {
   /** Starts QEMU; KVM is tried once and its outcome remembered. */
   async start(fast: boolean): Promise<void> {
     const accelerator = this.#record.accelerator ?? (await this.#tryAccelerators());
+    await this.#keepFreePorts();
     const forwards = new Map(
       Object.entries(this.#record.ports).map(([guest, host]) => [Number(guest), host]),
     );
@@ -133,6 +99,19 @@ export class MachineRun {
     const boot = this.boot(fast);
     this.#steps.note(`${accelerator === 'kvm' ? 'KVM' : 'software emulation'}, ${boot.kind} boot`);
     await Machine.start({ dir, boot, disk, memoryMiB: MEMORY_MIB, accelerator, forwards });
+  }
+
+  /** A port that another program has taken meanwhile is replaced. */
+  async #keepFreePorts(): Promise<void> {
+    const ports: Record<string, number> = {};
+    for (const [guest, host] of Object.entries(this.#record.ports)) {
+      ports[guest] = (await isFree(host)) ? host : await freePort();
+      if (ports[guest] === host) continue;
+      this.#steps.note(`127.0.0.1:${host} is taken: port ${guest} is at ${ports[guest]} now`);
+    }
+    this.#record = { ...this.#record, ports };
+    writeRecord(this.files, this.#record);
+    this.#writeClientConfig();
   }
 
   async #tryAccelerators(): Promise<'kvm' | 'tcg'> {
@@ -175,8 +154,17 @@ export class MachineRun {
       const names = ['--cluster', 'bareboat', '--node', NODE_NAME];
       await operator.bareboat('--endpoint', endpoint, 'init', ...names, '--output', dir, '--force');
     }
-    copyFileSync(join(dir, 'bareboat.yaml'), this.files.clientConfig);
+    this.#writeClientConfig();
     await this.applyConfig(fingerprint);
+  }
+
+  /** What `init` made, with the endpoint as it is now. */
+  #writeClientConfig(): void {
+    const made = join(this.files.dir, 'config/bareboat.yaml');
+    if (!existsSync(made)) return; // Before the first boot.
+    const config = parseClientConfig(readFileSync(made, 'utf8'));
+    const text = formatClientConfig({ ...config, endpoints: [this.endpoint] });
+    writeFileSync(this.files.clientConfig, text, { mode: 0o600 });
   }
 
   /** `config apply` to a machine in maintenance; a machine that shows another fingerprint is refused. */
@@ -211,7 +199,12 @@ export class MachineRun {
     await operator.bareboat('kubeconfig', '--server', server, '--output', this.files.kubeconfig);
   }
 
-  async status(): Promise<{ stage: string; blockedBy: string[]; bootId: string }> {
+  async status(): Promise<{
+    stage: string;
+    blockedBy: string[];
+    bootId: string;
+    disks: { name: string; freeBytes: number }[];
+  }> {
     return JSON.parse(await this.operator.bareboat('status', '-o', 'json'));
   }
 
@@ -283,17 +276,4 @@ export class MachineRun {
       return false; // Not reachable with the operator's certificate: the console is right.
     }
   }
-}
-
-function copyBootPartition(image: string, disk: string): void {
-  const from = openSync(image, 'r');
-  const to = openSync(disk, 'r+');
-  const block = Buffer.alloc(4 << 20);
-  const first = ALIGN_SECTORS * SECTOR_BYTES;
-  for (let at = 0; at < ESP_BYTES; at += block.length) {
-    const count = readSync(from, block, 0, Math.min(block.length, ESP_BYTES - at), first + at);
-    writeSync(to, block, 0, count, first + at);
-  }
-  closeSync(from);
-  closeSync(to);
 }

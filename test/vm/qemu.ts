@@ -162,13 +162,15 @@ export class Machine {
     while (isRunning(id)) await sleep(20);
   }
 
-  /** Presses the power button; waits until the machine is off, cuts its power after `timeoutMs`. */
+  /** Presses the power button and waits until the machine is off. Throws when it is not in time. */
   async powerOff(timeoutMs: number): Promise<void> {
     if (!this.isRunning()) return;
     await this.qmp('system_powerdown');
     const deadline = Date.now() + timeoutMs;
-    while (this.isRunning() && Date.now() < deadline) await sleep(100);
-    await this.kill();
+    while (this.isRunning()) {
+      if (Date.now() > deadline) throw new Error(`it still runs after ${timeoutMs / 1000} s`);
+      await sleep(100);
+    }
   }
 
   /** One QMP command; resolves to what it returns. */

@@ -4,27 +4,28 @@
  *   run.ts up                 from whatever is there to a served page; the machine goes on running
  *   run.ts stop               powers it off
  *   run.ts forward PORT       forwards a port of 127.0.0.1 to PORT of the machine
- * FAST=1 lets QEMU load the kernel instead of the firmware.
+ * FAST=1 lets QEMU load the kernel instead of the firmware. BAREBOAT_OUT is where the machine lives
+ * instead of out/; the tests of `make run` set it.
  */
 import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { errorText } from '#base/errors.ts';
-import { ensureImage, OUT } from './image-build.ts';
+import { ensureImage, IMAGE_DIR, OUT } from './image-build.ts';
 import { machineFiles, readRecord } from './machine-files.ts';
 import { MachineRun } from './machine-run.ts';
 import { freePort } from './ports.ts';
 import { Machine } from './qemu.ts';
 import { Steps } from './steps.ts';
 
-const IMAGE = join(OUT, 'image');
-const POWER_OFF_MS = 60_000;
+const POWER_OFF_MS = 120_000;
 
 const steps = new Steps((line) => console.log(line));
-const files = machineFiles(OUT, 'run');
+const home = process.env['BAREBOAT_OUT'] ?? OUT;
+const files = machineFiles(home, 'run');
 const [verb, argument] = process.argv.slice(2);
 
 async function up(): Promise<void> {
-  mkdirSync(OUT, { recursive: true });
+  mkdirSync(home, { recursive: true });
   const run = await MachineRun.open(files, await ensureImage(steps), steps);
   const page = await run.up({ fast: process.env['FAST'] === '1' });
   console.log(`\n${run.sampleUrl} serves:\n\n${page}`);
@@ -45,7 +46,11 @@ async function stop(): Promise<void> {
     console.log('no machine runs');
     return;
   }
-  await steps.run('powering off', files.serialLog, () => machine.powerOff(POWER_OFF_MS));
+  try {
+    await steps.run('powering off', files.serialLog, () => machine.powerOff(POWER_OFF_MS));
+  } finally {
+    await machine.kill(); // What does not end in order loses its power.
+  }
 }
 
 async function forward(): Promise<void> {
@@ -54,7 +59,7 @@ async function forward(): Promise<void> {
     throw new Error(`PORT=${argument ?? ''}: expected a port of the machine, 1 to 65535`);
   }
   const record = await readRecord(files);
-  const run = await MachineRun.open(files, IMAGE, new Steps(() => {}));
+  const run = await MachineRun.open(files, IMAGE_DIR, new Steps(() => {}));
   const known = record.ports[guest];
   const host = known ?? (await freePort());
   if (known === undefined) await run.forward(guest, host);
