@@ -1,8 +1,9 @@
 /**
- * Devices: loads the module that each asks for, those that are there at start (coldplug, by walking
- * /sys/devices) and those that come later (kobject uevents of the kernel, netlink(7)).
+ * Devices and the modules that they ask for: those that are there at start (coldplug, by walking
+ * /sys/devices), and the kernel's uevents about those that come later (hotplug.ts).
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '#base/errors.ts';
 import type { ModuleLoader } from './modules.ts';
@@ -83,13 +84,28 @@ function* readAlias(path: string): Generator<string> {
   }
 }
 
+/** The same walk beside everything else: what came while nobody listened for uevents. */
+export async function* modaliasesAsync(dir = '/sys/devices'): AsyncGenerator<string> {
+  let entries: Dirent[];
+  try {
+    entries = await readdir(dir, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENODEV', 'EACCES')) return; // The device went away.
+    throw error;
+  }
+  for (const entry of entries) {
+    if (entry.isDirectory()) yield* modaliasesAsync(join(dir, entry.name));
+    else if (entry.name === 'modalias') yield* readAlias(join(dir, entry.name));
+  }
+}
+
 /**
  * The fields of a kernel uevent: `ACTION@DEVPATH`, then `KEY=VALUE`, each ended by a zero byte. A
  * message of udev begins with `libudev` and is none of ours: undefined.
  */
 export function parseUevent(message: Uint8Array): ReadonlyMap<string, string> | undefined {
   const [head, ...rest] = Buffer.from(message).toString('utf8').split('\0');
-  if (head === undefined || !head.includes('@')) return undefined;
+  if (head === undefined || !/^[a-z]+@\//.test(head)) return undefined;
   const fields = new Map<string, string>();
   for (const line of rest) {
     const equals = line.indexOf('=');

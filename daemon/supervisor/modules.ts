@@ -137,6 +137,8 @@ export class ModuleLoader {
       for (const path of planLoad(this.#index, module)) {
         if (this.#done.has(path)) continue;
         this.#done.add(path);
+        // An earlier supervisor may have loaded it: the kernel would unpack it before it says so.
+        if (existsSync(join('/sys/module', moduleName(path)))) continue;
         const fd = openSync(join(this.#dir, path), 'r');
         const loaded = await loadModuleInBackground(fd, compression(path));
         closeSync(fd);
@@ -150,6 +152,10 @@ export class ModuleLoader {
   /** Loads whatever serves a device. */
   loadFor(alias: string): void {
     for (const module of modulesFor(this.#index, alias)) this.load(module);
+  }
+
+  loadForInBackground(alias: string): Promise<void> {
+    return this.loadInBackground(modulesFor(this.#index, alias));
   }
 
   #loadFile(path: string): void {

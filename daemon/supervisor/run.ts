@@ -3,16 +3,22 @@
  * run. It is a module of its own because its libraries (schemas, certificates, WebSocket) take longer to
  * load than the devices take to be found; main.ts loads it meanwhile.
  */
-import { chownSync, createReadStream, existsSync } from 'node:fs';
+import { chownSync, existsSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { release } from 'node:os';
 import { createInterface } from 'node:readline';
 import { RealClock } from '#base/clock.ts';
+import { errorText } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
 import type { VolumeName } from '#daemon/disk/disk.ts';
+import { subscribeUevents } from '#net/netlink/netlink.ts';
 import { readCommandLine } from './command-line.ts';
+import { Hotplug } from './hotplug.ts';
 import { LogRotation } from './log-rotation.ts';
 import { machineServices } from './machine-services.ts';
-import { watchPowerButton } from './power-button.ts';
+import { ModuleLoader } from './modules.ts';
+import { PowerButtons } from './power-button.ts';
 import type { EndKind } from './ending-note.ts';
 import { Supervisor } from './supervisor.ts';
 import { PLACES, UID } from './unit-specs.ts';
@@ -35,15 +41,32 @@ export async function runMachine(options: {
   followOrphans(supervisor);
   const server = await serveMachineSocket(PLACES.supervisorSocket, machineServices(supervisor));
   chownSync(PLACES.supervisorSocket, UID.root, UID.gateway);
-  watchPowerButton(() => supervisor.beginShutdown('powerOff'));
+  const buttons = new PowerButtons(() => supervisor.beginShutdown('powerOff'));
+  buttons.look();
   await supervisor.start();
+  watchDevices(options.log, buttons);
   server.unref();
+}
+
+/** Modules for what comes from here on, and for what came meanwhile. */
+function watchDevices(log: Log, buttons: PowerButtons): void {
+  const open = () => ModuleLoader.open({ release: release(), log });
+  const hotplug = new Hotplug({ open, onInput: () => buttons.look(), log });
+  subscribeUevents(
+    (notice) => hotplug.onNotice(notice),
+    (error) => log.error('new devices are no longer told', { error: errorText(error) }),
+  );
+  hotplug.start().catch((error: unknown) => {
+    log.error('devices not looked at', { error: errorText(error) });
+  });
 }
 
 /** Lines `PID STATUS` (wait(2)) of orphans, among them units that an earlier supervisor started. */
 function followOrphans(supervisor: Supervisor): void {
   if (!existsSync(`/proc/self/fd/${ORPHANS_FD}`)) return; // Not under stage0.
-  createInterface(createReadStream('', { fd: ORPHANS_FD })).on('line', (line) => {
+  // A socket and not a file: reading must not hold a thread of the pool.
+  const pipe = new Socket({ fd: ORPHANS_FD, readable: true, writable: false });
+  createInterface(pipe).on('line', (line) => {
     const [pid = 0, status = 0] = line.split(' ').map(Number);
     const signal = status & 0x7f;
     supervisor.units.onOrphan(

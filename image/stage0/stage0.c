@@ -151,7 +151,9 @@ static pid_t start(char *const argv[], int statuses)
 		dup2(statuses, 3);
 	else
 		fcntl(3, F_SETFD, 0);
-	static char *const environment[] = {"PATH=/usr/bin:/usr/sbin", "HOME=/root", "TERM=linux", NULL};
+	/* Reads of event devices and netlink each hold a thread of the pool: keys are made in it too. */
+	static char *const environment[] = {"PATH=/usr/bin:/usr/sbin", "HOME=/root", "TERM=linux",
+		"UV_THREADPOOL_SIZE=12", NULL};
 	execve(argv[0], argv, environment);
 	say("cannot start", argv[0]);
 	_exit(127);

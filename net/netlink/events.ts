@@ -1,12 +1,12 @@
 /**
- * Notifications of the kernel: link, address and route changes, or any netlink group. A read of the
- * socket waits in one thread of libuv's pool; closing wakes it by asking the kernel something on
- * the same socket. When the kernel drops notifications (ENOBUFS) or sends what cannot be read,
+ * Notifications of the kernel: link, address and route changes, and kobject uevents. A read of the
+ * socket waits in one thread of libuv's pool (processes that subscribe raise UV_THREADPOOL_SIZE);
+ * closing wakes it by asking the kernel something on the same socket. When the kernel drops notifications (ENOBUFS) or sends what cannot be read,
  * the listener is told `lost` and lists again: events are hints, the lists are the truth.
  */
 import { close, read } from 'node:fs';
 import { isErrno } from '#base/errors.ts';
-import { send } from '#base/linux/syscall.ts';
+import { connect, getsockname, send } from '#base/linux/syscall.ts';
 import { EVENT_BYTES_MAX } from './limits.ts';
 import { RTM, formatLinkQuery } from './link-codec.ts';
 import { NLM_F, type NetlinkMessage, parseMessages } from './reader.ts';
@@ -38,6 +38,56 @@ export function subscribeRoute(
   onEnd: (error: Error) => void,
 ): Disposable {
   const fd = openNetlink(NETLINK.ROUTE, what);
+  return readEvents(fd, {
+    onBytes: (bytes) => listener(noticeOf(bytes)),
+    onLost: () => listener({ kind: 'lost' }),
+    onEnd,
+    // The answer ends the pending read.
+    wake: () => {
+      const writer = new NetlinkWriter();
+      writer.message({ type: RTM.GETLINK, flags: NLM_F.REQUEST }, () =>
+        formatLinkQuery(writer, 'lo'),
+      );
+      send(fd, writer.bytes);
+    },
+  });
+}
+
+/** A kobject uevent as the kernel sent it, or word that some are missing: look at everything again. */
+export type UeventNotice =
+  | { readonly kind: 'uevent'; readonly bytes: Uint8Array }
+  | { readonly kind: 'lost' };
+
+/** The same for the kernel's kobject uevents (lib/kobject_uevent.c): devices that come, go and change. */
+export function subscribeUevents(
+  listener: (notice: UeventNotice) => void,
+  onEnd: (error: Error) => void,
+): Disposable {
+  const fd = openNetlink(NETLINK.KOBJECT_UEVENT, { groups: [UEVENT_GROUP_KERNEL] });
+  return readEvents(fd, {
+    onBytes: (bytes) => listener({ kind: 'uevent', bytes }),
+    onLost: () => listener({ kind: 'lost' }),
+    onEnd,
+    // The kernel answers nothing here: a word to itself ends the pending read.
+    wake: () => {
+      connect(fd, getsockname(fd));
+      send(fd, Uint8Array.of(0));
+    },
+  });
+}
+
+/** 2 would be udev's own messages. */
+const UEVENT_GROUP_KERNEL = 1;
+
+interface EventReader {
+  readonly onBytes: (bytes: Uint8Array) => void;
+  readonly onLost: () => void;
+  readonly onEnd: (error: Error) => void;
+  readonly wake: () => void;
+}
+
+/** Reads until disposed, or until an error ends it; closes `fd`. */
+function readEvents(fd: number, reader: EventReader): Disposable {
   const buffer = new Uint8Array(EVENT_BYTES_MAX);
   let disposed = false;
   const wait = () => {
@@ -49,11 +99,11 @@ export function subscribeRoute(
       if (error !== null && !isErrno(error, 'ENOBUFS', 'EINTR', 'EAGAIN')) {
         disposed = true;
         close(fd);
-        onEnd(error);
+        reader.onEnd(error);
         return;
       }
-      if (error === null) listener(noticeOf(buffer.slice(0, length)));
-      else if (isErrno(error, 'ENOBUFS')) listener({ kind: 'lost' });
+      if (error === null) reader.onBytes(buffer.slice(0, length));
+      else if (isErrno(error, 'ENOBUFS')) reader.onLost();
       wait();
     });
   };
@@ -62,12 +112,7 @@ export function subscribeRoute(
     [Symbol.dispose]() {
       if (disposed) return;
       disposed = true;
-      // The answer ends the pending read, whose callback closes the socket.
-      const writer = new NetlinkWriter();
-      writer.message({ type: RTM.GETLINK, flags: NLM_F.REQUEST }, () =>
-        formatLinkQuery(writer, 'lo'),
-      );
-      send(fd, writer.bytes);
+      reader.wake();
     },
   };
 }

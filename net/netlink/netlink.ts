@@ -4,7 +4,13 @@
  */
 export { deleteConntrack, listConntrack } from './conntrack.ts';
 export { NetlinkError } from './error.ts';
-export { type NetlinkNotice, RTNLGRP, subscribeRoute } from './events.ts';
+export {
+  type NetlinkNotice,
+  RTNLGRP,
+  subscribeRoute,
+  subscribeUevents,
+  type UeventNotice,
+} from './events.ts';
 export { inNetns, inNetnsFd } from './netns.ts';
 export { RtNetlink } from './rtnetlink.ts';
 export { NETLINK, NetlinkSocket, type Rejection } from './socket.ts';

@@ -5,7 +5,13 @@ import { must } from '#base/assert.ts';
 import { formatCidr, parseCidr, parseIp } from '#base/ip.ts';
 import { CLONE, unshare } from '#base/linux/syscall.ts';
 import { NodeLinks, hasCarrier, isWired, primaryAddress } from '#net/link/link.ts';
-import { RTNLGRP, RtNetlink, inNetns, subscribeRoute } from '#net/netlink/netlink.ts';
+import {
+  RTNLGRP,
+  RtNetlink,
+  inNetns,
+  subscribeRoute,
+  subscribeUevents,
+} from '#net/netlink/netlink.ts';
 import { NUD } from '#net/netlink/port.ts';
 import { createNetns } from './net-worker.ts';
 
@@ -118,6 +124,23 @@ t.test('subscribeRoute() tells of changes, and of losses', { skip }, async (t) =
   const again = once(events, 'messages', { signal });
   rt.deleteLink({ index });
   await again;
+});
+
+t.test('subscribeUevents() tells of devices that come', { skip }, async (t) => {
+  using rt = new RtNetlink();
+  const events = new EventEmitter();
+  const subscription = subscribeUevents(
+    (notice) => {
+      if (notice.kind === 'uevent') events.emit('uevent', Buffer.from(notice.bytes).toString());
+    },
+    (error) => t.fail(error.message),
+  );
+  const told = once(events, 'uevent', { signal: AbortSignal.timeout(5000) });
+  rt.createLink({ name: 'br3', kind: 'bridge' });
+  const [text = ''] = await told;
+  t.match(text, /^add@\/devices\/virtual\/net\/br3\0ACTION=add\0.*INTERFACE=br3\0/s);
+  subscription[Symbol.dispose]();
+  rt.deleteLink({ name: 'br3' });
 });
 
 t.test('NodeLinks makes the network as wanted, and only that', { skip }, async (t) => {
