@@ -73,6 +73,9 @@ export interface ResourceRules<T extends KubeObject = KubeObject> extends Update
   canonicalize?(object: T): void;
   warningsOnCreate?(object: T, context: HookContext): readonly string[];
 
+  /** A warning of every request for the kind: that it is deprecated, and what replaces it. */
+  readonly deprecation?: string | undefined;
+
   /** PUT of a name that does not exist creates it. Absent: false. */
   readonly allowCreateOnUpdate?: boolean | undefined;
   /** An update may leave resourceVersion out. Absent: true. */

@@ -3,7 +3,7 @@ import type { Node, Pod, PodSpec } from '#base/kube/api/core-v1.gen.ts';
 import { Cluster } from './cluster.ts';
 import { decide, feasibleEnough } from './decide.ts';
 import { podFacts, podRequests } from './pod-facts.ts';
-import { planPreemption } from './preempt.ts';
+import { failureText, planPreemption } from './preempt.ts';
 
 function node(name: string, extra: Partial<Node['spec']> = {}, labels = {}, cpu = '4'): Node {
   return {
@@ -61,11 +61,11 @@ const choose = (cluster: Cluster, one: Pod) => {
   }
   return rejections.size === 0
     ? decision.message
-    : `${decision.message} preemption: ${preemption.message}`;
+    : failureText(decision.message, preemption.message);
 };
 
 const none = (reasons: string, nodes: number, preemption: string) =>
-  `0/${nodes} nodes are available: ${reasons}. preemption: 0/${nodes} nodes are available: ${preemption}.`;
+  `0/${nodes} nodes are available: ${reasons}. no new claims to deallocate, preemption: 0/${nodes} nodes are available: ${preemption}.`;
 const HELPLESS = 'Preemption is not helpful for scheduling';
 const NO_VICTIMS = 'No preemption victims found for incoming pod';
 

@@ -17,7 +17,7 @@ const CANDIDATES_MAX = 100;
 
 export type Preemption =
   | { readonly kind: 'node'; readonly nodeName: string; readonly victims: readonly PodFacts[] }
-  /** `message` is what follows `preemption: ` in the event. */
+  /** `message` is what follows the reasons of the nodes in the event. */
   | { readonly kind: 'none'; readonly message: string };
 
 interface Candidate {
@@ -34,6 +34,14 @@ export interface PreemptionInput {
   readonly budgets: readonly PodDisruptionBudget[];
   /** Where victims were evicted for this pod before. */
   readonly nominatedNodeName?: string | undefined;
+}
+
+/**
+ * The event's text: why no node took the pod, and why neither plugin that could free one did. No pod
+ * has claims of devices here, which is what upstream's first one says.
+ */
+export function failureText(reasons: string, preemption: string): string {
+  return `${reasons} no new claims to deallocate, preemption: ${preemption}`;
 }
 
 export function planPreemption(input: PreemptionInput): Preemption {

@@ -19,7 +19,7 @@ import { TaskScope } from '#base/task-scope.ts';
 import { Cluster } from './cluster.ts';
 import { type Decision, decide } from './decide.ts';
 import { podFacts, type PodFacts } from './pod-facts.ts';
-import { planPreemption } from './preempt.ts';
+import { failureText, planPreemption } from './preempt.ts';
 import { type ClusterEvent, SchedulingQueue } from './queue.ts';
 
 export { findUntolerated, isCordonedFor, matchesNodeAffinity, tolerates } from './node-match.ts';
@@ -238,7 +238,7 @@ class Scheduler {
       const message =
         rejections.size === 0
           ? decision.message
-          : `${decision.message} preemption: ${preemption.message}`;
+          : failureText(decision.message, preemption.message);
       this.#write(tasks, (signal) =>
         this.#reportFailure(facts.pod, 'Unschedulable', message, signal),
       );

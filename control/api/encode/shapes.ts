@@ -4,6 +4,7 @@
  */
 import type { KubeObject } from '#base/kube/client.ts';
 import type { TableColumn, TableRules } from '../resource.ts';
+import { age } from '../resources/tables.ts';
 
 const NAME_COLUMN: TableColumn = {
   name: 'Name',
@@ -26,7 +27,7 @@ export const DEFAULT_TABLE: TableRules = {
   ],
   row(object, nowMs) {
     const { name, creationTimestamp } = object.metadata;
-    return { cells: [name, formatAge(creationTimestamp, nowMs)] };
+    return { cells: [name, age(creationTimestamp, nowMs)] };
   },
 };
 
@@ -67,32 +68,4 @@ export function partialMetadata(object: KubeObject): KubeObject {
     apiVersion: 'meta.k8s.io/v1',
     metadata: object.metadata,
   };
-}
-
-/** `5s`, `3m10s`, `4h`, `12d`, `2y10d`: apimachinery util/duration HumanDuration. */
-export function formatAge(timestamp: string | undefined, nowMs: number): string {
-  if (timestamp === undefined || timestamp === '') return '<unknown>';
-  return formatDuration(nowMs - Date.parse(timestamp));
-}
-
-export function formatDuration(ms: number): string {
-  const seconds = Math.trunc(ms / 1000);
-  if (seconds < -1) return '<invalid>';
-  if (seconds < 0) return '0s';
-  if (seconds < 120) return `${seconds}s`;
-  const minutes = Math.trunc(seconds / 60);
-  if (minutes < 10) return withRest(minutes, 'm', seconds % 60, 's');
-  if (minutes < 180) return `${minutes}m`;
-  const hours = Math.trunc(seconds / 3600);
-  if (hours < 8) return withRest(hours, 'h', minutes % 60, 'm');
-  if (hours < 48) return `${hours}h`;
-  if (hours < 192) return withRest(Math.trunc(hours / 24), 'd', hours % 24, 'h');
-  const days = Math.trunc(hours / 24);
-  if (hours < 24 * 365 * 2) return `${days}d`;
-  if (hours < 24 * 365 * 8) return withRest(Math.trunc(days / 365), 'y', days % 365, 'd');
-  return `${Math.trunc(days / 365)}y`;
-}
-
-function withRest(count: number, unit: string, rest: number, restUnit: string): string {
-  return rest === 0 ? `${count}${unit}` : `${count}${unit}${rest}${restUnit}`;
 }

@@ -66,6 +66,8 @@ export class Router {
     if (subresource === '' && verb === 'create' && name !== '') {
       throw methodNotSupported(served.groupResource, 'create');
     }
+    const { deprecation } = served.rules;
+    if (deprecation !== undefined) call.warnings.add(deprecation);
     const handler = GENERIC[verb];
     if (handler === undefined) throw methodNotSupported(served.groupResource, verb);
     return handler(call, served);

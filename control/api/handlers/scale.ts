@@ -3,7 +3,7 @@
  * patched.
  */
 import type { KubeObject } from '#base/kube/client.ts';
-import type { ApiObject } from '#control/schema/schema.ts';
+import type { Scale } from '#base/kube/api/autoscaling-v1.gen.ts';
 import { badRequest, invalid } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
@@ -11,22 +11,28 @@ import { readObject } from './body.ts';
 import type { Call, Handler } from './call.ts';
 import { parseWriteOptions } from './options.ts';
 import { readPatch } from './patch.ts';
-import { replyObject } from './reply.ts';
+import { replyShown } from './reply.ts';
 import { notServed } from './router.ts';
-import type { ScaleRules } from '../resource.ts';
+import type { ScaleRules, TableRules } from '../resource.ts';
+import { age, tableOf } from '../resources/tables.ts';
 
 const GVK = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
 
-interface Scale {
-  metadata?: { name?: string; uid?: string; resourceVersion?: string };
-  spec?: { replicas?: number };
-}
+const TABLE: TableRules = tableOf<Scale>(
+  'Name,Desired:integer,Available:integer,Age',
+  ({ metadata, spec, status }, nowMs) => [
+    metadata.name,
+    spec?.replicas ?? 0,
+    status?.replicas ?? 0,
+    age(metadata.creationTimestamp, nowMs),
+  ],
+) as TableRules; // Of Scales, which are all that it is given.
 
-function toScale(object: KubeObject, rules: ScaleRules): ApiObject {
+function toScale(object: KubeObject, rules: ScaleRules): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const selector = rules.selector(object);
   return {
-    kind: GVK.kind,
+    kind: 'Scale',
     apiVersion: 'autoscaling/v1',
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
     spec: { replicas: rules.specReplicas(object) },
@@ -54,7 +60,7 @@ async function getScale(
   const { namespace, name } = call.info;
   const { registry, signal } = call.services;
   const found = await registry.get(served, served.key(namespace, name), signal);
-  return replyObject(200, toScale(found.parse(), rules), call.format());
+  return replyShown(call, toScale(found.parse(), rules), TABLE);
 }
 
 async function writeScale(
@@ -73,7 +79,7 @@ async function writeScale(
       if (current === undefined) throw badRequest('cannot scale what does not exist');
       const before = toScale(current, rules);
       // The patch was made for a Scale; the decoder has checked a whole one.
-      const scale = (patch === undefined ? whole : patch.apply(before)) as Scale;
+      const scale = (patch === undefined ? whole : patch.apply({ ...before })) as Partial<Scale>;
       const wanted = scale.metadata?.name ?? name;
       if (wanted !== name) {
         throw badRequest(
@@ -93,7 +99,7 @@ async function writeScale(
     { isPatch },
   );
   const object: KubeObject = JSON.parse(written.json.toString());
-  return replyObject(200, toScale(object, rules), call.format());
+  return replyShown(call, toScale(object, rules), TABLE);
 }
 
 function checkReplicas(replicas: number, name: string): void {

@@ -26,6 +26,7 @@ export const endpointsRules: ResourceRules<Endpoints> = {
   group: '',
   version: 'v1',
   resource: 'endpoints',
+  deprecation: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
   default(endpoints) {
     for (const subset of endpoints.subsets ?? []) {
       for (const port of subset.ports ?? []) port.protocol ||= 'TCP';
