@@ -99,5 +99,5 @@ npm-lock: ## update package-lock.json from package.json
 	@$(NODE) test/tidy/package-lock.ts
 
 .PHONY: conformance
-conformance: ## run upstream's e2e suite against a development node: FOCUS=regex (needs Go)
-	@$(NODE) test/conformance/run.ts --focus '$(FOCUS)'
+conformance: ## run upstream's e2e suite: FOCUS=regex, TARGET=dev or image (the machine of make run); needs Go
+	@$(NODE) test/conformance/run.ts --focus '$(FOCUS)' --target '$(or $(TARGET),dev)'

@@ -1,12 +1,12 @@
 /**
  * `make conformance FOCUS=regex`: runs upstream's e2e suite against a node and records each test.
- *   run.ts --focus REGEX [--skip REGEX] [--kubeconfig FILE --target image] [--keep]
- * Without a kubeconfig a development node of this checkout is started with the test images, and ended
- * afterwards unless --keep is given.
+ *   run.ts --focus REGEX [--skip REGEX] [--target dev|image] [--keep]
+ * On target dev a development node of this checkout is started with the test images, and ended
+ * afterwards unless --keep is given. Target image is the machine of `make run`, which goes on running.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatReport, parseGinkgoReport, type Results } from './report.ts';
 import { buildImages, ensureProgram, KUBERNETES_VERSION } from './upstream.ts';
@@ -18,7 +18,6 @@ const { values } = parseArgs({
   options: {
     focus: { type: 'string', default: '' },
     skip: { type: 'string', default: '' },
-    kubeconfig: { type: 'string' },
     target: { type: 'string', default: 'dev' },
     keep: { type: 'boolean', default: false },
     timeout: { type: 'string', default: '2h' },
@@ -33,15 +32,28 @@ const launch = (...args: string[]) =>
     stdio: 'inherit',
   });
 
-let kubeconfig = values.kubeconfig === undefined ? undefined : resolve(values.kubeconfig);
-if (kubeconfig === undefined) {
+const isDev = values.target === 'dev';
+if (!isDev && values.target !== 'image')
+  throw new Error(`--target ${values.target}: expected dev or image`);
+const images = await buildImages(join(ROOT, 'out/images'));
+if (isDev) {
   execFileSync(node[0] ?? '', [...node.slice(1), join(ROOT, 'image/make-root.ts')], {
     stdio: 'inherit',
   });
-  const images = await buildImages(join(ROOT, 'out/images'));
-  launch('up', ...images.flatMap((image) => ['--image', image]));
-  kubeconfig = join(ROOT, 'out/dev/kubeconfig');
+  launch('up', ...images.flatMap(({ path }) => ['--image', path]));
+} else {
+  const bareboat = (...args: string[]) =>
+    execFileSync(join(ROOT, 'bareboat'), ['--config', join(ROOT, 'out/bareboat.yaml'), ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      encoding: 'utf8',
+    });
+  const listed: { tags: string[] }[] = JSON.parse(bareboat('image', 'list', '-o', 'json'));
+  const known = new Set(listed.flatMap(({ tags }) => tags));
+  for (const { path, names } of images) {
+    if (!names.every((name) => known.has(name))) bareboat('image', 'import', path);
+  }
 }
+const kubeconfig = join(ROOT, isDev ? 'out/dev/kubeconfig' : 'out/kubeconfig');
 const report = join(out, 'report.json');
 const focus = values.focus === '' ? '\\[Conformance\\]' : `${values.focus}.*\\[Conformance\\]`;
 const code = await new Promise<number>((resolve, reject) => {
@@ -71,5 +83,5 @@ writeFileSync(RESULTS, `${JSON.stringify(merged, null, 1)}\n`);
 writeFileSync(join(ROOT, 'CONFORMANCE.md'), formatReport(merged, KUBERNETES_VERSION));
 const passed = Object.values(fresh).filter((result) => result.state === 'passed').length;
 console.log(`conformance: ${passed} of ${Object.keys(fresh).length} passed; see CONFORMANCE.md`);
-if (values.kubeconfig === undefined && !values.keep) launch('down');
+if (isDev && !values.keep) launch('down');
 process.exitCode = code;

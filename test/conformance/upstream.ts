@@ -77,8 +77,14 @@ function goEnv(): NodeJS.ProcessEnv {
   return { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod -buildvcs=false' };
 }
 
-/** Writes the archives of the images that the tests use into `dir`; returns their paths. */
-export async function buildImages(dir: string): Promise<string[]> {
+export interface TestImage {
+  /** The docker archive. */
+  readonly path: string;
+  readonly names: readonly string[];
+}
+
+/** Writes the archives of the images that the tests use into `dir`. */
+export async function buildImages(dir: string): Promise<TestImage[]> {
   const registry = 'registry.k8s.io/e2e-test-images';
   const applets = busyboxEntries().filter(
     ({ path }) => !DEBIAN_TOOLS.some((name) => path === `bin/${name}`),
@@ -177,13 +183,15 @@ export async function buildImages(dir: string): Promise<string[]> {
       config: serve,
     },
   ];
-  const paths: string[] = [];
+  const built: TestImage[] = [];
   for (const { file, ...request } of images) {
     const path = join(dir, file);
     await writeArchive(request, path);
-    paths.push(path);
+    built.push({ path, names: request.names });
   }
-  return paths;
+  return built;
 }
 
-if (import.meta.main) console.log((await buildImages(process.argv[2] ?? 'out/images')).join('\n'));
+if (import.meta.main) {
+  for (const { path } of await buildImages(process.argv[2] ?? 'out/images')) console.log(path);
+}
