@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatClientConfig, parseClientConfig } from '#base/client-config.ts';
+import { contextOf, formatClientConfig, parseClientConfig } from '#base/client-config.ts';
 import { errorText } from '#base/errors.ts';
 import { ensureKubectl } from '#image/kubectl.ts';
 import { COMMAND_LINE } from '#image/steps.ts';
@@ -163,7 +163,9 @@ export class MachineRun {
     const made = join(this.files.dir, 'config/bareboat.yaml');
     if (!existsSync(made)) return; // Before the first boot.
     const config = parseClientConfig(readFileSync(made, 'utf8'));
-    const text = formatClientConfig({ ...config, endpoints: [this.endpoint] });
+    const context = { ...contextOf(config, undefined), endpoints: [this.endpoint] };
+    const contexts = { ...config.contexts, [config.currentContext]: context };
+    const text = formatClientConfig({ ...config, contexts });
     writeFileSync(this.files.clientConfig, text, { mode: 0o600 });
   }
 

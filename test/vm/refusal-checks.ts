@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { parseClientConfig } from '#base/client-config.ts';
+import { contextOf, parseClientConfig } from '#base/client-config.ts';
 import { Machine as MachineApi } from '#base/protocol/bareboat.gen.ts';
 import { connectInsecure } from '#cli/connect.ts';
 import { writeArchive } from '#image/archive.ts';
@@ -57,7 +57,8 @@ export async function checkRefusals(t: Test, run: MachineRun): Promise<void> {
     await t.rejects(operator.bareboat('--config', stranger, '--endpoint', run.endpoint, 'status'), {
       message: /code 3: bareboat: cannot reach .*certificate/,
     });
-    const { certificate, key } = parseClientConfig(readFileSync(run.files.clientConfig, 'utf8'));
+    const own = parseClientConfig(readFileSync(run.files.clientConfig, 'utf8'));
+    const { certificate, key } = contextOf(own, undefined);
     const files = [join(run.files.dir, 'wrong.crt'), join(run.files.dir, 'wrong.key')] as const;
     writeFileSync(files[0], certificate);
     writeFileSync(files[1], key, { mode: 0o600 });
