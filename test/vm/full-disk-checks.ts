@@ -61,6 +61,16 @@ export async function checkFullDisk(t: Test, run: MachineRun): Promise<void> {
       async () => (await condition('DiskPressure')) === 'True',
     );
     t.equal(await condition('Ready'), 'True');
+    await eventually('the taint', WAIT_MS, async () => {
+      const taints = await kubectl(
+        'get',
+        'node',
+        NODE_NAME,
+        '-o',
+        'jsonpath={.spec.taints[*].key}',
+      );
+      return taints.includes('node.kubernetes.io/disk-pressure');
+    });
     await operator.apply(pod('late'));
     await eventually('the pod is told why it does not run', WAIT_MS, async () => {
       return /disk-pressure/.test(await kubectl('describe', 'pod/late'));

@@ -30,10 +30,10 @@ export async function startHands(run: MachineRun): Promise<void> {
 
 /** As seen from the pod, which shares the machine's numbers. */
 export async function pidOf(run: MachineRun, name: string): Promise<number> {
-  const script = `/usr/lib/bareboat/${name}.js`;
-  const text = await run.operator.kubectl('exec', 'hands', '--', 'pgrep', '-f', script);
-  const [pid, ...others] = text.trim().split('\n').map(Number);
-  if (pid === undefined || others.length > 0) throw new Error(`processes of ${name}: ${text}`);
+  const text = await run.operator.kubectl('exec', 'hands', '--', 'ps', '-o', 'pid,args');
+  const lines = text.split('\n').filter((line) => line.includes(`/usr/lib/bareboat/${name}.js`));
+  const [pid, ...others] = lines.map((line) => Number(line.trim().split(' ')[0]));
+  if (pid === undefined || others.length > 0) throw new Error(`processes of ${name}: ${lines}`);
   return pid;
 }
 

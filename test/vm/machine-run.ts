@@ -247,7 +247,8 @@ export class MachineRun {
   async up(options: { fast: boolean }): Promise<string> {
     const steps = this.#steps;
     const { serialLog } = this.files;
-    if (!this.machine.isRunning()) {
+    if (this.machine.isRunning()) steps.note('it runs already');
+    else {
       await steps.run('preparing the disk', this.files.dir, () => this.prepareDisk());
       await steps.run('starting the machine', join(this.files.dir, 'qemu.log'), () =>
         this.start(options.fast),
