@@ -80,6 +80,7 @@ t.test('a machine that lost its power comes back with all that was acknowledged'
 t.test('a reboot by the API is orderly', async (t) => {
   const { bootId } = await run.status();
   await operator.bareboat('reboot');
+  await machine.waitFor(/Restarting system[^]*machine API: /, WAIT_MS);
   await eventually('another boot', WAIT_MS, async () => (await run.status()).bootId !== bootId);
   await run.awaitApi();
   t.equal((await run.fetchSample()).trim(), SAMPLE_PAGE.trim());

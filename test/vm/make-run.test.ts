@@ -3,7 +3,6 @@
  * flash, booted by UEFI firmware, to a served page, off and on again.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { ensureKubectl } from '#image/kubectl.ts';
 import { ensureImage } from './image-build.ts';
