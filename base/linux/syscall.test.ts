@@ -8,12 +8,14 @@ import {
   deviceNumbers,
   eventfd,
   getXattr,
+  isClockSynchronized,
   LinuxError,
   listXattrs,
   makeDevice,
   mount,
   poll,
   POLL,
+  setClock,
   setXattr,
   SOCK,
   socket,
@@ -73,5 +75,11 @@ await t.test('connect of a seqpacket socket', (t) => {
   t.throws(() => connect(fd, unixAddress('/nowhere/socket')), { code: 'ENOENT' });
   closeSync(fd);
   t.throws(() => unixAddress('/'.padEnd(200, 'x')), { code: 'ENAMETOOLONG' });
+  t.end();
+});
+
+await t.test('the clock can be asked, and refuses nonsense', (t) => {
+  t.type(isClockSynchronized(), 'boolean');
+  if (process.getuid?.() === 0) t.throws(() => setClock(-5000), { code: /EINVAL|EPERM/ });
   t.end();
 });

@@ -29,6 +29,8 @@ const DECLARATIONS = {
   waitid: 'int waitid(int, unsigned int, void *, int, void *)',
   prctl: 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
   _exit: 'int _exit(int)',
+  clock_settime: 'int clock_settime(int, const void *)',
+  adjtimex: 'int adjtimex(void *)',
   eventfd: 'int eventfd(unsigned int, int)',
   poll: 'int poll(void *, unsigned long, int)',
   socket: 'int socket(int, int, int)',
@@ -237,6 +239,14 @@ export function rereadPartitions(fd: number): void {
   call('ioctl', `fd ${fd} BLKRRPART`, fd, BLKRRPART, null);
 }
 
+/** An ioctl that takes and gives an int: returns what the kernel left in it. */
+export function ioctlInt(fd: number, request: number, value = 0): number {
+  const argument = Buffer.alloc(4);
+  argument.writeInt32LE(value);
+  call('ioctl', `fd ${fd} 0x${request.toString(16)}`, fd, request, argument);
+  return argument.readInt32LE();
+}
+
 const FINIT_MODULE = process.arch === 'arm64' ? 273 : 313;
 const MODULE_INIT_COMPRESSED_FILE = 4;
 
@@ -273,6 +283,26 @@ export function syncfs(fd: number): void {
 export function exitAtOnce(code: number): never {
   libc('_exit')(code);
   throw new Error('_exit returned');
+}
+
+// --- time --------------------------------------------------------------------------------------
+
+/** Sets CLOCK_REALTIME. EPERM without CAP_SYS_TIME. */
+export function setClock(nowMs: number): void {
+  const seconds = Math.floor(nowMs / 1000);
+  const time = BigInt64Array.of(
+    BigInt(seconds),
+    BigInt(Math.round(nowMs - seconds * 1000)) * 1_000_000n,
+  );
+  call('clock_settime', 'CLOCK_REALTIME', 0, new Uint8Array(time.buffer));
+}
+
+/** Whether somebody keeps the clock: the kernel's own flag, which chronyd clears (adjtimex(2)). */
+export function isClockSynchronized(): boolean {
+  const STA_UNSYNC = 0x40;
+  const timex = Buffer.alloc(208); // modes 0 reads; `status` lies at byte 40 on 64-bit machines.
+  call('adjtimex', '', timex);
+  return (timex.readInt32LE(40) & STA_UNSYNC) === 0;
 }
 
 // --- processes ---------------------------------------------------------------------------------

@@ -127,6 +127,11 @@ export function renewAtMs(certificate: string): number {
   return notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3;
 }
 
+/** When a certificate of this file was made, in ms since the epoch: the clock was at least there. */
+export function issuedAtMs(certificate: string): number {
+  return new x509.X509Certificate(certificate).notBefore.getTime() + BACKDATE_MS;
+}
+
 /** RFC 5280 section 4.1.2.2: positive, at most 20 octets, unique by chance. */
 function serialNumber(): string {
   const bytes = webcrypto.getRandomValues(new Uint8Array(16));

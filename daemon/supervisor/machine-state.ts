@@ -3,18 +3,8 @@
  * control plane was bootstrapped. Each file is replaced by rename after fsync, so that a power cut leaves
  * the old or the new one. Secrets are readable by root alone.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   type ClusterSecrets,
   ConfigError,
@@ -23,6 +13,7 @@ import {
   parseClusterSecrets,
   parseMachineConfig,
 } from '#base/machine-config.ts';
+import { writeDurably } from './durable-file.ts';
 
 export class MachineState {
   readonly #dir: string;
@@ -109,18 +100,6 @@ export class MachineState {
   }
 
   #write(name: string, text: string): void {
-    const path = join(this.#dir, name);
-    const staged = `${path}.new`;
-    const fd = openSync(staged, 'w', 0o600);
-    try {
-      writeFileSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(staged, path);
-    const dir = openSync(dirname(path), 'r');
-    fsyncSync(dir);
-    closeSync(dir);
+    writeDurably(join(this.#dir, name), text);
   }
 }

@@ -55,7 +55,10 @@ async function boot(): Promise<void> {
     else {
       coldplug(loader);
       print('devices found');
-      modules = loader.loadInBackground(NODE_MODULES);
+      modules = loader.loadInBackground(NODE_MODULES).then(async () => {
+        // The kernel's own, where the hardware has none.
+        if (!existsSync('/dev/watchdog')) await loader.loadInBackground(['softdog']);
+      });
     }
     prepareCgroups(log);
   }

@@ -13,15 +13,19 @@ import type { Log } from '#base/log.ts';
 import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
 import type { VolumeName } from '#daemon/disk/disk.ts';
 import { subscribeUevents } from '#net/netlink/netlink.ts';
+import { BootRecord } from './boot-record.ts';
 import { readCommandLine } from './command-line.ts';
 import { Hotplug } from './hotplug.ts';
 import { LogRotation } from './log-rotation.ts';
+import { saveClock } from './machine-clock.ts';
 import { machineServices } from './machine-services.ts';
 import { ModuleLoader } from './modules.ts';
 import { PowerButtons } from './power-button.ts';
 import type { EndKind } from './ending-note.ts';
 import { Supervisor } from './supervisor.ts';
 import { PLACES, UID } from './unit-specs.ts';
+import { Vitals } from './vitals.ts';
+import { openWatchdog } from './watchdog.ts';
 
 /** stage0's pipe of reaped orphans. */
 const ORPHANS_FD = 3;
@@ -36,16 +40,50 @@ export async function runMachine(options: {
   onEnd: (kind: EndKind) => void;
 }): Promise<void> {
   const rotation = new LogRotation(PLACES.logs);
-  const commandLine = readCommandLine();
-  const supervisor = new Supervisor({ ...options, clock: new RealClock(), rotation, commandLine });
+  const { isFirst, volumes, onEnd } = options;
+  const clock = new RealClock();
+  const stateDir = volumes.has('STATE') ? PLACES.state : undefined;
+  const boot = new BootRecord({ stateDir, noteFile: PLACES.bootReason, isFirst });
+  const later: { vitals?: Vitals } = {};
+  const supervisor = new Supervisor({
+    ...options,
+    clock,
+    rotation,
+    commandLine: readCommandLine(),
+    boot,
+    onEnd: (kind) => {
+      later.vitals?.endSaving(); // STATE is about to be unmounted.
+      onEnd(kind);
+    },
+  });
   followOrphans(supervisor);
   const server = await serveMachineSocket(PLACES.supervisorSocket, machineServices(supervisor));
   chownSync(PLACES.supervisorSocket, UID.root, UID.gateway);
   const buttons = new PowerButtons(() => supervisor.beginShutdown('powerOff'));
   buttons.look();
   await supervisor.start();
+  later.vitals = watchVitals(supervisor);
   watchDevices(options.log, buttons);
   server.unref();
+}
+
+/** Feeds the watchdog from here on: a start that hangs is seen on the console. */
+function watchVitals(supervisor: Supervisor): Vitals {
+  const { clock, events, units } = supervisor;
+  const watchdog = openWatchdog();
+  if (watchdog === undefined) events.add('watchdog', 'this machine has none', 'warning');
+  else {
+    const cause = watchdog.hasReset ? '; it has reset the machine' : '';
+    events.add('watchdog', `resets the machine after ${watchdog.timeoutSeconds} s${cause}`);
+  }
+  return new Vitals({
+    clock,
+    events,
+    watchdog,
+    save: () => saveClock(PLACES.clock, clock.nowMs()),
+    gatewayPort: () => supervisor.gatewayPort,
+    restartGateway: () => units.signal('gateway', 'SIGKILL'),
+  });
 }
 
 /** Modules for what comes from here on, and for what came meanwhile. */

@@ -11,12 +11,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
-import { setHostname } from '#base/linux/syscall.ts';
+import { isClockSynchronized, setHostname } from '#base/linux/syscall.ts';
 import type { Log } from '#base/log.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { usage, type VolumeName } from '#daemon/disk/disk.ts';
+import { issuedAtMs } from '#base/pki/pki.ts';
+import type { BootRecord } from './boot-record.ts';
 import { hasCgroups, reservedMemoryBytes, unitCgroupFile } from './cgroups.ts';
 import type { CommandLine } from './command-line.ts';
 import { listenDhcp } from './dhcp.ts';
@@ -25,6 +27,7 @@ import { EventLog } from './events.ts';
 import { lastLine } from './follow.ts';
 import type { LogRotation } from './log-rotation.ts';
 import { memory } from './machine-services.ts';
+import { advanceClock, imageTimeMs, readSavedClock } from './machine-clock.ts';
 import { MachineState } from './machine-state.ts';
 import { MachineNetwork } from './network.ts';
 import {
@@ -61,6 +64,7 @@ export interface SupervisorOptions {
   readonly isFirst: boolean;
   readonly rotation: LogRotation;
   readonly commandLine: CommandLine;
+  readonly boot: BootRecord;
   /** The units have ended: the last steps of the machine. */
   readonly onEnd: (kind: EndKind) => void;
 }
@@ -125,6 +129,8 @@ export class Supervisor {
       this.beginShutdown(ending); // Which an earlier supervisor had begun.
       return;
     }
+    // Later supervisors of this boot find a clock that may have been set right since.
+    if (this.#options.isFirst) this.#advanceClock([readSavedClock(PLACES.clock), imageTimeMs()]);
     listenDhcp((event) => this.network.onDhcp(event));
     this.network.configure(this.state.config()?.network);
     writeDhcpcdConfig(this.network.state.withoutDhcp);
@@ -164,9 +170,28 @@ export class Supervisor {
 
   /** Follows what was just saved; resolves when it is in force. */
   async configChanged(): Promise<void> {
+    this.#advanceClock([]);
     this.network.configure(this.state.config()?.network);
     this.#wake();
     await this.#reconciling;
+  }
+
+  /** The gateway's port, while it is expected to answer. */
+  get gatewayPort(): number | undefined {
+    return this.#announced === '' || this.#ending ? undefined : MACHINE_API_PORT;
+  }
+
+  /** Certificates must be valid before time servers answer: the cluster's keys are not from the future. */
+  #advanceClock(known: readonly (number | undefined)[]): void {
+    const secrets = this.state.secrets();
+    const issued = secrets === undefined ? undefined : issuedAtMs(secrets.machineCa.certificate);
+    try {
+      if (isClockSynchronized()) return;
+      const done = advanceClock([...known, issued]);
+      if (done !== undefined) this.events.add('clock', done, 'warning');
+    } catch (error) {
+      this.events.add('clock', `cannot be set: ${errorText(error)}`, 'warning');
+    }
   }
 
   /** Starts the cluster on this node: once in a cluster's life. */
@@ -194,6 +219,7 @@ export class Supervisor {
       })
       .finally(() => {
         this.units[Symbol.dispose](); // What is killed now must not be started again.
+        this.#options.boot.end(kind);
         this.#options.onEnd(kind);
       });
   }
@@ -207,7 +233,7 @@ export class Supervisor {
       blockedBy,
       uptimeSeconds: Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]),
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-      bootReason: 'unknown',
+      bootReason: this.#options.boot.reason,
       addresses: [...this.network.state.addresses],
       memoryTotalBytes: total,
       memoryAvailableBytes: available,
@@ -217,7 +243,7 @@ export class Supervisor {
         ...usage(mountPoint),
       })),
       controlPlane: this.units.state('control').phase === 'running',
-      timeSynchronized: false,
+      timeSynchronized: isClockSynchronized(),
       warnings: this.warnings,
     };
   }

@@ -12,6 +12,8 @@ export const PLACES = {
   logs: '/run/bareboat/log',
   units: '/run/bareboat/units',
   ending: '/run/bareboat/ending',
+  bootReason: '/run/bareboat/boot-reason',
+  clock: '/var/lib/bareboat/state/clock',
   network: '/run/bareboat/network.json',
   sysctls: '/run/bareboat/sysctls.json',
   supervisorSocket: '/run/bareboat/supervisor/supervisor.sock',

@@ -6,17 +6,9 @@
  *
  * The wire ends in the network namespace of the calling process, which must be one of its own.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isRunning, type ProcessId, processId } from '#base/linux/process.ts';
@@ -95,7 +87,7 @@ export class HostMachine {
     );
     child.unref();
     this.#init = await childOf(child.pid ?? 0);
-    await this.#connect(this.#init.pid);
+    this.#connect(this.#init.pid);
   }
 
   get isRunning(): boolean {
@@ -172,12 +164,10 @@ export class HostMachine {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  async #connect(init: number): Promise<void> {
+  #connect(init: number): void {
     ip('link', 'set', 'lo', 'up');
     // That of an earlier start goes with its namespace, a moment after its last process.
-    for (let waited = 0; waited < 5_000 && existsSync(`/sys/class/net/${LINK}`); waited += 20) {
-      await sleep(20);
-    }
+    spawnSync('ip', ['link', 'del', LINK], { stdio: 'ignore' });
     ip('link', 'add', LINK, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(init));
     ip('addr', 'add', `${OUTSIDE}/24`, 'dev', LINK);
     ip('link', 'set', LINK, 'up');
