@@ -139,6 +139,11 @@ const member = (
 };
 
 t.test('planSteps() of StatefulSets', async (t) => {
+  const counted = { currentReplicas: 2 };
+  const rolling = (rollingUpdate?: { partition: number }) => ({
+    type: 'RollingUpdate',
+    ...(rollingUpdate === undefined ? {} : { rollingUpdate }),
+  });
   const steps = (of: StatefulSet, pods: Pod[], current = 'r1', update = 'r1') =>
     planSteps({ set: of, pods, current, update }, NOW_MS)
       .map((s) => (s.kind === 'create' ? `+${s.ordinal}@${s.revision}` : `-${s.pod.metadata.name}`))
@@ -231,6 +236,31 @@ t.test('planSteps() of StatefulSets', async (t) => {
         'r2',
       ),
       want: '+0@r1',
+    },
+    {
+      name: 'new revision where the status still counts the pod that is gone',
+      got: steps(
+        set({ replicas: 2, updateStrategy: rolling({ partition: 0 }) }, counted),
+        [member(0)],
+        'r1',
+        'r2',
+      ),
+      want: '+1@r2',
+    },
+    {
+      name: 'by the status without parameters',
+      got: steps(set({ replicas: 2, updateStrategy: rolling() }, counted), [member(0)], 'r1', 'r2'),
+      want: '+1@r1',
+    },
+    {
+      name: 'OnDelete gives the new revision to what was deleted',
+      got: steps(
+        set({ replicas: 2, updateStrategy: { type: 'OnDelete' } }, counted),
+        [member(0)],
+        'r1',
+        'r2',
+      ),
+      want: '+1@r2',
     },
     {
       name: 'OnDelete',

@@ -107,6 +107,16 @@ t.test('a StatefulSet makes its pods one after the other', async (t) => {
   await toCount('sts', 2);
   const names = (await podsOf('sts')).map(({ metadata }) => metadata.name);
   t.same(names.toSorted(), ['sts-0', 'sts-1']);
+  const annotations = { restarted: 'now' };
+  const body = { spec: { template: { metadata: { annotations } } } };
+  await client.patch(statefulsets, { name: 'sts', namespace }, { type: 'merge', body }, signal);
+  await until(async () => {
+    const all = await podsOf('sts');
+    for (const pod of all) if (pod.status?.phase === 'Pending') await setStatus(pod, READY);
+    return (
+      all.length === 2 && all.every((pod) => pod.metadata.annotations?.['restarted'] === 'now')
+    );
+  }, 'both pods have the new template');
 });
 
 t.test('a DaemonSet has a pod for each node', async (t) => {

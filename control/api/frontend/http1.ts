@@ -1,5 +1,5 @@
 /** HTTP/1.1 requests, and upgrades to WebSocket, as exchanges of the pipeline. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import {
   type ApiRequest,
@@ -143,7 +143,7 @@ function refuseUpgrade(socket: Duplex, answer: ApiResponse): void {
     (Array.isArray(value) ? value : [value]).map((one) => `${key}: ${one}`),
   );
   const head = [
-    `HTTP/1.1 ${status} ${status < 400 ? 'OK' : 'Refused'}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     ...lines,
     `content-length: ${bytes.length}`,
     'connection: close',

@@ -46,19 +46,16 @@ function partitionOf(set: StatefulSet): number {
   return set.spec.updateStrategy?.rollingUpdate?.partition ?? 0;
 }
 
-/** The revision a new pod of `ordinal` gets. */
+/**
+ * The revision a new pod of `ordinal` gets: the old one below the partition alone. Without the strategy's
+ * parameters, which defaulting fills in, upstream goes by the count of old pods in the status.
+ */
 export function revisionFor(view: SetView, ordinal: number): string {
   const { set, current, update } = view;
-  if (set.spec.updateStrategy?.type === 'OnDelete') {
-    const isOld = ordinal < startOf(set) + (set.status?.currentReplicas ?? 0);
-    return isOld ? current : update;
-  }
-  const partition = set.spec.updateStrategy?.rollingUpdate?.partition;
-  const firstUpdated =
-    partition === undefined || partition === 0
-      ? startOf(set) + (set.status?.currentReplicas ?? 0)
-      : startOf(set) + partition;
-  return ordinal < firstUpdated ? current : update;
+  const { type, rollingUpdate } = set.spec.updateStrategy ?? {};
+  const counted = type === 'RollingUpdate' ? (set.status?.currentReplicas ?? 0) : 0;
+  const old = rollingUpdate === undefined ? counted : (rollingUpdate.partition ?? 0);
+  return ordinal < startOf(set) + old ? current : update;
 }
 
 export type Step =
