@@ -18,6 +18,7 @@ import {
   RuntimeClassAdmission,
   TaintNodesByCondition,
 } from './pod-defaults.ts';
+import { PodSecurity } from './pod-security.ts';
 import { RbacEscalation } from './rbac-escalation.ts';
 import { type ChargeQuota, ResourceQuotaAdmission } from './resource-quota.ts';
 import { ServiceAccountAdmission } from './service-account.ts';
@@ -53,6 +54,7 @@ export function admissionPlugins(parts: AdmissionParts): AdmissionPlugin[] {
     new DefaultTolerationSeconds({ pods }),
     new RuntimeClassAdmission({ pods, classes: runtimeClasses }),
     new RbacEscalation({ authorizer, rbac }),
+    new PodSecurity({ namespaces: core('namespaces'), pods, hub }),
     new ResourceQuotaAdmission({ quotas: core('resourcequotas'), charge: parts.charge }),
   ];
 }

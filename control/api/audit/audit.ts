@@ -94,7 +94,11 @@ function eventOf(trail: Trail, answer: { stage: Stage; status: number }): AuditE
     responseStatus: { metadata: {}, ...told, code: answer.status },
     requestReceivedTimestamp: microTime(call.nowMs),
     stageTimestamp: microTime(services.clock.nowMs()),
-    ...(decision === undefined ? {} : { annotations: annotationsOf(decision) }),
+    ...(decision === undefined
+      ? {}
+      : {
+          annotations: { ...annotationsOf(decision), ...Object.fromEntries(call.auditAnnotations) },
+        }),
   };
 }
 

@@ -53,6 +53,7 @@ export class Bootstrap {
       dryRun: false,
       signal: this.#services.signal,
       warn: () => {},
+      annotate: () => {},
     };
   }
 

@@ -44,6 +44,7 @@ export class Call {
   readonly services: Services;
   readonly nowMs: number;
   readonly warnings = new Set<string>();
+  readonly auditAnnotations = new Map<string, string>();
   /** Name of the object that a POST made, which its URL does not say. */
   writtenName: string | undefined;
 
@@ -73,6 +74,7 @@ export class Call {
       dryRun,
       signal: this.services.signal,
       warn: (text) => this.warnings.add(text),
+      annotate: (key, value) => this.auditAnnotations.set(key, value),
     };
   }
 

@@ -10,6 +10,8 @@ export interface WriteContext extends HookContext {
   readonly signal: AbortSignal;
   /** Adds a Warning header to the response. */
   warn(text: string): void;
+  /** Adds a line to the request's entry in the audit log. */
+  annotate(key: string, value: string): void;
 }
 
 export interface AdmissionRequest {
