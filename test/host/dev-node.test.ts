@@ -74,6 +74,14 @@ t.test('a Deployment becomes available, and its pods are Running on the node', a
   }
 });
 
+t.test('a list is applied, for whose kind kubectl wants OpenAPI v2', async (t) => {
+  const item = (name: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name } });
+  apply({ apiVersion: 'v1', kind: 'List', items: [item('one'), item('two')] });
+  t.equal(kubectl('get', 'cm', 'one', 'two', '-o', 'name'), 'configmap/one\nconfigmap/two\n');
+  const misspelt = { ...item('three'), dat: { a: 'b' } };
+  t.throws(() => apply({ apiVersion: 'v1', kind: 'List', items: [misspelt] }), /unknown field "dat"/);
+});
+
 t.test('logs and exec reach the container', async (t) => {
   const name = await firstPod();
   t.equal(await node.kubectl('logs', name), 'serving\n');
