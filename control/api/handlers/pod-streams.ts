@@ -169,12 +169,12 @@ function streamHandler(endpoint: 'exec' | 'attach') {
     const { query } = call;
     const container = containerOf(pod, query.get('container') ?? '');
     const on = (name: string) => isTrue(query.get(name));
-    const streams = { stdin: on('stdin'), stdout: on('stdout'), stderr: on('stderr') };
     const tty = on('tty');
+    // A terminal has one output; client libraries ask for both all the same.
+    const streams = { stdin: on('stdin'), stdout: on('stdout'), stderr: on('stderr') && !tty };
     if (!streams.stdin && !streams.stdout && !streams.stderr) {
       throw badRequest('you must specify at least 1 of stdin, stdout, stderr');
     }
-    if (tty && streams.stderr) throw badRequest('tty and stderr cannot both be true');
     const passed = new URLSearchParams();
     if (streams.stdin) passed.set('input', '1');
     if (streams.stdout) passed.set('output', '1');
