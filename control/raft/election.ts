@@ -2,95 +2,112 @@
  * Elections: the pre-vote round that disturbs nobody, the vote itself, and the changes of role. See
  * the Raft thesis 3.4, 3.6.1 (up-to-date logs), 9.6 (pre-vote) and 6.2 (stickiness to a leader).
  */
-import { assert } from '#base/assert.ts';
 import { startLeading } from './leader.ts';
-import { isVoter, voteResult } from './quorum.ts';
-import { others, reset, send } from './state.ts';
-import type { RaftState } from './state.ts';
-import type { MemberId, Term, VoteRequest, VoteResponse } from './types.ts';
+import type { VoteRequest, VoteResponse } from './messages.ts';
+import { everyone, isVoter } from './members.ts';
+import { voteResult } from './quorum.ts';
+import { becomeFollower, move, reset, send } from './state.ts';
+import type { Polling, RaftState } from './state.ts';
 
-export function becomeFollower(state: RaftState, term: Term, leader: MemberId): void {
-  assert(term >= state.term, 'terms never fall');
-  reset(state, term);
-  state.role = 'follower';
-  state.leader = leader;
-}
-
-/** Asks whether an election could be won, without a new term. */
-export function campaign(state: RaftState): void {
-  if (state.role === 'leader' || !isVoter(state.members, state.id)) return;
+/**
+ * Asks whether an election could be won, without a new term; a transfer of leadership goes straight
+ * to the election. Nothing happens on a member that leads, may not lead, or cannot write its vote.
+ */
+export function campaign(state: RaftState, options: { isTransfer: boolean }): void {
+  const { role, log } = state;
+  if (role.kind === 'leader' || state.lostLog !== undefined || isDiskHung(state)) return;
+  // By what is committed or may come to be: who removed itself with its last entry as a leader may
+  // be the only one who holds that entry, and is needed to commit it.
+  if (!log.mayLead(state.id) || log.isInstalling) return;
+  if (options.isTransfer) {
+    becomeCandidate(state, options);
+    return;
+  }
   reset(state, state.term);
-  state.role = 'preCandidate';
-  poll(state);
+  // A pre-vote binds nobody, so the own one counts at once.
+  const polling: Polling = { kind: 'preCandidate', votes: new Map([[state.id, true]]) };
+  move(state, polling);
+  askForVotes(state, { kind: 'preVote', isTransfer: false });
+  decide(state, polling);
 }
 
-function becomeCandidate(state: RaftState): void {
-  reset(state, state.term + 1);
-  state.role = 'candidate';
+/** The oldest write has not ended for an election timeout. */
+export function isDiskHung(state: RaftState): boolean {
+  return state.log.writes.ageTicks(state.ticks) >= state.config.electionTicks;
+}
+
+function becomeCandidate(state: RaftState, options: { isTransfer: boolean }): void {
+  reset(state, Math.max(state.term, state.voteAboveTerm) + 1);
   state.vote = state.id;
-  poll(state);
+  move(state, { kind: 'candidate', votes: new Map() });
+  askForVotes(state, { kind: 'vote', ...options });
 }
 
-function poll(state: RaftState): void {
-  const pre = state.role === 'preCandidate';
-  // A real vote for oneself counts when it is durable (`onOwnVotePersisted`): a candidate that won
-  // with it and crashed could vote again in the same term, for another. A pre-vote binds nobody.
-  if (pre) state.votes.set(state.id, true);
-  if (pre && decide(state)) return;
-  for (const to of others(state)) {
-    if (!isVoter(state.members, to)) continue;
-    send(state, {
-      kind: pre ? 'preVote' : 'vote',
-      to,
-      // A pre-vote asks about the next term and leaves the own one alone.
-      term: pre ? state.term + 1 : state.term,
-      lastIndex: state.log.lastIndex,
-      lastTerm: state.log.lastTerm,
-    });
+function askForVotes(
+  state: RaftState,
+  request: { kind: VoteRequest['kind']; isTransfer: boolean },
+): void {
+  const { log } = state;
+  // A pre-vote asks about the next term and leaves the own one alone.
+  const term = request.kind === 'preVote' ? state.term + 1 : state.term;
+  for (const to of everyone(log.members)) {
+    if (to === state.id || !isVoter(log.members, to)) continue;
+    send(state, { ...request, to, term, lastIndex: log.lastIndex, lastTerm: log.lastTerm });
   }
 }
 
-/** Acts on the votes counted so far; true when the poll is over. */
-function decide(state: RaftState): boolean {
-  const result = voteResult(state.members, (id) => state.votes.get(id));
-  if (result === 'pending') return false;
-  if (result === 'lost') becomeFollower(state, state.term, 0);
-  else if (state.role === 'preCandidate') becomeCandidate(state);
-  else startLeading(state);
-  return true;
+/** Acts on the votes counted so far. */
+function decide(state: RaftState, polling: Polling): void {
+  const { votes } = polling;
+  const result = voteResult(state.log.members, (id) => votes.get(id));
+  if (result === 'lost') {
+    becomeFollower(state, state.term, 0);
+  } else if (result === 'won') {
+    if (polling.kind === 'preCandidate') becomeCandidate(state, { isTransfer: false });
+    // Not before the own term and vote are durable, even where the others' votes suffice: after a
+    // crash it could lead the same term a second time and put other entries at the same indexes.
+    else if (votes.has(state.id)) startLeading(state);
+  }
 }
 
-/** The hard state of the current term is durable, this member's vote in it too. */
-export function onOwnVotePersisted(state: RaftState): void {
-  if (state.role !== 'candidate' || state.votes.has(state.id)) return;
-  state.votes.set(state.id, true);
-  decide(state);
+/** A write taken in the current term is durable, this member's vote in it too. */
+export function onTermPersisted(state: RaftState): void {
+  const { role } = state;
+  if (role.kind !== 'candidate' || role.votes.has(state.id)) return;
+  role.votes.set(state.id, true);
+  decide(state, role);
 }
 
 /** Any role: grants or refuses. The term of a real vote is the own one by now. */
 export function onVoteRequest(state: RaftState, message: VoteRequest): void {
-  const pre = message.kind === 'preVote';
-  const free = state.vote === message.from || (state.vote === 0 && state.leader === 0);
-  const mayVote = free || (pre && message.term > state.term);
+  const isPre = message.kind === 'preVote';
+  const isFree = state.vote === message.from || (state.vote === 0 && state.leader === 0);
+  const mayVote = (isFree || (isPre && message.term > state.term)) && isTrusted(state, message);
   // A learner votes when asked: it may be a voter already and not know it yet (etcd PR #10998).
-  const granted = mayVote && state.log.isUpToDate(message.lastIndex, message.lastTerm);
-  if (granted && !pre) {
+  const isGranted = mayVote && state.log.isUpToDate(message.lastIndex, message.lastTerm);
+  if (isGranted && !isPre) {
     state.vote = message.from;
     state.electionElapsed = 0;
   }
   send(state, {
-    kind: pre ? 'preVoteResponse' : 'voteResponse',
+    kind: isPre ? 'preVoteResponse' : 'voteResponse',
     to: message.from,
     // A granted pre-vote answers in the term asked about, or the asker would drop it as stale.
-    term: granted ? message.term : state.term,
-    rejected: !granted,
+    term: isGranted ? message.term : state.term,
+    rejected: !isGranted,
   });
 }
 
+/** Whether this member can know that it did not vote in that term already. */
+function isTrusted(state: RaftState, message: VoteRequest): boolean {
+  return message.term > state.voteAboveTerm;
+}
+
 export function onVoteResponse(state: RaftState, message: VoteResponse): void {
-  const wanted = state.role === 'preCandidate' ? 'preVoteResponse' : 'voteResponse';
+  const { role } = state;
+  const wanted = role.kind === 'preCandidate' ? 'preVoteResponse' : 'voteResponse';
   if (message.kind !== wanted) return;
-  if (state.role !== 'preCandidate' && state.role !== 'candidate') return;
-  if (!state.votes.has(message.from)) state.votes.set(message.from, !message.rejected);
-  decide(state);
+  if (role.kind !== 'preCandidate' && role.kind !== 'candidate') return;
+  if (!role.votes.has(message.from)) role.votes.set(message.from, !message.rejected);
+  decide(state, role);
 }

@@ -1,56 +1,59 @@
 /** The follower: takes in appends, heartbeats and snapshots of the leader of its term. */
-import { everyone } from './quorum.ts';
+import { campaign } from './election.ts';
+import type { Append, Heartbeat, InstallSnapshot } from './messages.ts';
 import { send } from './state.ts';
 import type { RaftState } from './state.ts';
-import type { Append, Heartbeat, InstallSnapshot, LogIndex } from './types.ts';
+import type { LogIndex, MemberId } from './types.ts';
 
 export function onAppend(state: RaftState, message: Append): void {
   const { log } = state;
-  if (message.prevIndex < log.commitIndex) {
+  const { prevIndex, prevTerm } = message;
+  if (prevIndex < log.commitIndex) {
     // Committed entries match by definition: say how far this log agrees at least.
     accept(state, message.from, log.commitIndex);
     return;
   }
-  if (!log.matches(message.prevIndex, message.prevTerm)) {
-    const hintIndex = lastIndexUpToTerm(state, message);
+  if (!log.matches(prevIndex, prevTerm)) {
+    const hintIndex = log.lastIndexUpToTerm(prevIndex, prevTerm);
+    const hintTerm = log.term(hintIndex) ?? 0;
+    const hint = { hintIndex, hintTerm };
     send(state, {
       kind: 'appendResponse',
       to: message.from,
-      index: message.prevIndex,
+      index: prevIndex,
       rejected: true,
-      hintIndex,
-      hintTerm: log.term(hintIndex) ?? 0,
+      ...hint,
     });
     return;
   }
   log.merge(message.entries);
-  const matchIndex = message.prevIndex + message.entries.length;
+  const matchIndex = prevIndex + message.entries.length;
   // Entries behind what this append proves may be of an older leader: never commit those.
   log.commitTo(Math.min(message.commitIndex, matchIndex));
   accept(state, message.from, matchIndex);
 }
 
-/** The last own entry that could match: in a term that is not above the leader's at that place. */
-function lastIndexUpToTerm(state: RaftState, message: Append): LogIndex {
-  const { log } = state;
-  let index = Math.min(message.prevIndex, log.lastIndex);
-  for (; index > log.snapshotIndex; index--) {
-    const term = log.term(index);
-    if (term === undefined || term <= message.prevTerm) break;
-  }
-  return index;
-}
-
 export function onHeartbeat(state: RaftState, message: Heartbeat): void {
-  state.log.commitTo(message.commitIndex);
-  const { readCounter } = message;
-  send(state, { kind: 'heartbeatResponse', to: message.from, readCounter });
+  const { log } = state;
+  const { commitIndex, readCounter, from, term } = message;
+  if (commitIndex > log.lastIndex) {
+    // The leader heard from this member that it holds so much, durably. It does not: its disk was set
+    // back. What else it forgot, votes for instance, it cannot know, so it must not go on.
+    state.lostLog = { leader: from, term, commitIndex, lastIndex: log.lastIndex };
+    return;
+  }
+  log.commitTo(commitIndex);
+  send(state, { kind: 'heartbeatResponse', to: from, readCounter });
 }
 
+/**
+ * The snapshot's content has arrived. It need not name this member: the entry that adds it may follow
+ * behind the snapshot, and until then it votes for nobody by itself.
+ */
 export function onSnapshot(state: RaftState, message: InstallSnapshot): void {
   const { log } = state;
   const { snapshot } = message;
-  if (snapshot.index <= log.commitIndex || !everyone(snapshot.members).includes(state.id)) {
+  if (snapshot.index <= log.commitIndex) {
     accept(state, message.from, log.commitIndex);
     return;
   }
@@ -61,11 +64,16 @@ export function onSnapshot(state: RaftState, message: InstallSnapshot): void {
     return;
   }
   log.restore(snapshot);
-  state.members = snapshot.members;
-  state.snapshot = snapshot;
+  state.output.snapshot = snapshot;
   accept(state, message.from, log.lastIndex);
 }
 
-function accept(state: RaftState, to: number, index: LogIndex): void {
-  send(state, { kind: 'appendResponse', to, index, rejected: false, hintIndex: 0, hintTerm: 0 });
+/** The leader asks this member to take over. */
+export function onTimeoutNow(state: RaftState): void {
+  campaign(state, { isTransfer: true });
+}
+
+function accept(state: RaftState, to: MemberId, index: LogIndex): void {
+  const noHint = { hintIndex: 0, hintTerm: 0 };
+  send(state, { kind: 'appendResponse', to, index, rejected: false, ...noHint });
 }

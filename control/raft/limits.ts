@@ -1,19 +1,30 @@
-/** Bounds of the Raft core, with their reasons. */
+/** Bounds of the Raft core, with their reasons. Bytes of entries include ENTRY_OVERHEAD_BYTES each. */
 
-/** Bytes of entries in one append; one message must not hold up the connection. */
-export const APPEND_BYTES_MAX = 1024 * 1024;
+export interface Limits {
+  /** Of entries in one append; one message must not hold up the connection. */
+  readonly appendBytesMax: number;
+  /** Appends to one member without an answer; hides the round trip at a thousand writes a batch. */
+  readonly inflightAppendsMax: number;
+  /** Bytes of those; what a leader may have to send again. */
+  readonly inflightBytesMax: number;
+  /** Proposed and not yet committed; beyond it proposals are refused, so that memory has a bound. */
+  readonly uncommittedBytesMax: number;
+  /** Committed entries in one Ready; keeps one turn of the state machine short. */
+  readonly committedBytesPerReadyMax: number;
+  /** Reads that wait for confirmation (etcd PR #12762: unbounded during an election). */
+  readonly readsPendingMax: number;
+}
 
-/** Appends to one follower without an answer; hides the round trip at a thousand writes a batch. */
-export const INFLIGHT_APPENDS_MAX = 256;
+const MEBIBYTE = 1024 * 1024;
 
-/** Bytes of those; what a leader may have to send again. */
-export const INFLIGHT_BYTES_MAX = 16 * 1024 * 1024;
+export const LIMITS: Limits = {
+  appendBytesMax: MEBIBYTE,
+  inflightAppendsMax: 256,
+  inflightBytesMax: 16 * MEBIBYTE,
+  uncommittedBytesMax: 64 * MEBIBYTE,
+  committedBytesPerReadyMax: 4 * MEBIBYTE,
+  readsPendingMax: 65_536,
+};
 
-/** Proposed and not yet committed; beyond it proposals are refused, so that memory has a bound. */
-export const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024;
-
-/** Bytes of committed entries in one Ready; keeps one turn of the state machine short. */
-export const COMMITTED_BYTES_PER_READY_MAX = 4 * 1024 * 1024;
-
-/** Reads that wait for confirmation (etcd PR #12762: unbounded during an election). */
-export const READS_PENDING_MAX = 65_536;
+/** What an entry costs beside its data, in memory and on the wire; so that empty ones count too. */
+export const ENTRY_OVERHEAD_BYTES = 32;

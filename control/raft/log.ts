@@ -2,32 +2,41 @@
  * The replicated log as the core sees it, in memory from behind the snapshot on:
  *
  *   snapshotIndex <= appliedIndex <= commitIndex <= lastIndex
- *   appliedIndex <= persistedIndex <= takenIndex <= lastIndex
+ *   persistedIndex <= takenIndex <= lastIndex
+ *   appliedIndex <= handedIndex <= min(commitIndex, persistedIndex)
  *
- * takenIndex: given to the host to persist; persistedIndex: durable here. Both move back when a new
- * leader overwrites entries; persisting is acknowledged with the term of the entry, so that a late
- * acknowledgement of an overwritten entry does not count for its successor (append ABA).
+ * takenIndex: given to the host to persist; persistedIndex: durable here; handedIndex: given to the
+ * host to apply. The first two move back when a new leader overwrites entries. While a snapshot from
+ * the leader is being made durable, persistedIndex is 0, whatever has been applied by it.
  */
-import { assert } from '#base/assert.ts';
-import type { Entry, LogIndex, SnapshotMeta, Term } from './types.ts';
+import { assert, must } from '#base/assert.ts';
+import { ENTRY_OVERHEAD_BYTES } from './limits.ts';
+import { MemberHistory } from './member-history.ts';
+import type { Entry, LogIndex, MemberId, Members, SnapshotMeta, Term } from './types.ts';
+import { WriteQueue } from './write-queue.ts';
 
 export class RaftLog {
   #entries: Entry[] = [];
   #snapshotIndex: LogIndex;
   #snapshotTerm: Term;
-  commitIndex: LogIndex;
-  appliedIndex: LogIndex;
-  persistedIndex: LogIndex;
-  takenIndex: LogIndex;
+  #history: MemberHistory;
+  #commitIndex: LogIndex;
+  #appliedIndex: LogIndex;
+  #handedIndex: LogIndex;
+  #persistedIndex: LogIndex;
+  #takenIndex: LogIndex;
+  readonly writes = new WriteQueue();
 
-  constructor(snapshot: { index: LogIndex; term: Term }, entries: readonly Entry[]) {
+  constructor(snapshot: SnapshotMeta, entries: readonly Entry[]) {
     this.#snapshotIndex = snapshot.index;
     this.#snapshotTerm = snapshot.term;
-    this.commitIndex = snapshot.index;
-    this.appliedIndex = snapshot.index;
-    for (const entry of entries) this.#push(entry);
-    this.persistedIndex = this.lastIndex;
-    this.takenIndex = this.lastIndex;
+    this.#history = new MemberHistory(snapshot.index, snapshot.members);
+    this.#commitIndex = snapshot.index;
+    this.#appliedIndex = snapshot.index;
+    this.#handedIndex = snapshot.index;
+    for (const entry of entries) this.append(entry);
+    this.#persistedIndex = this.lastIndex;
+    this.#takenIndex = this.lastIndex;
   }
 
   get snapshotIndex(): LogIndex {
@@ -46,14 +55,66 @@ export class RaftLog {
     return this.#entries.at(-1)?.term ?? this.#snapshotTerm;
   }
 
+  get commitIndex(): LogIndex {
+    return this.#commitIndex;
+  }
+
+  get appliedIndex(): LogIndex {
+    return this.#appliedIndex;
+  }
+
+  get persistedIndex(): LogIndex {
+    return this.#persistedIndex;
+  }
+
+  get takenIndex(): LogIndex {
+    return this.#takenIndex;
+  }
+
+  /** A snapshot replaced the log and is not durable yet. */
+  get isInstalling(): boolean {
+    return this.#persistedIndex < this.#snapshotIndex;
+  }
+
+  /** The configuration in force: the last one in the log. */
+  get members(): Members {
+    return this.#history.members;
+  }
+
+  /** Where it stands. */
+  get membersIndex(): LogIndex {
+    return this.#history.index;
+  }
+
+  /** Whether `id` may be needed to lead: by what is committed, or by what may come to be. */
+  mayLead(id: MemberId): boolean {
+    return this.#history.isVoterSince(this.#commitIndex, id);
+  }
+
+  /** Who receives the log: members, and those removed until that is committed. */
+  recipients(): ReadonlySet<MemberId> {
+    return this.#history.everyoneSince(this.#commitIndex);
+  }
+
   /** Term of the entry at `index`, or undefined when it is compacted or beyond the end. */
   term(index: LogIndex): Term | undefined {
     if (index === this.#snapshotIndex) return this.#snapshotTerm;
-    return this.#entries[index - this.#snapshotIndex - 1]?.term;
+    return this.entry(index)?.term;
+  }
+
+  entry(index: LogIndex): Entry | undefined {
+    return this.#entries[index - this.#snapshotIndex - 1];
   }
 
   matches(index: LogIndex, term: Term): boolean {
     return this.term(index) === term;
+  }
+
+  /** What a snapshot up to `index` is called; undefined when the log does not know. */
+  describe(index: LogIndex): SnapshotMeta | undefined {
+    const term = this.term(index);
+    if (term === undefined || index > this.#commitIndex) return undefined;
+    return { index, term, members: this.#history.at(index) };
   }
 
   /** Whether a log that ends in (index, term) holds at least as much: term first, then length. */
@@ -61,8 +122,23 @@ export class RaftLog {
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
   }
 
+  /**
+   * The last entry up to `from` whose term is not above `term`: where two logs may agree at the
+   * latest, if the other has `term` at `from`. Skips whole terms, from either side.
+   */
+  lastIndexUpToTerm(from: LogIndex, term: Term): LogIndex {
+    let index = Math.min(from, this.lastIndex);
+    for (; index > this.#snapshotIndex; index--) {
+      if (must(this.term(index), `entry ${index} is kept`) <= term) break;
+    }
+    return index;
+  }
+
   append(entry: Entry): void {
-    this.#push(entry);
+    assert(entry.index === this.lastIndex + 1, `entry ${entry.index} follows ${this.lastIndex}`);
+    assert(entry.term >= this.lastTerm, `term of entry ${entry.index} does not fall`);
+    this.#entries.push(entry);
+    if (entry.members !== undefined) this.#history.push(entry.index, entry.members);
   }
 
   /**
@@ -73,7 +149,7 @@ export class RaftLog {
     for (const entry of entries) {
       if (entry.index <= this.#snapshotIndex || this.matches(entry.index, entry.term)) continue;
       if (entry.index <= this.lastIndex) this.#cut(entry.index);
-      this.#push(entry);
+      this.append(entry);
     }
   }
 
@@ -85,82 +161,108 @@ export class RaftLog {
     let end = start;
     let bytes = 0;
     for (; end < to - this.#snapshotIndex; end++) {
-      bytes += (this.#entries[end] as Entry).data.length; // Below lastIndex.
+      bytes += bytesOf(this.#entries[end] as Entry); // Below lastIndex.
       if (bytes > bytesMax && end > start) break;
     }
     return this.#entries.slice(start, end);
   }
 
-  /** Bytes of data of the entries from `from` to `to`. */
-  bytesBetween(from: LogIndex, to: LogIndex): number {
+  /** Bytes of the entries behind `after` up to `to`. */
+  bytesBetween(after: LogIndex, to: LogIndex): number {
     let bytes = 0;
-    for (let i = from - this.#snapshotIndex - 1; i < to - this.#snapshotIndex; i++) {
-      bytes += this.#entries[i]?.data.length ?? 0;
+    for (let index = after + 1; index <= to; index++) {
+      bytes += bytesOf(must(this.entry(index), `entry ${index} is kept`));
     }
     return bytes;
   }
 
-  /** What the host has not been given to persist yet. */
-  untaken(): readonly Entry[] {
-    if (this.takenIndex === this.lastIndex) return NO_ENTRIES;
-    return this.#entries.slice(this.takenIndex - this.#snapshotIndex);
+  /** What the host has not been given to persist yet; it has been afterwards. */
+  takeUnwritten(): readonly Entry[] {
+    if (this.#takenIndex === this.lastIndex) return NO_ENTRIES;
+    const entries = this.#entries.slice(this.#takenIndex - this.#snapshotIndex);
+    this.#takenIndex = this.lastIndex;
+    return entries;
   }
 
+  /** True when the commit index moved. */
   commitTo(index: LogIndex): boolean {
-    if (index <= this.commitIndex) return false;
+    if (index <= this.#commitIndex) return false;
     assert(index <= this.lastIndex, `commit index ${index} lies within the log`);
-    this.commitIndex = index;
+    this.#commitIndex = index;
     return true;
   }
 
-  /** Entries up to (index, term) are durable; ignored when they were overwritten since. */
-  persistedTo(index: LogIndex, term: Term): boolean {
-    if (index <= this.persistedIndex || !this.matches(index, term)) return false;
-    this.persistedIndex = index;
-    return true;
+  persistedTo(index: LogIndex): void {
+    this.#persistedIndex = Math.max(this.#persistedIndex, index);
   }
 
+  get hasUnhandedCommitted(): boolean {
+    return this.#handedIndex < Math.min(this.#commitIndex, this.#persistedIndex);
+  }
+
+  /** The next committed entries to apply, at least one if there is one, at most `bytesMax`. */
+  handCommitted(bytesMax: number): readonly Entry[] {
+    if (!this.hasUnhandedCommitted) return NO_ENTRIES;
+    const to = Math.min(this.#commitIndex, this.#persistedIndex);
+    const committed = this.slice(this.#handedIndex + 1, to, bytesMax);
+    this.#handedIndex += committed.length;
+    return committed;
+  }
+
+  /** Late news of entries that a snapshot brought meanwhile is no news. */
   appliedTo(index: LogIndex): void {
-    assert(index >= this.appliedIndex, 'applied index moves forward');
-    assert(index <= this.commitIndex, 'only committed entries are applied');
-    this.appliedIndex = index;
+    if (index <= this.#appliedIndex) return;
+    assert(index <= this.#handedIndex, `entry ${index} was handed out to be applied`);
+    this.#appliedIndex = index;
   }
 
-  /** Forgets entries up to `index`, which the host has in a snapshot. */
+  /** At start: the state machine holds everything up to `index` already. */
+  resumeAt(index: LogIndex): void {
+    assert(index <= this.#commitIndex, `applied index ${index} is committed`);
+    this.#appliedIndex = Math.max(this.#appliedIndex, index);
+    this.#handedIndex = this.#appliedIndex;
+  }
+
+  /** Forgets entries up to `index`, which are applied. */
   compactTo(index: LogIndex): void {
     if (index <= this.#snapshotIndex) return;
-    assert(index <= this.appliedIndex, 'only applied entries are compacted');
-    const term = this.term(index);
-    assert(term !== undefined, `entry ${index} is kept`);
+    assert(index <= this.#appliedIndex, 'only applied entries are compacted');
+    const term = must(this.term(index), `entry ${index} is kept`);
     this.#entries = this.#entries.slice(index - this.#snapshotIndex);
     this.#snapshotIndex = index;
     this.#snapshotTerm = term;
+    this.#history.compactTo(index);
   }
 
   /** Starts over behind a snapshot that came from the leader. */
   restore(snapshot: SnapshotMeta): void {
-    assert(snapshot.index > this.commitIndex, 'a snapshot is restored only when ahead');
+    const { index } = snapshot;
+    assert(index > this.#commitIndex, 'a snapshot is restored only when ahead');
+    this.writes.cut(1);
     this.#entries = [];
-    this.#snapshotIndex = snapshot.index;
+    this.#history = new MemberHistory(index, snapshot.members);
+    this.#snapshotIndex = index;
     this.#snapshotTerm = snapshot.term;
-    this.commitIndex = snapshot.index;
-    this.appliedIndex = snapshot.index;
-    this.persistedIndex = snapshot.index;
-    this.takenIndex = snapshot.index;
-  }
-
-  #push(entry: Entry): void {
-    assert(entry.index === this.lastIndex + 1, `entry ${entry.index} follows ${this.lastIndex}`);
-    assert(entry.term >= this.lastTerm, `term of entry ${entry.index} does not fall`);
-    this.#entries.push(entry);
+    this.#commitIndex = index;
+    this.#appliedIndex = index;
+    this.#handedIndex = index;
+    this.#takenIndex = index;
+    this.#persistedIndex = 0;
   }
 
   #cut(from: LogIndex): void {
-    assert(from > this.commitIndex, `entry ${from} is committed and stays`);
+    assert(from > this.#commitIndex, `entry ${from} is committed and stays`);
     this.#entries.length = from - this.#snapshotIndex - 1;
-    this.takenIndex = Math.min(this.takenIndex, from - 1);
-    this.persistedIndex = Math.min(this.persistedIndex, from - 1);
+    this.#takenIndex = Math.min(this.#takenIndex, from - 1);
+    this.#persistedIndex = Math.min(this.#persistedIndex, from - 1);
+    this.#history.cut(from);
+    this.writes.cut(from);
   }
+}
+
+/** What an entry counts against the limits. */
+export function bytesOf(entry: Entry): number {
+  return entry.data.length + ENTRY_OVERHEAD_BYTES;
 }
 
 const NO_ENTRIES: readonly Entry[] = [];

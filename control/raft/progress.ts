@@ -1,74 +1,127 @@
 /**
- * What a leader knows of one other member's log.
+ * What a leader knows of one other member's log, and with it whether an append is due.
  *
- *   probe      one append at a time until the logs are known to match; `next` may be too high
+ *   probe      one append at a time until the logs are known to match; `nextIndex` may be too high
  *   replicate  appends stream ahead of their answers, bounded in number and bytes
  *   snapshot   the member needs `snapshotIndex` first; no appends meanwhile
  *
- * Invariant: match < next. matchIndex never falls within a term.
+ *   probe -> replicate (an append matched) -> probe (rejected, unreachable)
+ *   probe, replicate -> snapshot (the log does not reach back) -> probe, replicate
+ *
+ * Invariant: matchIndex < nextIndex. matchIndex never falls within a term.
  */
-import { INFLIGHT_APPENDS_MAX, INFLIGHT_BYTES_MAX } from './limits.ts';
+import { assert } from '#base/assert.ts';
+import { Inflights } from './inflights.ts';
+import type { Limits } from './limits.ts';
 import type { LogIndex } from './types.ts';
 
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
-interface Inflight {
-  readonly lastIndex: LogIndex;
-  readonly bytes: number;
-}
-
 export class Progress {
-  matchIndex: LogIndex = 0;
-  nextIndex: LogIndex;
-  state: ProgressState = 'probe';
-  snapshotIndex: LogIndex = 0;
+  #state: ProgressState = 'probe';
+  #matchIndex: LogIndex = 0;
+  #nextIndex: LogIndex;
+  /** State snapshot: the index of the one that was sent, or 0. */
+  #snapshotIndex: LogIndex = 0;
+  /** The highest commit index that the member was told by appends. */
+  #toldCommitIndex: LogIndex = 0;
   /** Heard from since the last quorum check. */
-  recentActive = false;
-  /** A probe is under way; cleared by any answer and by each heartbeat answer. */
-  probeSent = false;
-  #inflights: Inflight[] = [];
-  #inflightBytes = 0;
+  recentActive: boolean;
+  /** A probe is under way. */
+  #isProbeSent = false;
+  /** Everything in flight may be lost: an append is due even though the window is full. */
+  #isPoked = false;
+  readonly #inflights: Inflights;
 
-  constructor(nextIndex: LogIndex) {
-    this.nextIndex = nextIndex;
+  constructor(nextIndex: LogIndex, limits: Limits) {
+    this.#nextIndex = nextIndex;
+    this.#inflights = new Inflights(limits);
+    // Until the first quorum check: it voted just now, or was added and has yet to answer.
+    this.recentActive = true;
   }
 
-  becomeProbe(): void {
-    const behindSnapshot = this.state === 'snapshot' ? this.snapshotIndex + 1 : 0;
-    this.#reset('probe');
-    this.nextIndex = Math.max(this.matchIndex + 1, behindSnapshot);
+  get state(): ProgressState {
+    return this.#state;
   }
 
-  becomeReplicate(): void {
-    this.#reset('replicate');
-    this.nextIndex = this.matchIndex + 1;
+  get matchIndex(): LogIndex {
+    return this.#matchIndex;
   }
 
-  becomeSnapshot(index: LogIndex): void {
-    this.#reset('snapshot');
-    this.snapshotIndex = index;
+  get nextIndex(): LogIndex {
+    return this.#nextIndex;
   }
 
-  /** An append up to `lastIndex` left. */
-  sent(lastIndex: LogIndex, bytes: number): void {
-    if (this.state === 'probe') {
-      this.probeSent = true;
-      return;
+  get snapshotIndex(): LogIndex {
+    return this.#snapshotIndex;
+  }
+
+  get inflightCount(): number {
+    return this.#inflights.count;
+  }
+
+  get inflightBytes(): number {
+    return this.#inflights.bytes;
+  }
+
+  get isWindowFull(): boolean {
+    return this.#inflights.isFull;
+  }
+
+  /** No entries are sent: a probe's answer, room in flight, or a snapshot is awaited. */
+  get isPaused(): boolean {
+    if (this.#state === 'probe') return this.#isProbeSent;
+    return this.#state === 'snapshot' || this.#inflights.isFull;
+  }
+
+  /** Whether an append, perhaps an empty one, is due for a log that stands like this. */
+  wantsAppend(log: { readonly lastIndex: LogIndex; readonly commitIndex: LogIndex }): boolean {
+    if (this.#state === 'snapshot') return false;
+    if (this.#state === 'probe') return !this.#isProbeSent;
+    if (this.#isPoked) return true;
+    if (this.#inflights.isFull) return false;
+    if (this.#nextIndex <= log.lastIndex) return true;
+    // The member commits up to what it was sent; more than that it has been told in vain.
+    const told = this.#toldCommitIndex;
+    return log.commitIndex > told && told < this.#nextIndex - 1;
+  }
+
+  /** An append of `count` entries from nextIndex on left. */
+  sent(append: { count: number; bytes: number; commitIndex: LogIndex }): void {
+    assert(this.#state !== 'snapshot', 'nothing is appended before a snapshot');
+    this.#toldCommitIndex = append.commitIndex;
+    this.#isPoked = false;
+    if (this.#state === 'probe') {
+      this.#isProbeSent = true;
+    } else if (append.count > 0) {
+      this.#nextIndex += append.count;
+      this.#inflights.add(this.#nextIndex - 1, append.bytes);
     }
-    this.nextIndex = lastIndex + 1;
-    this.#inflights.push({ lastIndex, bytes });
-    this.#inflightBytes += bytes;
   }
 
-  /** The member holds everything up to `index`; false when that is no news. */
-  accepted(index: LogIndex): boolean {
-    while (this.#inflights.length > 0 && (this.#inflights[0]?.lastIndex ?? 0) <= index) {
-      this.#inflightBytes -= this.#inflights.shift()?.bytes ?? 0;
+  /** A snapshot up to `index` left. */
+  sentSnapshot(index: LogIndex): void {
+    this.#enter('snapshot', index + 1);
+    this.#snapshotIndex = index;
+    this.#toldCommitIndex = index;
+  }
+
+  /**
+   * The member holds everything up to `index`, and the log begins at `firstIndex`. False when that is
+   * no news.
+   */
+  accepted(index: LogIndex, firstIndex: LogIndex): boolean {
+    // An old answer may still be what a probe asked for.
+    const isProbed = this.#state === 'probe' && index === this.#matchIndex;
+    if (index <= this.#matchIndex && !isProbed) return false;
+    this.#matchIndex = index;
+    this.#nextIndex = Math.max(this.#nextIndex, index + 1);
+    this.#inflights.freeUpTo(index);
+    if (this.#state === 'probe') this.#enter('replicate', index + 1);
+    // Also when the member got there by other means, or by another snapshot than the one last sent.
+    else if (this.#state === 'snapshot' && index + 1 >= firstIndex) {
+      this.#enter('replicate', index + 1);
     }
-    this.nextIndex = Math.max(this.nextIndex, index + 1);
-    this.probeSent = false;
-    if (index <= this.matchIndex) return false;
-    this.matchIndex = index;
     return true;
   }
 
@@ -77,42 +130,44 @@ export class Progress {
    * refusal is stale.
    */
   rejected(rejectedIndex: LogIndex, hintIndex: LogIndex): boolean {
-    if (this.state === 'replicate') {
-      if (rejectedIndex <= this.matchIndex) return false;
-      this.nextIndex = this.matchIndex + 1;
+    if (this.#state === 'replicate') {
+      if (rejectedIndex <= this.#matchIndex) return false;
+      this.#enter('probe', this.#matchIndex + 1);
       return true;
     }
-    // A probe asks for one index; an answer about another one is late.
-    if (this.nextIndex - 1 !== rejectedIndex) return false;
-    this.nextIndex = Math.max(Math.min(rejectedIndex, hintIndex + 1), this.matchIndex + 1);
-    this.probeSent = false;
+    // A probe asks for one index; an answer about another one is late. So is any during a snapshot.
+    if (this.#state === 'snapshot' || this.#nextIndex - 1 !== rejectedIndex) return false;
+    this.#enter('probe', Math.max(Math.min(rejectedIndex, hintIndex + 1), this.#matchIndex + 1));
     return true;
   }
 
-  /** Appends wait: for a probe's answer, for room in flight, or for a snapshot. */
-  get isPaused(): boolean {
-    if (this.state === 'probe') return this.probeSent;
-    if (this.state === 'snapshot') return true;
-    return this.inflightFull;
+  /** A sign of life without news of the log: what was sent may have been lost. */
+  heartbeatAnswered(lastIndex: LogIndex): void {
+    this.recentActive = true;
+    this.#isProbeSent = false;
+    if (this.#state === 'replicate' && this.#matchIndex < lastIndex) this.#isPoked = true;
   }
 
-  get inflightFull(): boolean {
-    return (
-      this.#inflights.length >= INFLIGHT_APPENDS_MAX || this.#inflightBytes >= INFLIGHT_BYTES_MAX
-    );
+  /** Messages do not get through: stop streaming ahead of answers. */
+  unreachable(): void {
+    if (this.#state === 'replicate') this.#enter('probe', this.#matchIndex + 1);
   }
 
-  /** When everything in flight was lost, one more append must go out or nothing ever would. */
-  freeOne(): void {
-    const first = this.#inflights.shift();
-    this.#inflightBytes -= first?.bytes ?? 0;
+  /** How the transfer of a snapshot ended; the next sign of life starts a probe. */
+  snapshotEnded(isInstalled: boolean): void {
+    if (this.#state !== 'snapshot') return;
+    const from = isInstalled ? Math.max(this.#matchIndex, this.#snapshotIndex) : this.#matchIndex;
+    this.#enter('probe', from + 1);
+    this.#isProbeSent = true;
   }
 
-  #reset(state: ProgressState): void {
-    this.state = state;
-    this.probeSent = false;
-    this.snapshotIndex = 0;
-    this.#inflights = [];
-    this.#inflightBytes = 0;
+  #enter(state: ProgressState, nextIndex: LogIndex): void {
+    this.#state = state;
+    this.#nextIndex = nextIndex;
+    this.#snapshotIndex = 0;
+    this.#toldCommitIndex = Math.min(this.#toldCommitIndex, nextIndex - 1);
+    this.#isProbeSent = false;
+    this.#isPoked = false;
+    this.#inflights.clear();
   }
 }

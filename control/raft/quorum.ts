@@ -3,26 +3,42 @@ import type { LogIndex, MemberId, Members } from './types.ts';
 
 export type VoteResult = 'won' | 'lost' | 'pending';
 
+/** Who decides: both halves, the second one empty outside a joint change. */
+type Voters = Pick<Members, 'voters' | 'votersOutgoing'>;
+
 /** Members that make a majority of `count`. */
 export function majority(count: number): number {
   return Math.floor(count / 2) + 1;
 }
 
-/** The highest index that a majority holds; sorting a copy leaves no order to be kept elsewhere. */
+/**
+ * The highest index that a majority of both halves holds. Without any voter everything is held: an
+ * empty half agrees with all, and Number.MAX_SAFE_INTEGER stands for that.
+ */
+export function committedIndex(members: Voters, matchOf: (id: MemberId) => LogIndex): LogIndex {
+  return Math.min(
+    majorityIndex(members.voters, matchOf),
+    majorityIndex(members.votersOutgoing, matchOf),
+  );
+}
+
+/** Sorting a copy leaves no order to be kept elsewhere. */
 function majorityIndex(voters: readonly MemberId[], matchOf: (id: MemberId) => LogIndex): LogIndex {
-  // An empty set agrees with everything: it is the outgoing half outside a joint change.
   if (voters.length === 0) return Number.MAX_SAFE_INTEGER;
   if (voters.length === 1) return matchOf(voters[0] as MemberId); // Length checked.
   const matches = voters.map(matchOf).sort((a, b) => b - a);
   return matches[majority(voters.length) - 1] as LogIndex; // Within length.
 }
 
-/** The highest index that both halves of the configuration hold. */
-export function committedIndex(members: Members, matchOf: (id: MemberId) => LogIndex): LogIndex {
-  return Math.min(
-    majorityIndex(members.voters, matchOf),
-    majorityIndex(members.votersOutgoing, matchOf),
-  );
+/** Won when both halves granted, lost when one cannot any more. */
+export function voteResult(
+  members: Voters,
+  voteOf: (id: MemberId) => boolean | undefined,
+): VoteResult {
+  const incoming = majorityVote(members.voters, voteOf);
+  const outgoing = majorityVote(members.votersOutgoing, voteOf);
+  if (incoming === 'lost' || outgoing === 'lost') return 'lost';
+  return incoming === 'won' && outgoing === 'won' ? 'won' : 'pending';
 }
 
 function majorityVote(
@@ -39,24 +55,4 @@ function majorityVote(
   }
   if (granted >= majority(voters.length)) return 'won';
   return granted + missing >= majority(voters.length) ? 'pending' : 'lost';
-}
-
-/** Won when both halves granted, lost when one cannot any more. */
-export function voteResult(
-  members: Members,
-  voteOf: (id: MemberId) => boolean | undefined,
-): VoteResult {
-  const incoming = majorityVote(members.voters, voteOf);
-  const outgoing = majorityVote(members.votersOutgoing, voteOf);
-  if (incoming === 'lost' || outgoing === 'lost') return 'lost';
-  return incoming === 'won' && outgoing === 'won' ? 'won' : 'pending';
-}
-
-export function isVoter(members: Members, id: MemberId): boolean {
-  return members.voters.includes(id) || members.votersOutgoing.includes(id);
-}
-
-/** Everyone who receives the log, each once. */
-export function everyone(members: Members): readonly MemberId[] {
-  return [...new Set([...members.voters, ...members.votersOutgoing, ...members.learners])];
 }

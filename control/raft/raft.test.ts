@@ -1,9 +1,9 @@
 /** Rules of the core that a scenario cannot reach, because no member of ours would send such messages. */
 import t from 'tap';
-import { Raft } from './raft.ts';
-import type { Entry, Members, Message } from './raft.ts';
+import { Raft, membersOf } from './raft.ts';
+import type { Entry, Message } from './raft.ts';
 
-const members: Members = { voters: [1, 2, 3], votersOutgoing: [], learners: [] };
+const members = membersOf([1, 2, 3]);
 
 function follower(entries: readonly Entry[], term: number): Raft {
   const config = { id: 1, members, heartbeatTicks: 1, electionTicks: 3, random: () => 0 };
@@ -70,7 +70,7 @@ t.test('a committed entry is never cut', (t) => {
 });
 
 t.test('proposals beyond the bound on uncommitted bytes are refused', (t) => {
-  const single: Members = { voters: [1], votersOutgoing: [], learners: [] };
+  const single = membersOf([1]);
   const raft = new Raft(
     { id: 1, members: single, heartbeatTicks: 1, electionTicks: 3, random: () => 0 },
     {
@@ -80,21 +80,21 @@ t.test('proposals beyond the bound on uncommitted bytes are refused', (t) => {
       appliedIndex: 0,
     },
   );
-  t.equal(raft.propose(new Uint8Array(1)), undefined, 'not a leader yet');
+  t.equal(raft.propose(new Uint8Array(1)), 'notLeader', 'not a leader yet');
   raft.campaign();
   const persist = () => {
     while (raft.hasReady) {
       const ready = raft.ready();
-      raft.persisted(ready.mark);
+      raft.persisted(ready.sequence);
       for (const { index } of ready.committed) raft.applied(index);
     }
   };
   persist();
   t.equal(raft.isLeader, true);
   const large = new Uint8Array(40 * 1024 * 1024);
-  t.ok(raft.propose(large));
-  t.equal(raft.propose(large), undefined);
+  t.type(raft.propose(large), 'object');
+  t.equal(raft.propose(large), 'uncommittedFull');
   persist();
-  t.ok(raft.propose(large), 'room again once committed');
+  t.type(raft.propose(large), 'object', 'room again once committed');
   t.end();
 });

@@ -1,108 +1,85 @@
 /**
  * The Raft core of one member: pure, without clock, disk, network or chance of its own. The host
  * feeds it messages, ticks, proposals and disk acknowledgements, and carries out what `ready`
- * returns, in the order that Ready's comment gives. This file is the dispatcher; the roles are in
- * election.ts, leader.ts, follower.ts and reads.ts.
+ * returns, by the contract in ready.ts. This file is the public face and the dispatcher; the rules
+ * are in election.ts, leader.ts, responses.ts, follower.ts, reads.ts and transfer.ts.
  *
  * A group of one uses the same paths: it elects itself, and commits when its own disk acknowledged.
  */
-import { assert } from '#base/assert.ts';
-import {
-  becomeFollower,
-  campaign,
-  onOwnVotePersisted,
-  onVoteRequest,
-  onVoteResponse,
-} from './election.ts';
-import { onAppend, onHeartbeat, onSnapshot } from './follower.ts';
-import {
-  broadcastAppend,
-  broadcastHeartbeat,
-  hasQuorum,
-  onAppendResponse,
-  onHeartbeatResponse,
-  onOwnPersisted,
-  onSnapshotFailed,
-  onUnreachable,
-  propose,
-} from './leader.ts';
-import { COMMITTED_BYTES_PER_READY_MAX } from './limits.ts';
-import { RaftLog } from './log.ts';
+import { assert, must } from '#base/assert.ts';
+import { admit } from './admit.ts';
+import { campaign, onTermPersisted, onVoteRequest, onVoteResponse } from './election.ts';
+import { onAppend, onHeartbeat, onSnapshot, onTimeoutNow } from './follower.ts';
+import { maybeCommit, propose, proposeChange, proposeLeave } from './leader.ts';
+import type { ChangeRefusal, ProposeRefusal } from './leader.ts';
+import { isFromLeader } from './messages.ts';
+import type { Message } from './messages.ts';
+import type { MemberChange, Transition } from './members.ts';
 import { onReadRequest, onReadResponse, requestRead } from './reads.ts';
-import { reset, send } from './state.ts';
-import type { RaftState, Role } from './state.ts';
+import { hasReady, takeReady } from './ready.ts';
+import type { Ready } from './ready.ts';
+import { onAppendResponse, onHeartbeatResponse } from './responses.ts';
+import { initialState } from './start.ts';
+import { becomeFollower } from './state.ts';
+import type { LostLog, RaftState } from './state.ts';
+import { progressOf, statusOf } from './status.ts';
+import type { MemberProgress, RaftStatus } from './status.ts';
+import { tick } from './ticks.ts';
+import { transferLeadership } from './transfer.ts';
+import type { TransferRefusal } from './transfer.ts';
 import type {
   Entry,
-  HardState,
   LogIndex,
   MemberId,
-  Message,
-  PersistMark,
+  Members,
   RaftConfig,
-  Ready,
   Restored,
+  SnapshotMeta,
   Term,
 } from './types.ts';
 
+export type { ChangeRefusal, ProposeRefusal } from './leader.ts';
+export type { Limits } from './limits.ts';
+export { NO_MEMBERS, everyone, isJoint, isVoter, membersOf } from './members.ts';
+export type { MemberChange, Transition } from './members.ts';
+export type { Message } from './messages.ts';
+export type { Ready } from './ready.ts';
+export type { LostLog } from './state.ts';
+export type { MemberProgress, RaftStatus } from './status.ts';
+export type { TransferRefusal } from './transfer.ts';
 export type {
   Entry,
   HardState,
   LogIndex,
   MemberId,
   Members,
-  Message,
-  PersistMark,
   RaftConfig,
   ReadState,
-  Ready,
   Restored,
   SnapshotMeta,
   Term,
 } from './types.ts';
 
-export interface RaftStatus {
-  readonly role: Role;
-  readonly leader: MemberId;
-  readonly term: Term;
-  readonly commitIndex: LogIndex;
-  readonly appliedIndex: LogIndex;
-  readonly persistedIndex: LogIndex;
-  readonly lastIndex: LogIndex;
-  readonly firstIndex: LogIndex;
-}
+const NO_DATA = new Uint8Array(0);
 
 export class Raft {
   readonly #state: RaftState;
-  /** Last index handed out in `committed`. */
-  #committedTaken: LogIndex;
 
   constructor(config: RaftConfig, restored: Restored) {
-    const base = restored.snapshot ?? { index: 0, term: 0 };
-    const log = new RaftLog(base, restored.entries);
-    log.commitTo(Math.min(Math.max(restored.hardState.commitIndex, base.index), log.lastIndex));
-    log.appliedTo(Math.max(restored.appliedIndex, base.index));
-    this.#committedTaken = log.appliedIndex;
-    this.#state = initialState(config, restored, log);
-    reset(this.#state, restored.hardState.term);
+    this.#state = initialState(config, restored);
   }
 
   get status(): RaftStatus {
-    const { role, leader, term, log } = this.#state;
-    const { commitIndex, appliedIndex, persistedIndex, lastIndex, firstIndex } = log;
-    return {
-      role,
-      leader,
-      term,
-      commitIndex,
-      appliedIndex,
-      persistedIndex,
-      lastIndex,
-      firstIndex,
-    };
+    return statusOf(this.#state);
+  }
+
+  /** A leader's view of the other members; empty elsewhere. */
+  get progress(): readonly MemberProgress[] {
+    return progressOf(this.#state);
   }
 
   get isLeader(): boolean {
-    return this.#state.role === 'leader';
+    return this.#state.role.kind === 'leader';
   }
 
   get term(): Term {
@@ -113,37 +90,64 @@ export class Raft {
     return this.#state.log.lastIndex;
   }
 
+  /** In force: the last configuration in the log, committed or not. */
+  get members(): Members {
+    return this.#state.log.members;
+  }
+
+  /**
+   * Set when this member's disk was found to be older than its promises. It answers nobody any more;
+   * the host has to replace it by a new member.
+   */
+  get lostLog(): LostLog | undefined {
+    return this.#state.lostLog;
+  }
+
+  /** The entry at `index`, while it is in memory. */
+  entry(index: LogIndex): Entry | undefined {
+    return this.#state.log.entry(index);
+  }
+
   /** Time passes by one tick. */
   tick(): void {
-    const state = this.#state;
-    state.electionElapsed++;
-    if (state.role !== 'leader') {
-      if (state.electionElapsed >= state.electionTimeout) this.campaign();
-      return;
-    }
-    if (state.electionElapsed >= state.config.electionTicks) {
-      state.electionElapsed = 0;
-      // A leader that nobody hears must stop saying so: its reads and leases would be stale.
-      if (!hasQuorum(state)) {
-        becomeFollower(state, state.term, 0);
-        return;
-      }
-    }
-    state.heartbeatElapsed++;
-    if (state.heartbeatElapsed < state.config.heartbeatTicks) return;
-    state.heartbeatElapsed = 0;
-    broadcastHeartbeat(state);
+    if (this.#state.lostLog === undefined) tick(this.#state);
   }
 
   /** Starts an election now, as when the election timeout passed. */
   campaign(): void {
-    campaign(this.#state);
+    campaign(this.#state, { isTransfer: false });
   }
 
-  /** Appends a command to the log of a leader; undefined elsewhere or when too much waits. */
-  propose(data: Uint8Array): Entry | undefined {
-    if (this.#state.role !== 'leader') return undefined;
+  /** Appends a command to a leader's log. */
+  propose(data: Uint8Array): Entry | ProposeRefusal {
     return propose(this.#state, data);
+  }
+
+  /** Appends a change of members to a leader's log; in force at once. `data` is the host's own. */
+  proposeChange(
+    changes: readonly MemberChange[],
+    options?: { transition?: Transition; data?: Uint8Array },
+  ): Entry | ChangeRefusal {
+    const { transition = 'auto', data = NO_DATA } = options ?? {};
+    return proposeChange(this.#state, changes, { transition, data });
+  }
+
+  /** Ends a joint change that does not end by itself. */
+  proposeLeave(data = NO_DATA): Entry | ChangeRefusal {
+    return proposeLeave(this.#state, data);
+  }
+
+  /** Hands leadership to the voter `to`; undefined when that has begun. */
+  transferLeadership(to: MemberId): TransferRefusal | undefined {
+    return transferLeadership(this.#state, to);
+  }
+
+  /**
+   * The host has reason to think that the leader is gone: this follower no longer protects it, but
+   * stays in its term and follows it again when it hears from it.
+   */
+  forgetLeader(): void {
+    if (this.#state.role.kind === 'follower') this.#state.leader = 0;
   }
 
   /** Asks for a linearizable read; its `context` comes back in a ReadState, or never. */
@@ -151,32 +155,40 @@ export class Raft {
     return requestRead(this.#state, context);
   }
 
-  /** Takes in a message of another member. */
+  /** Takes in a message of another member; a snapshot, when its content has arrived. */
   step(message: Message): void {
-    assert(message.to === this.#state.id, 'a message is for this member');
-    if (!this.#admit(message)) return;
+    const state = this.#state;
+    assert(message.to === state.id, `a message for ${message.to} is not for member ${state.id}`);
+    if (state.lostLog !== undefined || !admit(state, message)) return;
+    if (isFromLeader(message)) this.#follow(message.from);
     this.#dispatch(message);
   }
 
-  /** What the Ready with this mark asked to persist is durable. */
-  persisted(mark: PersistMark): void {
+  /**
+   * The write of the Ready with this number is durable. Returns the number up to which all count as
+   * durable: messages that wait for those may leave.
+   */
+  persisted(sequence: number): number {
     const state = this.#state;
-    // A mark of an older term may speak of entries that were overwritten and written again.
-    if (mark.inTerm !== state.term) return;
-    onOwnVotePersisted(state);
-    if (state.log.persistedTo(mark.index, mark.term) && state.role === 'leader') {
-      onOwnPersisted(state);
+    const { log } = state;
+    for (const write of log.writes.finish(sequence)) {
+      log.persistedTo(write.index);
+      if (write.term === state.term) onTermPersisted(state);
     }
+    if (state.role.kind === 'leader') maybeCommit(state, state.role);
+    return log.writes.durableSequence;
   }
 
   /** Messages to member `id` do not get through. */
   unreachable(id: MemberId): void {
-    onUnreachable(this.#state, id);
+    const { role } = this.#state;
+    if (role.kind === 'leader') role.progress.get(id)?.unreachable();
   }
 
-  /** A snapshot sent to member `id` was not installed. */
-  snapshotFailed(id: MemberId): void {
-    onSnapshotFailed(this.#state, id);
+  /** The transfer of a snapshot to member `id` ended, well or not. */
+  snapshotEnded(id: MemberId, outcome: 'installed' | 'failed'): void {
+    const { role } = this.#state;
+    if (role.kind === 'leader') role.progress.get(id)?.snapshotEnded(outcome === 'installed');
   }
 
   /** Entries up to `index` are applied. */
@@ -184,116 +196,52 @@ export class Raft {
     this.#state.log.appliedTo(index);
   }
 
-  /** The host keeps a snapshot that holds everything up to `index`; the log drops that part. */
+  /** What a snapshot of the state up to `index` is to be called; undefined outside the kept log. */
+  describe(index: LogIndex): SnapshotMeta | undefined {
+    return this.#state.log.describe(index);
+  }
+
+  /**
+   * The host holds a snapshot up to `index` and can send it. Members that need more than the log still
+   * holds wait for one that reaches the log. False for one that says nothing about members, as when it
+   * is older than this member's own joining.
+   */
+  offerSnapshot(index: LogIndex): boolean {
+    const snapshot = must(this.#state.log.describe(index), `entry ${index} is kept and committed`);
+    if (snapshot.members.voters.length === 0) return false;
+    if (index > (this.#state.offered?.index ?? 0)) this.#state.offered = snapshot;
+    return true;
+  }
+
+  /**
+   * Drops the log up to `index`, which is applied. Where other members exist, not beyond the newest
+   * snapshot offered: who needs what was dropped could not be served until the next one.
+   */
   compact(index: LogIndex): void {
     this.#state.log.compactTo(index);
   }
 
   get hasReady(): boolean {
-    const { log, messages, messagesAfterPersist, readStates, snapshot } = this.#state;
-    return (
-      log.takenIndex < log.lastIndex ||
-      messages.length > 0 ||
-      messagesAfterPersist.length > 0 ||
-      readStates.length > 0 ||
-      snapshot !== undefined ||
-      this.#committedTaken < Math.min(log.commitIndex, log.persistedIndex) ||
-      this.#hardStateChanged()
-    );
+    return hasReady(this.#state);
   }
 
   /** Takes out the work that is due. */
   ready(): Ready {
+    return takeReady(this.#state);
+  }
+
+  /** A message of the current term's leader: candidates give up, timers start over. */
+  #follow(leader: MemberId): void {
     const state = this.#state;
-    if (state.role === 'leader') broadcastAppend(state);
-    const { log } = state;
-    const entries = log.untaken();
-    const changed = this.#hardStateChanged();
-    const hardState = changed || entries.length > 0 ? this.#hardState() : undefined;
-    log.takenIndex = log.lastIndex;
-    if (hardState !== undefined) state.takenHardState = hardState;
-    const ready: Ready = {
-      messages: state.messages,
-      snapshot: state.snapshot,
-      hardState,
-      entries,
-      mustSync: changed || entries.length > 0 || state.snapshot !== undefined,
-      mark: { index: log.lastIndex, term: log.lastTerm, inTerm: state.term },
-      messagesAfterPersist: state.messagesAfterPersist,
-      committed: this.#takeCommitted(),
-      readStates: state.readStates,
-    };
-    state.messages = [];
-    state.messagesAfterPersist = [];
-    state.readStates = [];
-    state.snapshot = undefined;
-    return ready;
-  }
-
-  #takeCommitted(): readonly Entry[] {
-    const { log } = this.#state;
-    // A snapshot may have been restored past what was handed out.
-    this.#committedTaken = Math.max(this.#committedTaken, log.appliedIndex);
-    const to = Math.min(log.commitIndex, log.persistedIndex);
-    if (this.#committedTaken >= to) return [];
-    const committed = log.slice(this.#committedTaken + 1, to, COMMITTED_BYTES_PER_READY_MAX);
-    this.#committedTaken += committed.length;
-    return committed;
-  }
-
-  /** Term and vote are promises and are written at once; the commit index rides along. */
-  #hardStateChanged(): boolean {
-    const { term, vote, takenHardState } = this.#state;
-    return term !== takenHardState.term || vote !== takenHardState.vote;
-  }
-
-  #hardState(): HardState {
-    const { term, vote, log } = this.#state;
-    return { term, vote, commitIndex: log.commitIndex };
-  }
-
-  /** Brings the own term up to the message's; false when the message is not to be handled. */
-  #admit(message: Message): boolean {
-    const state = this.#state;
-    if (message.term === state.term) return true;
-    if (message.term < state.term) {
-      this.#answerStale(message);
-      return false;
-    }
-    const isVote = message.kind === 'vote' || message.kind === 'preVote';
-    // Stickiness: who hears a leader does not help to unseat it. Without this a member that was cut
-    // off, or removed, would disturb the group at its every return.
-    const hearsLeader = state.leader !== 0 && state.electionElapsed < state.config.electionTicks;
-    if (isVote && hearsLeader) return false;
-    if (message.kind === 'preVote') return true;
-    if (message.kind === 'preVoteResponse' && !message.rejected) return true;
-    const leads =
-      message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot';
-    becomeFollower(state, message.term, leads ? message.from : 0);
-    return true;
-  }
-
-  /** A message of an older term is dropped, unless its sender would be stuck without an answer. */
-  #answerStale(message: Message): void {
-    const state = this.#state;
-    const to = message.from;
-    if (message.kind === 'append' || message.kind === 'heartbeat') {
-      // A deposed leader must learn of the new term, though nobody may ask for votes in it.
-      send(state, {
-        kind: 'appendResponse',
-        to,
-        index: 0,
-        rejected: false,
-        hintIndex: 0,
-        hintTerm: 0,
-      });
-    } else if (message.kind === 'preVote') {
-      send(state, { kind: 'preVoteResponse', to, rejected: true });
-    }
+    const { role } = state;
+    assert(role.kind !== 'leader', `member ${leader} does not lead this member's own term`);
+    if (role.kind === 'follower' && state.leader === leader) state.electionElapsed = 0;
+    else becomeFollower(state, state.term, leader);
   }
 
   #dispatch(message: Message): void {
     const state = this.#state;
+    const { role } = state;
     switch (message.kind) {
       case 'vote':
       case 'preVote':
@@ -302,61 +250,23 @@ export class Raft {
       case 'preVoteResponse':
         return onVoteResponse(state, message);
       case 'append':
-        this.#followLeader(message.from);
         return onAppend(state, message);
       case 'heartbeat':
-        this.#followLeader(message.from);
         return onHeartbeat(state, message);
       case 'snapshot':
-        this.#followLeader(message.from);
         return onSnapshot(state, message);
+      case 'timeoutNow':
+        return onTimeoutNow(state);
       case 'appendResponse':
-        return state.role === 'leader' ? onAppendResponse(state, message) : undefined;
+        return role.kind === 'leader' ? onAppendResponse(state, role, message) : undefined;
       case 'heartbeatResponse':
-        return state.role === 'leader' ? onHeartbeatResponse(state, message) : undefined;
+        return role.kind === 'leader' ? onHeartbeatResponse(state, role, message) : undefined;
       case 'read':
-        return state.role === 'leader' ? onReadRequest(state, message) : undefined;
+        return role.kind === 'leader' ? onReadRequest(role, message) : undefined;
       case 'readResponse':
         return onReadResponse(state, message);
       default:
         return message satisfies never;
     }
   }
-
-  /** A message of the current term's leader: candidates give up, timers start over. */
-  #followLeader(leader: MemberId): void {
-    const state = this.#state;
-    assert(state.role !== 'leader', `member ${leader} does not lead this member's own term`);
-    if (state.role === 'follower' && state.leader === leader) state.electionElapsed = 0;
-    else becomeFollower(state, state.term, leader);
-  }
-}
-
-function initialState(config: RaftConfig, restored: Restored, log: RaftLog): RaftState {
-  const { hardState, snapshot } = restored;
-  return {
-    config,
-    id: config.id,
-    members: snapshot?.members ?? config.members,
-    log,
-    term: hardState.term,
-    vote: hardState.vote,
-    role: 'follower',
-    leader: 0,
-    electionElapsed: 0,
-    heartbeatElapsed: 0,
-    electionTimeout: config.electionTicks,
-    votes: new Map(),
-    progress: new Map(),
-    uncommittedBytes: 0,
-    readCounter: 0,
-    reads: [],
-    earlyReads: [],
-    readAcks: new Map(),
-    messages: [],
-    messagesAfterPersist: [],
-    readStates: [],
-    snapshot: undefined,
-    takenHardState: hardState,
-  };
 }

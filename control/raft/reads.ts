@@ -1,89 +1,91 @@
 /**
  * Linearizable reads without a log entry (thesis 6.4). The leader notes its commit index, proves by a
- * round of heartbeats that it still leads, and the read waits until that index is applied.
+ * round of heartbeats that it still leads, and the read waits until that index is applied. All reads
+ * that come before a Ready share one round.
  *
- * Two rules that implementations got wrong: a new leader knows the true commit index only after it
- * committed in its own term (etcd #7331); and rounds are told apart by a counter of the leader's own
- * making, because a late answer to one round must not confirm a read of the next (etcd #20418).
+ * Rules that implementations got wrong: a new leader knows the true commit index only after it
+ * committed in its own term (etcd #7331); rounds are told apart by the leader's counter (read-rounds.ts);
+ * an answer counts only while the leader that was asked still leads (etcd PR #21375); queues are bounded
+ * (etcd PR #12762); a quorum is a majority, the leader included where it votes (openraft d60f1e85).
  */
-import { READS_PENDING_MAX } from './limits.ts';
-import { broadcastHeartbeat } from './leader.ts';
-import { voteResult } from './quorum.ts';
+import type { HeartbeatResponse, ReadRequest, ReadResponse } from './messages.ts';
+import { committedIndex } from './quorum.ts';
+import type { Read } from './read-rounds.ts';
+import { broadcastHeartbeat } from './replication.ts';
 import { send } from './state.ts';
-import type { RaftState } from './state.ts';
-import type { LogIndex, MemberId, ReadRequest, ReadResponse } from './types.ts';
+import type { Leading, RaftState } from './state.ts';
+import type { LogIndex } from './types.ts';
 
 /** Starts a read of this member's host; false when it cannot be taken now. */
 export function requestRead(state: RaftState, context: number): boolean {
-  if (state.role === 'leader') return leaderRead(state, state.id, context);
-  if (state.leader === 0) return false;
-  send(state, { kind: 'read', to: state.leader, context });
+  const { role, leader, forwardedReads, limits } = state;
+  if (role.kind === 'leader') return role.reads.add({ from: state.id, id: context });
+  if (leader === 0) return false;
+  const readId = state.nextReadId++;
+  forwardedReads.set(readId, context);
+  if (forwardedReads.size > limits.readsPendingMax) dropOldest(forwardedReads);
+  send(state, { kind: 'read', to: leader, readId });
   return true;
+}
+
+/** The oldest has probably lost its answer; its host gives up on it and asks again. */
+function dropOldest(reads: Map<number, number>): void {
+  for (const readId of reads.keys()) {
+    reads.delete(readId);
+    return;
+  }
 }
 
 /** A follower's read: a full queue drops it, and its host asks again. */
-export function onReadRequest(state: RaftState, message: ReadRequest): void {
-  leaderRead(state, message.from, message.context);
+export function onReadRequest(leading: Leading, message: ReadRequest): void {
+  leading.reads.add({ from: message.from, id: message.readId });
 }
 
 export function onReadResponse(state: RaftState, message: ReadResponse): void {
-  state.readStates.push({ context: message.context, index: message.index });
+  const { readId, index } = message;
+  const context = state.forwardedReads.get(readId);
+  if (context === undefined) return; // Answered before, or asked of a former leader or a former life.
+  state.forwardedReads.delete(readId);
+  state.output.readStates.push({ context, index });
 }
 
-function leaderRead(state: RaftState, from: MemberId, context: number): boolean {
-  if (state.reads.length + state.earlyReads.length >= READS_PENDING_MAX) return false;
-  if (state.log.term(state.log.commitIndex) !== state.term) {
-    state.earlyReads.push({ from, context });
-    return true;
-  }
-  beginRound(state, [{ from, context }]);
-  return true;
+export function isReadRoundDue(state: RaftState): boolean {
+  const { role } = state;
+  return role.kind === 'leader' && role.reads.hasWaiting && hasCommittedInTerm(state);
 }
 
-/** Called when the commit index moved: the first time in a term it is the own term's. */
-export function releaseEarlyReads(state: RaftState): void {
-  if (state.earlyReads.length === 0) return;
-  if (state.log.term(state.log.commitIndex) !== state.term) return;
-  const early = state.earlyReads;
-  state.earlyReads = [];
-  beginRound(state, early);
+/** Whether a leader knows the true commit index. */
+export function hasCommittedInTerm(state: RaftState): boolean {
+  return state.log.term(state.log.commitIndex) === state.term;
 }
 
-function beginRound(state: RaftState, reads: { from: MemberId; context: number }[]): void {
-  const index = state.log.commitIndex;
-  if (isConfirmed(state, 0)) {
-    for (const read of reads) finish(state, { ...read, index });
-    return;
-  }
-  state.readCounter++;
-  const counter = state.readCounter;
-  for (const read of reads) state.reads.push({ ...read, index, counter });
-  broadcastHeartbeat(state);
+export function startReadRound(state: RaftState, leading: Leading): void {
+  if (!isReadRoundDue(state)) return;
+  leading.reads.begin(state.log.commitIndex);
+  finishConfirmed(state, leading);
+  if (leading.reads.count > 0) broadcastHeartbeat(state, leading);
 }
 
-/** Member `from` answered heartbeats up to round `counter`. */
-export function confirmReads(state: RaftState, from: MemberId, counter: number): void {
-  state.readAcks.set(from, Math.max(counter, state.readAcks.get(from) ?? 0));
-  while (state.reads.length > 0) {
-    const read = state.reads[0];
-    if (read === undefined || !isConfirmed(state, read.counter)) return;
-    state.reads.shift();
-    finish(state, read);
-  }
-}
-
-/** A quorum, this member included, answered round `counter`; a sole voter is its own quorum. */
-function isConfirmed(state: RaftState, counter: number): boolean {
-  const answered = (id: MemberId) =>
-    id === state.id || (counter > 0 && (state.readAcks.get(id) ?? 0) >= counter);
-  return voteResult(state.members, answered) === 'won';
-}
-
-function finish(
+export function onReadsAnswered(
   state: RaftState,
-  read: { from: MemberId; context: number; index: LogIndex },
+  leading: Leading,
+  message: HeartbeatResponse,
 ): void {
-  const { from, context, index } = read;
-  if (from === state.id) state.readStates.push({ context, index });
-  else send(state, { kind: 'readResponse', to: from, context, index });
+  leading.reads.answer(message.from, message.readCounter);
+  finishConfirmed(state, leading);
+}
+
+/** A round is confirmed as an entry is committed: when a majority of both halves answered it. */
+function finishConfirmed(state: RaftState, leading: Leading): void {
+  const { reads } = leading;
+  if (reads.count === 0) return;
+  const counter = committedIndex(state.log.members, (id) =>
+    id === state.id ? reads.counter : reads.answeredBy(id),
+  );
+  for (const read of reads.takeUpTo(counter)) finish(state, read, read.index);
+}
+
+function finish(state: RaftState, read: Read, index: LogIndex): void {
+  if (read.from === state.id) state.output.readStates.push({ context: read.id, index });
+  else send(state, { kind: 'readResponse', to: read.from, readId: read.id, index });
 }

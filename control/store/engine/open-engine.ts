@@ -4,7 +4,7 @@
  */
 import { assert } from '#base/assert.ts';
 import type { EngineLog } from './engine-log.ts';
-import { Raft } from '#control/raft/raft.ts';
+import { Raft, membersOf } from '#control/raft/raft.ts';
 import { Checkpoints, loadNewestState } from '../checkpoint/checkpoints.ts';
 import type { Disk } from '../disk/disk.ts';
 import { CHECKPOINT_LOG_BYTES_MIN, QUOTA_BYTES_DEFAULT } from '../limits.ts';
@@ -73,7 +73,7 @@ function openRaft(
   log: { memberId: number; content: LogContent },
 ): Raft {
   const { appliedIndex, appliedTerm } = state;
-  const members = { voters: [log.memberId], votersOutgoing: [], learners: [] };
+  const members = membersOf([log.memberId]);
   const first = log.content.entries[0]?.index;
   if (first !== undefined && first > appliedIndex + 1) {
     const text = `log starts at entry ${first}, but the newest checkpoint ends at ${appliedIndex}`;

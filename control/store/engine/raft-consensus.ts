@@ -4,6 +4,7 @@
  * one sync. A failed write or sync is thrown out of `pump` and ends the process: what is on disk is
  * unknown then, and only a restart finds out.
  */
+import { assert } from '#base/assert.ts';
 import type { Entry, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { LOG_TAIL_ENTRIES } from '../limits.ts';
@@ -58,7 +59,7 @@ export class RaftConsensus implements Consensus {
     const bytes = this.#unwrittenBytes + data.length + RECORD_OVERHEAD_BYTES;
     if (!this.#wal.reserve(bytes)) return new StoreError('NO_SPACE', 'disk of the store is full');
     const entry = this.#raft.propose(data);
-    if (entry === undefined) {
+    if (typeof entry === 'string') {
       return new StoreError('UNAVAILABLE', 'too many writes wait for the disk');
     }
     this.#unwrittenBytes = bytes;
@@ -82,11 +83,14 @@ export class RaftConsensus implements Consensus {
 
   #carryOut(ready: Ready, apply: (entry: Entry) => void): void {
     // A group of one has nobody to send to; members and their transport come with the next issue.
+    // The log's records have no place for a change of members yet; a group of one makes none.
+    const isKept = ready.entries.every(({ members }) => members === undefined);
+    assert(isKept, 'an entry to write changes no members');
     if (ready.entries.length > 0 || ready.hardState !== undefined) {
       this.#wal.write(ready.entries, ready.hardState);
       this.#unwrittenBytes = 0;
     }
-    this.#raft.persisted(ready.mark);
+    this.#raft.persisted(ready.sequence);
     let bytes = 0;
     for (const entry of ready.committed) {
       apply(entry);
