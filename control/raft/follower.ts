@@ -65,6 +65,8 @@ export function onSnapshot(state: RaftState, message: InstallSnapshot): void {
   }
   log.restore(snapshot);
   state.output.snapshot = snapshot;
+  // Should this member come to lead, it has this one to send.
+  state.offered = snapshot;
   accept(state, message.from, log.lastIndex);
 }
 

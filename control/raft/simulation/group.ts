@@ -4,7 +4,7 @@
  * the end everything heals and the group must converge. Nothing here is real: no clock, no I/O.
  */
 import { assert, must } from '#base/assert.ts';
-import { NO_MEMBERS, everyone, isVoter, membersOf } from '../raft.ts';
+import { NO_MEMBERS, everyone, isJoint, isVoter, membersOf } from '../raft.ts';
 import type { MemberChange, MemberId, Members, Message } from '../raft.ts';
 import { TestMember, votersUpTo } from '../testing/member.ts';
 import { Network } from './network.ts';
@@ -17,6 +17,15 @@ import type { Settings, Weights } from './settings.ts';
 const MEMBERS_MAX = 7;
 /** Rounds of a healed network until everything must have settled. */
 const HEAL_ROUNDS_MAX = 600;
+
+const LEADERS_ACTIONS: readonly (keyof Weights)[] = [
+  'propose',
+  'read',
+  'change',
+  'transfer',
+  'isolate',
+  'crash',
+];
 
 export class Group {
   readonly random: Random;
@@ -59,6 +68,7 @@ export class Group {
     unreachable: (member) =>
       this.#at(member, () => member.raft.unreachable(this.random.between(1, MEMBERS_MAX))),
     partition: () => this.#partition(),
+    isolate: ({ id }) => this.#network.isolate(id, [...this.members.keys()]),
     heal: () => this.#network.heal(),
     hangDisk: (member) => this.#hang(member),
     report: () => this.#report(),
@@ -76,11 +86,20 @@ export class Group {
   run(): void {
     for (let step = 0; step < this.settings.steps; step++) {
       const action = this.random.weighted(this.settings.weights);
-      const member = this.random.pick([...this.members.values()].filter((m) => this.#isUp(m)));
+      const member = this.#drawMember(action);
       if (member === undefined) this.#start(this.random.pick([...this.#down]));
       else this.#actions[action](member);
+      if (action !== 'deliver' && member !== undefined) this.#maybeWork(member);
     }
     this.#heal();
+  }
+
+  /** Anybody who is up; mostly a leader, where only a leader can do it. */
+  #drawMember(action: keyof Weights): TestMember | undefined {
+    const up = [...this.members.values()].filter((member) => !this.#down.has(member.id));
+    const wantsLeader = LEADERS_ACTIONS.includes(action) && this.random.chance(0.7);
+    const leaders = wantsLeader ? up.filter(({ raft }) => raft.isLeader) : [];
+    return this.random.pick(leaders.length > 0 ? leaders : up);
   }
 
   #create(id: MemberId, members: Members): TestMember {
@@ -103,7 +122,19 @@ export class Group {
 
   #deliver(): void {
     const message = this.#network.receive();
-    if (message !== undefined) this.#step(message);
+    if (message === undefined) return;
+    this.#step(message);
+    const member = this.members.get(message.to);
+    if (member !== undefined) this.#maybeWork(member);
+  }
+
+  /** A quick member does at once what came of an event; others leave it to the schedule. */
+  #maybeWork(member: TestMember): void {
+    if (this.#down.has(member.id) || !this.random.chance(this.settings.eager)) return;
+    this.#take(member);
+    if (this.random.chance(this.settings.quickDisk)) {
+      while (member.isWriting && !this.#hung.has(member.id)) this.#persist(member);
+    }
   }
 
   #step(message: Message): void {
@@ -117,6 +148,7 @@ export class Group {
     const ready = member.take();
     this.oracle.observe(member);
     if (ready === undefined) return;
+    this.oracle.handsOut(member, ready.committed);
     if (ready.snapshot !== undefined) this.counts.installed++;
     this.#send(member, ready.messages);
     for (const { context, index } of ready.readStates) {
@@ -258,11 +290,11 @@ export class Group {
     throw new Error(`a healed group converges: ${this.#describe()}`);
   }
 
-  /** Everything that is due at one member. */
+  /** Everything that is due at one member, until nothing is. */
   #work(member: TestMember, isTick: boolean): void {
     if (isTick) this.#at(member, () => member.raft.tick());
     const { raft } = member;
-    if (raft.isLeader && raft.members.votersOutgoing.length > 0) raft.proposeLeave();
+    if (raft.isLeader && isJoint(raft.members) && !raft.members.autoLeave) raft.proposeLeave();
     while (raft.hasReady || member.isWriting || member.unapplied.length > 0) {
       this.#take(member);
       while (member.isWriting) {
@@ -278,13 +310,13 @@ export class Group {
     const leader = [...this.members.values()].find(
       ({ id, raft }) => raft.isLeader && isVoter(raft.members, id),
     );
-    if (leader === undefined || leader.raft.members.votersOutgoing.length > 0) return false;
+    if (leader === undefined || isJoint(leader.raft.members)) return false;
     const { lastIndex, membersIndex, commitIndex } = leader.raft.status;
     if (commitIndex < lastIndex || membersIndex > commitIndex) return false;
     for (const id of everyone(leader.raft.members)) {
       const member = must(this.members.get(id), `member ${id} exists`);
       if (member.raft.status.appliedIndex < lastIndex) return false;
-      this.oracle.checkHolds(member);
+      this.oracle.checkHolds(member, Number.POSITIVE_INFINITY);
     }
     return typeof leader.raft.propose(new Uint8Array(1)) !== 'string';
   }

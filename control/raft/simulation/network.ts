@@ -13,7 +13,11 @@ export interface NetworkFaults {
   readonly double: number;
   /** Of taking any message instead of the oldest. */
   readonly reorder: number;
+  /** Of a message that takes long: up to DELAY_MAX others are received before it. */
+  readonly late: number;
 }
+
+const DELAY_MAX = 150;
 
 interface Report {
   readonly sender: MemberId;
@@ -21,10 +25,17 @@ interface Report {
   readonly outcome: 'installed' | 'failed';
 }
 
+interface UnderWay {
+  readonly message: Message;
+  /** Receptions before this one, at least. */
+  readonly due: number;
+}
+
 export class Network {
   readonly #random: Random;
   readonly #faults: NetworkFaults;
-  #messages: Message[] = [];
+  #underWay: UnderWay[] = [];
+  #receptions = 0;
   readonly #cut = new Set<string>();
   #reports: Report[] = [];
 
@@ -33,24 +44,31 @@ export class Network {
     this.#faults = faults;
   }
 
-  get count(): number {
-    return this.#messages.length;
-  }
-
+  /** What is sent over a cut link is lost; what was under way before still arrives. */
   send(messages: readonly Message[]): void {
-    this.#messages.push(...messages);
-    while (this.#messages.length > MESSAGES_MAX) this.#lose(this.#messages.shift());
+    for (const message of messages) {
+      if (this.#cut.has(`${message.from}>${message.to}`)) {
+        this.#lose(message);
+        continue;
+      }
+      const delay = this.#random.chance(this.#faults.late) ? this.#random.below(DELAY_MAX) : 0;
+      this.#underWay.push({ message, due: this.#receptions + delay });
+    }
+    while (this.#underWay.length > MESSAGES_MAX) this.#lose(this.#underWay.shift()?.message);
   }
 
-  /** The next message to arrive, or undefined when one was lost or none is under way. */
+  /** The next message to arrive, or undefined when one was lost or none is due. */
   receive(): Message | undefined {
-    const place = this.#random.chance(this.#faults.reorder)
-      ? this.#random.below(this.#messages.length)
+    this.#receptions++;
+    const isDue = ({ due }: UnderWay) => due <= this.#receptions;
+    let place = this.#random.chance(this.#faults.reorder)
+      ? this.#random.below(this.#underWay.length)
       : 0;
-    const message = this.#messages[place];
+    while (place < this.#underWay.length && !isDue(this.#underWay[place] as UnderWay)) place++; // In range.
+    const message = this.#underWay[place]?.message;
     if (message === undefined) return undefined;
-    if (!this.#random.chance(this.#faults.double)) this.#messages.splice(place, 1);
-    if (this.#isCut(message) || this.#random.chance(this.#faults.loss)) {
+    if (!this.#random.chance(this.#faults.double)) this.#underWay.splice(place, 1);
+    if (this.#random.chance(this.#faults.loss)) {
       this.#lose(message);
       return undefined;
     }
@@ -60,8 +78,8 @@ export class Network {
 
   /** Everything under way, whole and in order. */
   receiveAll(): readonly Message[] {
-    const messages = this.#messages;
-    this.#messages = [];
+    const messages = this.#underWay.map(({ message }) => message);
+    this.#underWay = [];
     for (const message of messages) {
       if (message.kind === 'snapshot') this.#report(message, 'installed');
     }
@@ -85,6 +103,15 @@ export class Network {
     }
   }
 
+  /** Cuts a member off from all, or leaves it one direction. */
+  isolate(id: MemberId, all: readonly MemberId[]): void {
+    const direction = this.#random.weighted({ both: 3, out: 1, in: 1 });
+    for (const other of all) {
+      if (direction !== 'in') this.#cut.add(`${id}>${other}`);
+      if (direction !== 'out') this.#cut.add(`${other}>${id}`);
+    }
+  }
+
   /** Cuts one link between two members. */
   cutLink(from: MemberId, to: MemberId): void {
     this.#cut.add(`${from}>${to}`);
@@ -93,10 +120,6 @@ export class Network {
 
   heal(): void {
     this.#cut.clear();
-  }
-
-  #isCut({ from, to }: Message): boolean {
-    return this.#cut.has(`${from}>${to}`);
   }
 
   #lose(message: Message | undefined): void {

@@ -43,6 +43,8 @@ export class Oracle {
   readonly #made = new Map<string, { readonly entry: Entry; readonly prevTerm: Term }>();
   /** Every committed entry: place 0 stands for the beginning. */
   readonly #truth: (Entry | undefined)[] = [undefined];
+  /** In which term each was committed. */
+  readonly #truthTerms: Term[] = [0];
   /** Logs as last seen, by member, from index 1. */
   readonly #logs = new Map<MemberId, Entry[]>();
   readonly counts: Counts = {
@@ -116,6 +118,14 @@ export class Oracle {
     }
   }
 
+  /** What is given out to be applied is committed, and on the member's own disk. */
+  handsOut(member: TestMember, committed: readonly Entry[]): void {
+    for (const entry of committed) {
+      assert(this.#truth[entry.index] === entry, `entry ${entry.index} to apply is committed`);
+      assert(isOnDisk(member, entry), `entry ${entry.index} to apply is on disk`);
+    }
+  }
+
   /** A snapshot says of its index what the log said there. */
   #checkSnapshot(snapshot: SnapshotMeta): void {
     const { index, term, members } = snapshot;
@@ -126,12 +136,14 @@ export class Oracle {
     assert(showMembers(members) === text, `snapshot ${index} has the members of its index`);
   }
 
-  /** Everything that was committed is in the log, or behind its begin. */
-  checkHolds(member: TestMember): void {
-    const { raft, id } = member;
+  /** Everything that was committed before `term` is in the log, or behind its begin. */
+  checkHolds({ raft, id }: TestMember, term: Term): void {
     const { firstIndex, lastIndex } = raft.status;
-    assert(lastIndex >= this.committedIndex, `member ${id} holds all ${this.committedIndex}`);
-    for (let index = firstIndex; index <= this.committedIndex; index++) {
+    for (let index = this.committedIndex; index > 0; index--) {
+      // Who wins an election late, in a term that is over, need not know what came after it.
+      if ((this.#truthTerms[index] ?? 0) >= term) continue;
+      assert(lastIndex >= index, `member ${id} holds ${index}, committed before term ${term}`);
+      if (index < firstIndex) return;
       assert(raft.entry(index) === this.#truth[index], `member ${id} holds committed ${index}`);
     }
   }
@@ -175,28 +187,27 @@ export class Oracle {
       }
       assert(index === this.#truth.length, `entry ${index} is committed in order`);
       this.#truth.push(entry);
+      this.#truthTerms.push(now.term);
       this.counts.committed++;
       // Also who led until this very event: it may have committed its own removal.
       assert(now.isLeader || before?.isLeader === true, `member ${id} commits ${index} as leader`);
-      this.#checkQuorum(index, entry, configurationFor(must(before, 'a leader was seen'), now));
+      this.#checkQuorum(index, entry, configurationsFor(index, must(before, 'was seen'), now));
     }
     for (const entry of member.applied.slice(-APPLIED_CHECKED)) {
       assert(this.#truth[entry.index] === entry, `members apply the same at ${entry.index}`);
     }
   }
 
-  /** Both halves' majorities hold the entry on disk. */
-  #checkQuorum(index: LogIndex, entry: Entry, members: Members): void {
+  /** Both halves' majorities of the configuration, or of one of two, hold the entry on disk. */
+  #checkQuorum(index: LogIndex, entry: Entry, configurations: readonly Members[]): void {
     const isHeld = (id: MemberId) => {
-      const disk = this.#members.get(id)?.disk;
-      if (disk === undefined) return false;
-      if ((disk.snapshot?.index ?? 0) >= index) return true;
-      const first = disk.entries[0]?.index ?? 1;
-      return disk.entries[index - first] === entry;
+      const member = this.#members.get(id);
+      return member !== undefined && isOnDisk(member, entry);
     };
-    const text = `entry ${index} is on the disks of a quorum of ${showMembers(members)}`;
-    assert(isQuorum(members, isHeld), text);
-    if (isJoint(members)) this.counts.jointCommits++;
+    const text = configurations.map(showMembers).join(' or ');
+    const isHeldByOne = configurations.some((members) => isQuorum(members, isHeld));
+    assert(isHeldByOne, `entry ${index} is on the disks of a quorum of ${text}`);
+    if (configurations.some(isJoint)) this.counts.jointCommits++;
   }
 
   #observeLeader(member: TestMember, before: Seen | undefined, now: Seen): void {
@@ -206,7 +217,12 @@ export class Oracle {
     if (known === undefined) {
       this.#leaders.set(now.term, id);
       this.counts.leaders++;
-      this.checkHolds(member);
+      this.checkHolds(member, now.term);
+      const { hardState, snapshot } = member.disk;
+      const isOwn = hardState.term === now.term && hardState.vote === id;
+      assert(isOwn, `member ${id} leads term ${now.term} with its vote for itself on disk`);
+      const begin = member.raft.status.firstIndex - 1;
+      assert((snapshot?.index ?? 0) >= begin, `member ${id} leads with its snapshot on disk`);
     }
     const isFollowing = before?.isLeader === true && before.term === now.term;
     if (isFollowing && now.membersIndex > before.membersIndex)
@@ -231,10 +247,18 @@ export class Oracle {
   }
 }
 
+function isOnDisk({ disk }: TestMember, entry: Entry): boolean {
+  if ((disk.snapshot?.index ?? 0) >= entry.index) return true;
+  const first = disk.entries[0]?.index ?? 1;
+  return disk.entries[entry.index - first] === entry;
+}
+
 /**
- * By which configuration the leader committed: the one before the event, when that was itself waiting
- * (and its commit made the leader append the next); else the one that the event put in force.
+ * By which configuration a leader committed the entry. When the one before the event was waiting itself,
+ * it counted up to its own entry; the next one, which that commit made the leader append, may have
+ * counted for what stands between the two.
  */
-function configurationFor(before: Seen, now: Seen): Members {
-  return before.membersIndex > before.commitIndex ? before.members : now.members;
+function configurationsFor(index: LogIndex, before: Seen, now: Seen): readonly Members[] {
+  if (before.membersIndex <= before.commitIndex) return [now.members];
+  return index <= before.membersIndex ? [before.members] : [before.members, now.members];
 }

@@ -24,6 +24,7 @@ export interface Weights {
   readonly forget: number;
   readonly unreachable: number;
   readonly partition: number;
+  readonly isolate: number;
   readonly heal: number;
   readonly hangDisk: number;
   readonly report: number;
@@ -36,6 +37,10 @@ export interface Settings {
   readonly limits: Partial<Limits>;
   readonly faults: NetworkFaults;
   readonly weights: Weights;
+  /** Of a member that goes to work at once when something happened to it. */
+  readonly eager: number;
+  /** Of one whose disk then does the same. */
+  readonly quickDisk: number;
   /** Of finishing any write under way instead of the oldest. */
   readonly reorderWrites: number;
   /** Writes under way at one member, at most. */
@@ -46,8 +51,8 @@ export function drawSettings(random: Random): Settings {
   const often = (most: number) => (random.chance(0.3) ? 0 : random.next() * most);
   return {
     founders: random.pick([1, 2, 3, 3, 3, 4, 5]) ?? 3,
-    electionTicks: random.between(3, 8),
-    steps: random.between(400, 1600),
+    electionTicks: random.between(2, 6),
+    steps: random.between(500, 2500),
     limits: {
       appendBytesMax: random.pick([1, 100, 1000, 10_000]) ?? 1000,
       inflightAppendsMax: random.between(1, 8),
@@ -56,29 +61,32 @@ export function drawSettings(random: Random): Settings {
       committedBytesPerReadyMax: random.pick([1, 100, 1000]) ?? 100,
       readsPendingMax: random.pick([1, 4, 100]) ?? 4,
     },
-    faults: { loss: often(0.3), double: often(0.2), reorder: random.next() },
+    faults: { loss: often(0.3), double: often(0.2), reorder: random.next(), late: often(0.3) },
     weights: {
-      deliver: 40,
-      take: 20,
-      persist: 20 * random.next() + 5,
+      deliver: 100,
+      take: 15,
+      persist: 15 * random.next() + 2,
       apply: 10,
-      tick: 10,
-      propose: 6,
-      read: 2,
+      tick: 40 * random.next() + 5,
+      propose: 8,
+      read: 3,
       compact: often(2),
-      crash: often(0.6),
+      crash: often(1),
       start: 1,
-      change: often(1.5),
-      transfer: often(0.5),
-      campaign: often(0.5),
-      forget: often(0.3),
+      change: often(5),
+      transfer: often(1),
+      campaign: often(1),
+      forget: often(1),
       unreachable: often(0.3),
-      partition: often(0.3),
-      heal: 0.3,
+      partition: often(0.5),
+      isolate: often(1),
+      heal: 0.6,
       hangDisk: often(0.2),
       report: 4,
     },
+    eager: random.next(),
+    quickDisk: random.next(),
     reorderWrites: often(1),
-    heldMax: random.between(1, 5),
+    heldMax: random.between(1, 6),
   };
 }
