@@ -14,7 +14,7 @@ import { drawSettings } from './settings.ts';
 import type { Settings, Weights } from './settings.ts';
 
 /** Members that ever exist in a run, at most. */
-const MEMBERS_MAX = 7;
+const MEMBERS_MAX = 8;
 /** Rounds of a healed network until everything must have settled. */
 const HEAL_ROUNDS_MAX = 600;
 
@@ -65,6 +65,7 @@ export class Group {
     transfer: (member) => this.#transfer(member),
     campaign: (member) => this.#at(member, () => member.raft.campaign()),
     forget: (member) => this.#at(member, () => member.raft.forgetLeader()),
+    upheaval: (member) => this.#upheaval(member),
     unreachable: (member) =>
       this.#at(member, () => member.raft.unreachable(this.random.between(1, MEMBERS_MAX))),
     partition: () => this.#partition(),
@@ -222,16 +223,26 @@ export class Group {
   #change(member: TestMember): void {
     const { raft } = member;
     if (!raft.isLeader) return;
-    const changes: MemberChange[] = [];
-    for (let i = this.random.between(1, 3); i > 0; i--) {
-      const change = this.#drawChange(raft.members);
-      if (change !== undefined) changes.push(change);
-    }
+    const changes = this.random.chance(0.3)
+      ? this.#drawReplacement(raft.members)
+      : Array.from({ length: this.random.between(1, 3) }, () => this.#drawChange(raft.members));
     const transition = this.random.weighted({ auto: 5, simple: 2, joint: 2, jointExplicit: 1 });
     this.#at(member, () => {
       if (this.random.chance(0.2)) raft.proposeLeave();
-      else raft.proposeChange(changes, { transition });
+      else
+        raft.proposeChange(
+          changes.filter((change) => change !== undefined),
+          { transition },
+        );
     });
+  }
+
+  /** Most of the voters for others: two majorities that share nobody. */
+  #drawReplacement(members: Members): readonly (MemberChange | undefined)[] {
+    const leaving = members.voters.filter(() => this.random.chance(0.7));
+    const learners = members.learners.map((id) => ({ kind: 'addVoter' as const, id }));
+    const joining = leaving.slice(learners.length).map(() => this.#drawNewcomer('addVoter'));
+    return [...leaving.map((id) => ({ kind: 'remove' as const, id })), ...learners, ...joining];
   }
 
   /** Adds someone new, promotes, demotes or removes. Who was removed never comes back. */
@@ -242,6 +253,10 @@ export class Group {
       const id = this.random.pick(present);
       return id === undefined ? undefined : { kind, id };
     }
+    return this.#drawNewcomer(kind);
+  }
+
+  #drawNewcomer(kind: MemberChange['kind']): MemberChange | undefined {
     const id = this.members.size + 1;
     if (id > MEMBERS_MAX) return undefined;
     this.counts.joins++;
@@ -252,6 +267,16 @@ export class Group {
   #transfer(member: TestMember): void {
     const to = this.random.pick(member.raft.members.voters);
     if (to !== undefined) this.#at(member, () => member.raft.transferLeadership(to));
+  }
+
+  #upheaval(candidate: TestMember): void {
+    for (const member of this.members.values()) {
+      if (this.#down.has(member.id) || member.raft.isLeader || this.random.chance(0.2)) continue;
+      this.#at(member, () => {
+        for (let i = 1; i < this.settings.electionTicks; i++) member.raft.tick();
+      });
+    }
+    this.#at(candidate, () => candidate.raft.campaign());
   }
 
   #partition(): void {

@@ -13,11 +13,11 @@ export interface NetworkFaults {
   readonly double: number;
   /** Of taking any message instead of the oldest. */
   readonly reorder: number;
-  /** Of a message that takes long: up to DELAY_MAX others are received before it. */
+  /** Of a message that takes long: up to DELAY_MAX others are received before it, mostly few. */
   readonly late: number;
 }
 
-const DELAY_MAX = 150;
+const DELAY_MAX = 600;
 
 interface Report {
   readonly sender: MemberId;
@@ -51,7 +51,9 @@ export class Network {
         this.#lose(message);
         continue;
       }
-      const delay = this.#random.chance(this.#faults.late) ? this.#random.below(DELAY_MAX) : 0;
+      const delay = this.#random.chance(this.#faults.late)
+        ? Math.floor(DELAY_MAX ** this.#random.next())
+        : 0;
       this.#underWay.push({ message, due: this.#receptions + delay });
     }
     while (this.#underWay.length > MESSAGES_MAX) this.#lose(this.#underWay.shift()?.message);

@@ -22,6 +22,8 @@ export interface Weights {
   readonly transfer: number;
   readonly campaign: number;
   readonly forget: number;
+  /** Nobody hears the leader for so long that one member campaigns and others let it. */
+  readonly upheaval: number;
   readonly unreachable: number;
   readonly partition: number;
   readonly isolate: number;
@@ -48,7 +50,9 @@ export interface Settings {
 }
 
 export function drawSettings(random: Random): Settings {
-  const often = (most: number) => (random.chance(0.3) ? 0 : random.next() * most);
+  // Few kinds of fault at a time reach further than all of them at once.
+  const often = (most: number) => (random.chance(0.55) ? 0 : random.next() * most);
+  const mostlyHigh = () => (random.chance(0.3) ? random.next() : 0.7 + 0.3 * random.next());
   return {
     founders: random.pick([1, 2, 3, 3, 3, 4, 5]) ?? 3,
     electionTicks: random.between(2, 6),
@@ -61,7 +65,7 @@ export function drawSettings(random: Random): Settings {
       committedBytesPerReadyMax: random.pick([1, 100, 1000]) ?? 100,
       readsPendingMax: random.pick([1, 4, 100]) ?? 4,
     },
-    faults: { loss: often(0.3), double: often(0.2), reorder: random.next(), late: often(0.3) },
+    faults: { loss: often(0.2), double: often(0.2), reorder: often(1), late: often(0.3) },
     weights: {
       deliver: 100,
       take: 15,
@@ -69,23 +73,24 @@ export function drawSettings(random: Random): Settings {
       apply: 10,
       tick: 40 * random.next() + 5,
       propose: 8,
-      read: 3,
+      read: 3 + often(10),
       compact: often(2),
       crash: often(1),
-      start: 1,
+      start: 2,
       change: often(5),
-      transfer: often(1),
+      transfer: often(2),
       campaign: often(1),
-      forget: often(1),
+      forget: often(2),
+      upheaval: often(8),
       unreachable: often(0.3),
       partition: often(0.5),
-      isolate: often(1),
-      heal: 0.6,
+      isolate: often(2),
+      heal: 1,
       hangDisk: often(0.2),
       report: 4,
     },
-    eager: random.next(),
-    quickDisk: random.next(),
+    eager: mostlyHigh(),
+    quickDisk: mostlyHigh(),
     reorderWrites: often(1),
     heldMax: random.between(1, 6),
   };

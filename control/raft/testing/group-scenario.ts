@@ -15,7 +15,8 @@
  *                          v4 adds voter 4, l4 learner 4, r4 removes 4
  *   leave ID               end a joint change
  *   transfer ID TO         hand over leadership
- *   forget ID              forget the leader
+ *   win ID [ID...]         collect the votes of these members; all that ID sends otherwise is lost
+ *   forget ID [ID...]      forget the leader
  *   unreachable ID OF      messages to OF do not get through
  *   read ID CONTEXT        ask for a linearizable read
  *   take ID                take a Ready, send what needs no disk, keep the disk waiting
@@ -23,6 +24,7 @@
  *   process ID             both, until the disk is idle
  *   deliver ID [KIND]      hand over the messages for ID, of one kind
  *   drop ID [KIND]         lose them
+ *   lose                   lose everything under way
  *   hold ID [KIND]         put them aside; `release ID` puts them back
  *   repeat ID [KIND]       hand them over and keep them: they will come again
  *   stabilize [ID...]      process and deliver among these members until nothing happens
@@ -62,7 +64,8 @@ export class GroupScenario {
     change: ([id, ...words]) => this.#change(this.#member(id), words),
     leave: ([id]) => this.#sayProposed(this.#raft(id).proposeLeave()),
     transfer: ([id, to]) => this.#sayUnless(this.#raft(id).transferLeadership(Number(to))),
-    forget: ([id]) => this.#raft(id).forgetLeader(),
+    win: (words) => this.#win(words.map(Number)),
+    forget: (words) => words.forEach((id) => this.#raft(id).forgetLeader()),
     unreachable: ([id, of]) => this.#raft(id).unreachable(Number(of)),
     read: ([id, context]) => this.#say(this.#raft(id).read(Number(context)) ? 'taken' : 'refused'),
     take: ([id]) => this.#take(this.#member(id)),
@@ -71,6 +74,9 @@ export class GroupScenario {
     deliver: ([id, kind]) => this.#deliver(this.#remove(id, kind)),
     drop: ([id, kind]) =>
       this.#remove(id, kind).forEach((m) => this.#say(`lost ${showMessage(m)}`)),
+    lose: () => {
+      this.#network = [];
+    },
     hold: ([id, kind]) => void this.#aside.push(...this.#remove(id, kind)),
     repeat: ([id, kind]) => this.#repeat(id, kind),
     release: ([id]) => this.#release(Number(id)),
@@ -192,6 +198,26 @@ export class GroupScenario {
     this.#stabilize(ids.length === 1 ? [] : ids);
     const { role, term, commitIndex } = raft.status;
     this.#output = [`${role} in term ${term}, commit=${commitIndex}`];
+  }
+
+  /** The first campaign may only tell the candidate which term it is. */
+  #win(ids: readonly number[]): void {
+    const { raft } = this.#member(ids[0]);
+    for (let i = 0; i < 2 && !raft.isLeader; i++) this.#collectVotes(ids);
+    const { role, term } = raft.status;
+    this.#output = [`${role} in term ${term}`];
+  }
+
+  #collectVotes(ids: readonly number[]): void {
+    for (const id of ids.slice(1)) this.#raft(`${id}`).forgetLeader();
+    this.#raft(`${ids[0]}`).campaign();
+    // A pre-vote and a vote, there and back, and the leader's first entry to its disk.
+    for (let hop = 0; hop < 5; hop++) {
+      for (const id of ids) this.#process(this.#member(id));
+      this.#network = this.#network.filter(({ kind }) => kind.toLowerCase().includes('vote'));
+      for (const id of ids) this.#deliver(this.#remove(`${id}`, undefined));
+    }
+    this.#network = [];
   }
 
   #stabilize(ids: readonly number[]): void {
