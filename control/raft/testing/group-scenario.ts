@@ -5,7 +5,7 @@
  *   members N [OPTION...]  a fresh group of N voters, elections after 3 to 5 ticks. Options:
  *                          voters=1,2 learners=3 (instead of N), start=1,2 (the others are down),
  *                          inflight=N appends in flight at most, apply=N entries at a time at most,
- *                          uncommitted=BYTES
+ *                          uncommitted=BYTES, reads=N that wait at most
  *   join ID                a new member that knows nobody
  *   campaign ID            start an election
  *   elect ID [ID...]       campaign and stabilize among these members, saying only who leads
@@ -45,11 +45,19 @@ import { showEntry, showMessage, showProgress, showReady, showStatus } from './s
 /** Makes every election timeout 5 ticks; after 3 without a leader a member helps to elect another. */
 const ELECTION_JITTER = 0.99;
 
+/** `apply` is in bytes: below that of any entry, one entry at a time passes. */
+const LIMIT_OPTIONS = {
+  inflight: 'inflightAppendsMax',
+  apply: 'committedBytesPerReadyMax',
+  uncommitted: 'uncommittedBytesMax',
+  reads: 'readsPendingMax',
+} as const;
+
 type Command = (words: readonly string[]) => void;
 
 export class GroupScenario {
   #members = new Map<MemberId, TestMember>();
-  #limits: Partial<Limits> = {};
+  #limits: { -readonly [Name in keyof Limits]?: number } = {};
   #network: Message[] = [];
   #aside: Message[] = [];
   #output: string[] = [];
@@ -59,18 +67,18 @@ export class GroupScenario {
     join: ([id]) => this.#startMember(Number(id), NO_MEMBERS),
     campaign: ([id]) => this.#raft(id).campaign(),
     elect: (words) => this.#elect(words.map(Number)),
-    tick: ([id, count = '1']) => this.#tick(this.#member(id), Number(count)),
-    propose: ([id, ...words]) => this.#propose(this.#member(id), words.join(' ')),
-    change: ([id, ...words]) => this.#change(this.#member(id), words),
+    tick: ([id, count = '1']) => this.#tick(this.member(id), Number(count)),
+    propose: ([id, ...words]) => this.#propose(this.member(id), words.join(' ')),
+    change: ([id, ...words]) => this.#change(this.member(id), words),
     leave: ([id]) => this.#sayProposed(this.#raft(id).proposeLeave()),
     transfer: ([id, to]) => this.#sayUnless(this.#raft(id).transferLeadership(Number(to))),
     win: (words) => this.#win(words.map(Number)),
     forget: (words) => words.forEach((id) => this.#raft(id).forgetLeader()),
     unreachable: ([id, of]) => this.#raft(id).unreachable(Number(of)),
     read: ([id, context]) => this.#say(this.#raft(id).read(Number(context)) ? 'taken' : 'refused'),
-    take: ([id]) => this.#take(this.#member(id)),
-    persist: ([id, place = '0']) => this.#persist(this.#member(id), Number(place)),
-    process: ([id]) => this.#process(this.#member(id)),
+    take: ([id]) => this.#take(this.member(id)),
+    persist: ([id, place = '0']) => this.#persist(this.member(id), Number(place)),
+    process: ([id]) => this.#process(this.member(id)),
     deliver: ([id, kind]) => this.#deliver(this.#remove(id, kind)),
     drop: ([id, kind]) =>
       this.#remove(id, kind).forEach((m) => this.#say(`lost ${showMessage(m)}`)),
@@ -81,16 +89,23 @@ export class GroupScenario {
     repeat: ([id, kind]) => this.#repeat(id, kind),
     release: ([id]) => this.#release(Number(id)),
     stabilize: (words) => this.#stabilize(words.map(Number)),
-    snapshot: ([id, index]) => void this.#member(id).snapshot(Number(index)),
-    compact: ([id, index]) => void this.#member(id).compact(Number(index)),
+    snapshot: ([id, index]) => void this.member(id).snapshot(Number(index)),
+    compact: ([id, index]) => void this.member(id).compact(Number(index)),
     transferred: ([id, of, outcome]) =>
       this.#raft(id).snapshotEnded(Number(of), outcome === 'installed' ? 'installed' : 'failed'),
-    restart: ([id, landed = '0']) => this.#member(id).restart(Number(landed)),
+    restart: ([id, landed = '0']) => this.member(id).restart(Number(landed)),
     status: (words) => this.#show(words, ({ raft }) => showStatus(raft)),
     config: (words) => this.#show(words, ({ raft }) => showMembers(raft.members)),
     progress: ([id]) => this.#raft(id).progress.forEach((p) => this.#say(showProgress(p))),
-    log: ([id]) => this.#log(this.#member(id)),
+    log: ([id]) => this.#log(this.member(id)),
   };
+
+  /** Runs commands, a line each, and returns what the last of them gave. */
+  runAll(commands: string): string[] {
+    let outcome: string[] = [];
+    for (const line of commands.trim().split('\n')) outcome = this.run(line.trim());
+    return outcome;
+  }
 
   /** Runs one command and returns what happened, a line each. */
   run(command: string): string[] {
@@ -106,14 +121,10 @@ export class GroupScenario {
     const list = (name: string) => options.get(name)?.split(',').map(Number);
     const voters = list('voters') ?? votersUpTo(Number(words[0]));
     const members = { ...membersOf(voters), learners: list('learners') ?? [] };
-    this.#limits = {
-      ...(options.has('inflight') ? { inflightAppendsMax: Number(options.get('inflight')) } : {}),
-      // Nothing but one entry fits below one byte.
-      ...(options.has('apply') ? { committedBytesPerReadyMax: Number(options.get('apply')) } : {}),
-      ...(options.has('uncommitted')
-        ? { uncommittedBytesMax: Number(options.get('uncommitted')) }
-        : {}),
-    };
+    this.#limits = {};
+    for (const [name, limit] of Object.entries(LIMIT_OPTIONS)) {
+      if (options.has(name)) this.#limits[limit] = Number(options.get(name));
+    }
     this.#members = new Map();
     this.#network = [];
     this.#aside = [];
@@ -166,7 +177,7 @@ export class GroupScenario {
   #deliver(messages: readonly Message[]): void {
     for (const message of messages) {
       this.#say(showMessage(message));
-      const { raft } = this.#member(message.to);
+      const { raft } = this.member(message.to);
       const before = raft.lostLog;
       raft.step(message);
       if (raft.lostLog !== before) this.#say(`${message.to}: lost its log`);
@@ -193,7 +204,7 @@ export class GroupScenario {
   }
 
   #elect(ids: readonly number[]): void {
-    const { raft } = this.#member(ids[0] ?? 0);
+    const { raft } = this.member(ids[0] ?? 0);
     raft.campaign();
     this.#stabilize(ids.length === 1 ? [] : ids);
     const { role, term, commitIndex } = raft.status;
@@ -202,7 +213,7 @@ export class GroupScenario {
 
   /** The first campaign may only tell the candidate which term it is. */
   #win(ids: readonly number[]): void {
-    const { raft } = this.#member(ids[0]);
+    const { raft } = this.member(ids[0]);
     for (let i = 0; i < 2 && !raft.isLeader; i++) this.#collectVotes(ids);
     const { role, term } = raft.status;
     this.#output = [`${role} in term ${term}`];
@@ -213,7 +224,7 @@ export class GroupScenario {
     this.#raft(`${ids[0]}`).campaign();
     // A pre-vote and a vote, there and back, and the leader's first entry to its disk.
     for (let hop = 0; hop < 5; hop++) {
-      for (const id of ids) this.#process(this.#member(id));
+      for (const id of ids) this.#process(this.member(id));
       this.#network = this.#network.filter(({ kind }) => kind.toLowerCase().includes('vote'));
       for (const id of ids) this.#deliver(this.#remove(`${id}`, undefined));
     }
@@ -261,10 +272,10 @@ export class GroupScenario {
   }
 
   #raft(id: string | undefined): TestMember['raft'] {
-    return this.#member(id).raft;
+    return this.member(id).raft;
   }
 
-  #member(id: string | number | undefined): TestMember {
+  member(id: string | number | undefined): TestMember {
     return must(this.#members.get(Number(id)), `member ${id} exists`);
   }
 
