@@ -8,16 +8,10 @@ import { RaftLog } from './log.ts';
 import { committedIndex, majority } from './quorum.ts';
 import { Raft, membersOf } from './raft.ts';
 import type { Entry, Message, SnapshotMeta } from './raft.ts';
-import { GroupScenario } from './testing/group-scenario.ts';
+import { groupAfter } from './testing/group-scenario.ts';
 import { TestMember } from './testing/member.ts';
 
 const NO_DATA = new Uint8Array(0);
-
-function group(commands: string): GroupScenario {
-  const scenario = new GroupScenario();
-  scenario.runAll(commands);
-  return scenario;
-}
 
 function entry(index: number, term: number): Entry {
   return { index, term, data: NO_DATA };
@@ -93,7 +87,7 @@ t.test(
 t.test(
   'raft bug 14: a write counts when all before it do, whatever the disk finishes first',
   (t) => {
-    const g = group(
+    const g = groupAfter(
       'members 1\nelect 1\npropose 1 a\ntake 1\npropose 1 b\ntake 1\npropose 1 c\ntake 1',
     );
     const { raft } = g.member(1);
@@ -111,7 +105,7 @@ t.test(
 );
 
 t.test('raft bug 15: a full window of lost appends does not end replication', (t) => {
-  const g = group('members 3 inflight=2\nelect 1');
+  const g = groupAfter('members 3 inflight=2\nelect 1');
   for (const text of ['a', 'b', 'c', 'd']) g.runAll(`propose 1 ${text}\nstabilize 1 2\ndrop 3`);
   t.match(g.member(1).raft.progress, [{ id: 2 }, { id: 3, isPaused: true, inflightCount: 2 }]);
   g.runAll('tick 1\nstabilize');
@@ -120,7 +114,7 @@ t.test('raft bug 15: a full window of lost appends does not end replication', (t
 });
 
 t.test('raft bug 15: nor does it when the leader dropped the log meanwhile', (t) => {
-  const g = group('members 3 inflight=2\nelect 1');
+  const g = groupAfter('members 3 inflight=2\nelect 1');
   for (const text of ['a', 'b', 'c', 'd']) g.runAll(`propose 1 ${text}\nstabilize 1 2\ndrop 3`);
   g.runAll('compact 1 5\ntick 1\nstabilize');
   t.match(g.member(3).raft.status, { lastIndex: 5, firstIndex: 6 });
@@ -128,7 +122,9 @@ t.test('raft bug 15: nor does it when the leader dropped the log meanwhile', (t)
 });
 
 t.test('raft bug 15: a snapshot that ends where the log ends ends the transfer', (t) => {
-  const g = group('members voters=1,2,3 start=1,2\nelect 1 2\ncompact 1 1\nlose\njoin 3\ntick 1');
+  const g = groupAfter(
+    'members voters=1,2,3 start=1,2\nelect 1 2\ncompact 1 1\nlose\njoin 3\ntick 1',
+  );
   g.run('stabilize');
   t.match(g.member(1).raft.progress, [{ id: 2 }, { id: 3, state: 'replicate', matchIndex: 1 }]);
   t.end();
@@ -136,7 +132,9 @@ t.test('raft bug 15: a snapshot that ends where the log ends ends the transfer',
 
 t.test('raft bug 15: a transfer whose answer was lost ends by the host, either way', (t) => {
   for (const outcome of ['installed', 'failed']) {
-    const g = group('members 3\nelect 1 2\nlose\npropose 1 a\nstabilize 1 2\nlose\ncompact 1 2');
+    const g = groupAfter(
+      'members 3\nelect 1 2\nlose\npropose 1 a\nstabilize 1 2\nlose\ncompact 1 2',
+    );
     g.runAll('tick 1\nprocess 1\ndeliver 3\nprocess 3\ndeliver 1\nprocess 1');
     t.match(g.member(1).raft.progress, [{ id: 2 }, { state: 'snapshot', snapshotIndex: 2 }]);
     g.runAll(outcome === 'installed' ? 'deliver 3\nprocess 3\nlose' : 'lose');
@@ -147,7 +145,7 @@ t.test('raft bug 15: a transfer whose answer was lost ends by the host, either w
 });
 
 t.test('raft bug 16: a group of one commits when its own disk has it', (t) => {
-  const g = group('members 1\nelect 1\npropose 1 a\ntake 1');
+  const g = groupAfter('members 1\nelect 1\npropose 1 a\ntake 1');
   t.match(g.member(1).raft.status, { lastIndex: 2, commitIndex: 1, appliedIndex: 1 });
   g.run('restart 1');
   t.equal(g.member(1).raft.lastIndex, 1, 'nobody was told, so nothing is missing');
@@ -204,7 +202,7 @@ function snapshotMessage(index: number): Message {
 }
 
 t.test('raft bug 20: a snapshot names the members of its own index', (t) => {
-  const g = group(`
+  const g = groupAfter(`
     members 1
     elect 1
     propose 1 a
@@ -226,7 +224,7 @@ t.test('raft bug 20: a snapshot names the members of its own index', (t) => {
 });
 
 t.test('raft bug 20: a change that is cut off is forgotten', (t) => {
-  const g = group('members 3\nelect 1\nchange 1 r3\nprocess 1\nlose');
+  const g = groupAfter('members 3\nelect 1\nchange 1 r3\nprocess 1\nlose');
   t.same(g.member(1).raft.members.voters, [1, 2]);
   g.runAll('forget 2 3\nelect 2 3\ntick 2\nstabilize');
   t.same(g.member(1).raft.members.voters, [1, 2, 3]);
@@ -234,7 +232,7 @@ t.test('raft bug 20: a change that is cut off is forgotten', (t) => {
 });
 
 t.test('raft bug 20: a snapshot from before the own joining is not offered', (t) => {
-  const g = group('members 1\nelect 1\npropose 1 a\nchange 1 v2\njoin 2\nstabilize');
+  const g = groupAfter('members 1\nelect 1\npropose 1 a\nchange 1 v2\njoin 2\nstabilize');
   const { raft } = g.member(2);
   t.equal(raft.offerSnapshot(2), false, 'it does not know who was a member then');
   t.equal(raft.offerSnapshot(3), true);
@@ -242,7 +240,7 @@ t.test('raft bug 20: a snapshot from before the own joining is not offered', (t)
 });
 
 t.test('raft bug 23: what waits for a full window leaves in one append', (t) => {
-  const g = group('members 3 inflight=2\nelect 1');
+  const g = groupAfter('members 3 inflight=2\nelect 1');
   for (let i = 0; i < 50; i++) g.runAll(`propose 1 x\nprocess 1`);
   const appendsTo2 = (lines: readonly string[]) =>
     lines.filter((line) => line.includes('send 1->2 append'));
@@ -255,14 +253,16 @@ t.test('raft bug 23: what waits for a full window leaves in one append', (t) => 
 });
 
 t.test('raft bug 23: proposals and commits of one turn share a message', (t) => {
-  const g = group('members 3\nelect 1\npropose 1 a\nprocess 1\ndeliver 2\nprocess 2\ndeliver 1');
+  const g = groupAfter(
+    'members 3\nelect 1\npropose 1 a\nprocess 1\ndeliver 2\nprocess 2\ndeliver 1',
+  );
   const sent = g.runAll('propose 1 b\npropose 1 c\ntake 1').filter((line) => line.includes('1->2'));
   t.same(sent, ['1: send 1->2 append term=1 prev=2/1 commit=2 [3/1 "b" 4/1 "c"]']);
   t.end();
 });
 
 t.test('raft bug 25: a member behind a log that is wholly gone gets a snapshot', (t) => {
-  const g = group('members 3\nelect 1 2\nlose\npropose 1 a\nstabilize 1 2\nlose\ncompact 1 2');
+  const g = groupAfter('members 3\nelect 1 2\nlose\npropose 1 a\nstabilize 1 2\nlose\ncompact 1 2');
   t.match(g.member(1).raft.status, { firstIndex: 3, lastIndex: 2 });
   g.runAll('tick 1\nstabilize');
   t.match(g.member(3).raft.status, { appliedIndex: 2, firstIndex: 3 });
@@ -277,7 +277,9 @@ t.test('raft bug 25: a member behind a log that is wholly gone gets a snapshot',
 t.test(
   'raft bug 25: without a snapshot that reaches the log nothing is sent, until one does',
   (t) => {
-    const g = group('members 3\nelect 1 2\nlose\npropose 1 a\npropose 1 b\nstabilize 1 2\nlose');
+    const g = groupAfter(
+      'members 3\nelect 1 2\nlose\npropose 1 a\npropose 1 b\nstabilize 1 2\nlose',
+    );
     g.member(1).raft.compact(2);
     g.runAll('tick 1\nstabilize');
     t.equal(g.member(3).raft.lastIndex, 0);

@@ -1,6 +1,6 @@
 /**
- * What of the field's experience is tested where: the known bugs of reference/store.md section 2, by
- * its numbers, and the scenario topics of etcd-io/raft. coverage.test.ts holds the tests to this table.
+ * Which known bugs of other implementations are tested where, by their numbers in reference/store.md
+ * section 2. coverage.test.ts holds the tests to this table.
  */
 
 /**
@@ -44,50 +44,4 @@ export const KNOWN_BUGS: Readonly<Record<number, KnownBug>> = {
   24: { what: 'a disk is set back', places: ['core', 'store', 'transport'] },
   25: { what: 'a member behind a purged log gets no snapshot', places: ['core'] },
   26: { what: 'reads pile up while there is no leader', places: ['core'] },
-};
-
-/** Files of testdata/, by folder. Other files there are this project's own. */
-export const TOPICS: Readonly<Record<'group' | 'change' | 'quorum', readonly string[]>> = {
-  group: [
-    'async-storage-writes',
-    'async-storage-writes-append-aba-race',
-    'campaign',
-    'campaign-learner-must-vote',
-    'checkquorum',
-    'confchange-disable-validation',
-    'confchange-v1-add-single',
-    'confchange-v1-remove-leader',
-    'confchange-v1-remove-leader-stepdown',
-    'confchange-v2-add-double-auto',
-    'confchange-v2-add-double-implicit',
-    'confchange-v2-add-single-auto',
-    'confchange-v2-add-single-explicit',
-    'confchange-v2-replace-leader',
-    'confchange-v2-replace-leader-stepdown',
-    'forget-leader',
-    'forget-leader-prevote-checkquorum',
-    'forget-leader-read-only-lease-based',
-    'heartbeat-resp-recovers-from-probing',
-    'lagging-commit',
-    'prevote',
-    'prevote-checkquorum',
-    'probe-and-replicate',
-    'replicate-pause',
-    'single-node',
-    'slow-follower-after-compaction',
-    'snapshot-succeed-via-app-resp',
-    'snapshot-succeed-via-app-resp-behind',
-  ],
-  change: [
-    'joint-autoleave',
-    'joint-idempotency',
-    'joint-learners-next',
-    'joint-safety',
-    'simple-idempotency',
-    'simple-promote-demote',
-    'simple-safety',
-    'update',
-    'zero',
-  ],
-  quorum: ['joint-commit', 'joint-vote', 'majority-commit', 'majority-vote'],
 };

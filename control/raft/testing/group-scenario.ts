@@ -283,3 +283,10 @@ export class GroupScenario {
     this.#output.push(line);
   }
 }
+
+/** A group that these commands were given to, a line each. */
+export function groupAfter(commands: string): GroupScenario {
+  const group = new GroupScenario();
+  group.runAll(commands);
+  return group;
+}
