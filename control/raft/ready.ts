@@ -21,8 +21,9 @@ import type { Entry, HardState, ReadState, SnapshotMeta } from './types.ts';
  * 4. `messagesAfterPersist` leave when write `sequence` counts as durable. They promise what it holds:
  *    votes and acknowledged entries. Rejections wait with them; sending those early would be safe,
  *    but one rule is easier to keep than two.
- * 5. The host reports each write by `persisted(sequence)`, in any order; its result is the number up
- *    to which all count as durable.
+ * 5. The host reports each write by `persisted(sequence)`, in any order, empty ones too (a write that
+ *    is not reported for an election timeout is taken for a hung disk); the result is the number up to
+ *    which all count as durable.
  * 6. `snapshot` is installed in the state machine after all `committed` of earlier Readys, before
  *    those of later ones. `committed` is applied in order at any time, then `applied(index)`. These
  *    entries are durable here already, so applying never runs ahead of the disk.
