@@ -154,6 +154,19 @@ t.test('raft bug 16: a group of one commits when its own disk has it', (t) => {
   t.end();
 });
 
+t.test(
+  'raft bug 16: what a majority committed is applied when the own disk has it as well',
+  (t) => {
+    const g = groupAfter('members 3\nelect 1\npropose 1 a\ntake 1\ndeliver 2\ndeliver 3');
+    g.runAll('process 2\nprocess 3\ndeliver 1\ntake 1');
+    t.match(g.member(1).raft.status, { commitIndex: 2, persistedIndex: 1, appliedIndex: 1 });
+    t.equal(g.member(1).raft.hasReady, false, 'nothing is due meanwhile');
+    g.runAll('persist 1\ntake 1');
+    t.equal(g.member(1).raft.status.appliedIndex, 2);
+    t.end();
+  },
+);
+
 t.test('raft bug 19: late news of applying is no news after a snapshot', (t) => {
   const member = new TestMember({ id: 1, members: membersOf([1, 2]), random: () => 0 });
   const from = { from: 2, to: 1, term: 1 } as const;
@@ -220,6 +233,18 @@ t.test('raft bug 20: a snapshot names the members of its own index', (t) => {
   t.match(g.member(1).raft.members, { voters: [1], learners: [2, 3] }, 'after a restart too');
   g.runAll('elect 1\ncompact 1 5\nrestart 1');
   t.match(g.member(1).raft.members, { learners: [2, 3] }, 'and with its entry compacted');
+  t.end();
+});
+
+t.test('raft bug 20: a snapshot brings the members in force at its index', (t) => {
+  const member = new TestMember({ id: 1, members: membersOf([1, 2]), random: () => 0 });
+  const snapshot = { index: 5, term: 1, members: membersOf([2, 3]) };
+  member.raft.step({ kind: 'snapshot', from: 2, to: 1, term: 1, snapshot });
+  t.same(member.raft.members.voters, [2, 3]);
+  member.take();
+  member.persist();
+  member.restart();
+  t.same(member.raft.members.voters, [2, 3]);
   t.end();
 });
 

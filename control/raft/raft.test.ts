@@ -98,3 +98,59 @@ t.test('proposals beyond the bound on uncommitted bytes are refused', (t) => {
   t.type(raft.propose(large), 'object', 'room again once committed');
   t.end();
 });
+
+t.test('votes are asked of voters alone, of both halves in a joint change', (t) => {
+  const joint = { voters: [1, 2], votersOutgoing: [1, 3], learners: [4], learnersNext: [] };
+  const raft = new Raft(
+    {
+      id: 1,
+      members: { ...joint, autoLeave: false },
+      heartbeatTicks: 1,
+      electionTicks: 3,
+      random: () => 0,
+    },
+    {
+      hardState: { term: 0, vote: 0, commitIndex: 0 },
+      snapshot: undefined,
+      entries: [],
+      appliedIndex: 0,
+    },
+  );
+  raft.campaign();
+  t.same(
+    raft.ready().messages.map(({ to }) => to),
+    [2, 3],
+  );
+  t.end();
+});
+
+t.test('members that break their rules are not taken in', (t) => {
+  const good = membersOf([1, 2]);
+  const bad = [
+    { ...good, learners: [2] },
+    { ...good, learnersNext: [3] },
+    { ...good, autoLeave: true },
+    { ...good, votersOutgoing: [3], learners: [3] },
+    { ...good, voters: [], votersOutgoing: [3] },
+    { ...good, votersOutgoing: [3], learnersNext: [4] },
+  ];
+  for (const broken of bad) {
+    const raft = follower(log, 1);
+    const append = { kind: 'append', from: 2, to: 1, term: 2, prevIndex: 4, prevTerm: 1 } as const;
+    const entries = [{ ...entry(5, 2), members: broken }];
+    t.throws(() => raft.step({ ...append, entries, commitIndex: 1 }), { name: 'AssertionFailed' });
+  }
+  t.end();
+});
+
+t.test('a member does not start on a disk that holds less than it promised', (t) => {
+  const start = (hardState: { term: number; vote: number; commitIndex: number }) => () =>
+    new Raft(
+      { id: 1, members, heartbeatTicks: 1, electionTicks: 3, random: () => 0 },
+      { hardState, snapshot: undefined, entries: log, appliedIndex: 0 },
+    );
+  t.doesNotThrow(start({ term: 1, vote: 0, commitIndex: 4 }));
+  t.throws(start({ term: 1, vote: 0, commitIndex: 5 }), /committed 5 is in the log/);
+  t.throws(start({ term: 0, vote: 0, commitIndex: 0 }), /term 0 reaches the last entry's/);
+  t.end();
+});
