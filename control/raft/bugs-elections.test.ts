@@ -224,6 +224,13 @@ t.test('raft bug 13: a member without a log keeps its vote', (t) => {
   member.raft.step(vote(2));
   member.take();
   t.match(member.persist(), [{ kind: 'voteResponse', to: 2, rejected: true }]);
+
+  // The same where the term was on disk before, without a vote.
+  const late = new TestMember({ id: 3, members: membersOf([]), random: () => 0 });
+  late.disk.hardState = { term: 1, vote: 0, commitIndex: 0 };
+  late.restart();
+  late.raft.step(vote(1));
+  t.match(late.take(), { hardState: { term: 1, vote: 1 }, mustSync: true });
   t.end();
 });
 

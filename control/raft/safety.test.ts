@@ -9,7 +9,7 @@ import t from 'tap';
 import { Group } from './simulation/group.ts';
 
 /** A few seconds' worth. */
-const SEEDS_DEFAULT = 400;
+const SEEDS_DEFAULT = 300;
 
 type Counts = Record<string, number>;
 
