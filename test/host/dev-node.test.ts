@@ -76,10 +76,12 @@ t.test('a Deployment becomes available, and its pods are Running on the node', a
 
 t.test('a list is applied, for whose kind kubectl wants OpenAPI v2', async (t) => {
   const item = (name: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name } });
-  apply({ apiVersion: 'v1', kind: 'List', items: [item('one'), item('two')] });
-  t.equal(kubectl('get', 'cm', 'one', 'two', '-o', 'name'), 'configmap/one\nconfigmap/two\n');
+  await node.apply({ apiVersion: 'v1', kind: 'List', items: [item('one'), item('two')] });
+  const names = await node.kubectl('get', 'cm', 'one', 'two', '-o', 'name');
+  t.equal(names, 'configmap/one\nconfigmap/two\n');
   const misspelt = { ...item('three'), dat: { a: 'b' } };
-  t.throws(() => apply({ apiVersion: 'v1', kind: 'List', items: [misspelt] }), /unknown field "dat"/);
+  const list = { apiVersion: 'v1', kind: 'List', items: [misspelt] };
+  await t.rejects(node.apply(list), { message: /unknown field "dat"/ });
 });
 
 t.test('logs and exec reach the container', async (t) => {
