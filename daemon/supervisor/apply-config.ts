@@ -3,6 +3,7 @@
  * carried out; what turns out not to work on this machine comes back as a warning that names the field.
  */
 import {
+  type ClusterSecrets,
   ConfigError,
   formatYaml,
   type MachineConfig,
@@ -12,6 +13,7 @@ import {
 import type { ApplyConfigRequest, ApplyConfigResponse } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { lineDiff } from './diff.ts';
+import { checkSecrets } from './secrets-check.ts';
 import type { Supervisor } from './supervisor.ts';
 
 const MODES = ['live', 'next-boot', 'dry-run'];
@@ -27,9 +29,14 @@ export async function applyConfig(
   }
   try {
     const config = parseMachineConfig(request.yaml);
-    const secrets = request.secrets === '' ? undefined : parseClusterSecrets(request.secrets);
-    if (secrets === undefined && state.secrets() === undefined) {
-      throw invalid('secrets', "the cluster's secrets are needed with the first configuration");
+    const secrets = parseSecrets(request.secrets);
+    // Checked first: nobody who may not change the machine learns of its configuration by the diff.
+    if (state.mode === 'maintenance') {
+      if (secrets === undefined) {
+        throw invalid('secrets', "the cluster's secrets are needed with the first configuration");
+      }
+      const refusal = state.refusalOf(secrets);
+      if (refusal !== undefined) throw new ProtocolError('FAILED_PRECONDITION', refusal);
     }
     const old = state.config();
     checkChange(old, config, state.bootstrapped);
@@ -38,10 +45,6 @@ export async function applyConfig(
       return { effect: 'none', warnings: supervisor.foreseeProblems(config), diff };
     }
     supervisor.requireState();
-    if (secrets !== undefined && state.problem !== undefined) {
-      // In maintenance anybody may ask: the cluster must not change hands because a file was damaged.
-      throw new ProtocolError('FAILED_PRECONDITION', `secrets stay as they are: ${state.problem}`);
-    }
     if (mode === 'next-boot') state.saveNext(request.yaml, secrets);
     else state.save(request.yaml, secrets);
     if (mode === 'live') await supervisor.configChanged();
@@ -51,6 +54,14 @@ export async function applyConfig(
     if (!(error instanceof ConfigError)) throw error;
     throw invalid(error.problems[0]?.field ?? '', error.message);
   }
+}
+
+/** Throws ConfigError for text that is none, and for keys that do not fit. */
+function parseSecrets(text: string): ClusterSecrets | undefined {
+  if (text === '') return undefined;
+  const secrets = parseClusterSecrets(text);
+  checkSecrets(secrets);
+  return secrets;
 }
 
 /** Throws ConfigError for what this version cannot do, or not any more. */

@@ -3,7 +3,7 @@
  * socket. Who may call what is the gateway's affair; here is what each call does.
  */
 import { readFileSync } from 'node:fs';
-import { freemem, release, totalmem } from 'node:os';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { proportionalBytes } from '#base/linux/process.ts';
 import { formatKubeconfig } from '#base/pki/kubeconfig.ts';
@@ -123,16 +123,6 @@ function serviceStatus({ units, clock }: Supervisor, name: string): ServiceStatu
     lastExit: unit.lastExit === undefined ? '' : formatExit(unit.lastExit),
     waitingFor: units.waitingFor(name),
     memoryBytes: unit.pid === undefined ? 0 : proportionalBytes(unit.pid),
-  };
-}
-
-/** MemTotal and MemAvailable of this machine, in bytes. */
-export function memory(): { total: number; available: number } {
-  const text = readFileSync('/proc/meminfo', 'utf8');
-  const available = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1];
-  return {
-    total: totalmem(),
-    available: available === undefined ? freemem() : Number(available) * 1024,
   };
 }
 

@@ -4,7 +4,7 @@
  * one of these changes; processes re-read certificates, configurations need a restart.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCidr, addressAt, formatIp, networkOf } from '#base/ip.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
@@ -23,6 +23,7 @@ import { PLACES, UID } from './unit-specs.ts';
 const API_PORT = 6443;
 export const MACHINE_API_PORT = 50000;
 const KUBELET_PORT = 10250;
+const MAINTENANCE_STAMP = '.maintenance';
 const DAY_MS = 24 * 3600 * 1000;
 
 /** Upstream's: pods without a toleration for it stay off the node. */
@@ -52,7 +53,7 @@ export function authoritiesOf(secrets: ClusterSecrets): ClusterAuthorities {
   };
 }
 
-/** Certificates of all processes, issued again when names changed or two thirds of their life are over. */
+/** Certificates of control and agent, issued again when names changed or two thirds of their life are over. */
 export async function writeCertificates(facts: Facts): Promise<void> {
   const { config, secrets, addresses, nowMs } = facts;
   const names = {
@@ -63,28 +64,36 @@ export async function writeCertificates(facts: Facts): Promise<void> {
     extraNames: config.cluster.extraNames,
   };
   const key = createHash('sha256')
-    .update(JSON.stringify([names, secrets.kubernetesCa, secrets.machineCa]))
+    .update(JSON.stringify([names, authoritiesOf(secrets)]))
     .digest('hex');
   const stamp = join(PLACES.pki, '.issued-for');
   const server = join(PLACES.pki, 'control/server.crt');
-  if (
-    existsSync(stamp) &&
-    readFileSync(stamp, 'utf8') === key &&
-    renewAtMs(readFileSync(server, 'utf8')) > nowMs
-  )
-    return;
+  if (isFresh({ stamp, key, certificate: server, nowMs })) return;
   const authorities = authoritiesOf(secrets);
   const control = { uid: UID.control, gid: UID.control };
-  const gateway = { uid: UID.gateway, gid: UID.gateway };
   writePkiFiles(
     join(PLACES.pki, 'control'),
     await controlFiles(authorities, names, nowMs),
     control,
   );
   writePkiFiles(join(PLACES.pki, 'agent'), await agentFiles(authorities, names, nowMs));
+  writeFileSync(stamp, key);
+}
+
+/** The machine API's certificate: also of a machine whose configuration is not known. */
+export async function writeGatewayCertificate(
+  facts: Pick<Facts, 'secrets' | 'addresses' | 'nowMs'> & { readonly hostName: string },
+): Promise<void> {
+  const { secrets, addresses, nowMs, hostName } = facts;
+  const key = createHash('sha256')
+    .update(JSON.stringify([hostName, addresses, secrets.machineCa]))
+    .digest('hex');
+  const stamp = join(PLACES.pki, '.gateway-issued-for');
+  const path = join(PLACES.pki, 'gateway/server.crt');
+  if (isFresh({ stamp, key, certificate: path, nowMs })) return;
   const leaf = await issueLeaf(secrets.machineCa, {
-    subject: { commonName: config.node.name },
-    dnsNames: [config.node.name, 'localhost'],
+    subject: { commonName: hostName },
+    dnsNames: [hostName, 'localhost'],
     ips: ['127.0.0.1', ...addresses],
     usages: ['server'],
     nowMs,
@@ -95,8 +104,24 @@ export async function writeCertificates(facts: Facts): Promise<void> {
     ['server.key', leaf.key],
     ['ca.crt', secrets.machineCa.certificate],
   ]);
-  writePkiFiles(join(PLACES.pki, 'gateway'), files, gateway);
+  writePkiFiles(join(PLACES.pki, 'gateway'), files, { uid: UID.gateway, gid: UID.gateway });
+  rmSync(join(PLACES.pki, MAINTENANCE_STAMP), { force: true });
   writeFileSync(stamp, key);
+}
+
+/** Issued for the same names, and not past two thirds of its life. */
+function isFresh(issued: {
+  stamp: string;
+  key: string;
+  certificate: string;
+  nowMs: number;
+}): boolean {
+  const { stamp, key, certificate, nowMs } = issued;
+  return (
+    existsSync(stamp) &&
+    readFileSync(stamp, 'utf8') === key &&
+    renewAtMs(readFileSync(certificate, 'utf8')) > nowMs
+  );
 }
 
 /** A certificate that nobody vouches for: in maintenance the operator compares its fingerprint. */
@@ -105,7 +130,7 @@ export async function writeMaintenanceCertificate(
   nowMs: number,
 ): Promise<string> {
   const path = join(PLACES.pki, 'gateway/server.crt');
-  const stamp = join(PLACES.pki, '.maintenance');
+  const stamp = join(PLACES.pki, MAINTENANCE_STAMP);
   if (existsSync(stamp) && existsSync(path)) return fingerprint(readFileSync(path, 'utf8'));
   const ca = await createCa({
     commonName: 'bareboat maintenance',
@@ -125,6 +150,7 @@ export async function writeMaintenanceCertificate(
     ['server.key', leaf.key],
   ]);
   writePkiFiles(join(PLACES.pki, 'gateway'), files, { uid: UID.gateway, gid: UID.gateway });
+  rmSync(join(PLACES.pki, '.gateway-issued-for'), { force: true });
   writeFileSync(stamp, '');
   return fingerprint(leaf.certificate);
 }

@@ -4,7 +4,6 @@
  * bootstrapped, writes what processes read, and wants or does not want units. It is called at start and
  * after every change, so that a supervisor that was killed goes on where the last one stood.
  */
-import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +15,7 @@ import type { Log } from '#base/log.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
-import { usage, type VolumeName } from '#daemon/disk/disk.ts';
+import type { VolumeName } from '#daemon/disk/disk.ts';
 import { issuedAtMs } from '#base/pki/pki.ts';
 import type { BootRecord } from './boot-record.ts';
 import { hasCgroups, reservedMemoryBytes, unitCgroupFile } from './cgroups.ts';
@@ -26,14 +25,15 @@ import { type EndKind, readEnding, writeEnding } from './ending-note.ts';
 import { EventLog } from './events.ts';
 import { lastLine } from './follow.ts';
 import type { LogRotation } from './log-rotation.ts';
-import { memory } from './machine-services.ts';
 import { advanceClock, imageTimeMs, readSavedClock } from './machine-clock.ts';
 import { MachineState } from './machine-state.ts';
+import { machineStatus } from './machine-status.ts';
 import { MachineNetwork } from './network.ts';
 import {
   gatewayFingerprint,
   MACHINE_API_PORT,
   writeCertificates,
+  writeGatewayCertificate,
   writeGatewayConfig,
   writeMaintenanceCertificate,
   writeProcessConfigs,
@@ -163,7 +163,9 @@ export class Supervisor {
     const config = this.state.config();
     const secrets = this.state.secrets();
     if (config === undefined || secrets === undefined) {
-      throw new ProtocolError('FAILED_PRECONDITION', 'no configuration was applied yet');
+      const { problems } = this.state;
+      const why = problems.length > 0 ? problems.join('; ') : 'no configuration was applied yet';
+      throw new ProtocolError('FAILED_PRECONDITION', why);
     }
     return { config, secrets };
   }
@@ -225,50 +227,18 @@ export class Supervisor {
   }
 
   status(): Partial<MachineStatus> {
-    const { total, available } = memory();
-    const blockedBy = this.#blockedBy();
-    return {
-      nodeName: this.state.config()?.node.name ?? '',
-      stage: this.#stage(blockedBy),
-      blockedBy,
-      uptimeSeconds: Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]),
-      bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-      bootReason: this.#options.boot.reason,
-      addresses: [...this.network.state.addresses],
-      memoryTotalBytes: total,
-      memoryAvailableBytes: available,
-      disks: [...this.#options.volumes].map(([name, mountPoint]) => ({
-        name,
-        mountPoint,
-        ...usage(mountPoint),
-      })),
-      controlPlane: this.units.state('control').phase === 'running',
-      timeSynchronized: isClockSynchronized(),
-      warnings: this.warnings,
-    };
-  }
-
-  #stage(blockedBy: readonly string[]): string {
-    if (this.#ending) return 'stopping';
-    if (this.state.config() === undefined) return 'maintenance';
-    return blockedBy.length === 0 ? 'running' : 'starting';
-  }
-
-  #blockedBy(): string[] {
-    const config = this.state.config();
-    const blocked = [...this.#options.volumeProblems.values()];
-    if (config === undefined) {
-      return [...blocked, this.state.problem ?? 'no configuration was applied'];
-    }
-    if (this.network.state.primary === undefined) blocked.push('no address on any link');
-    if (config.node.role !== 'worker' && !this.state.bootstrapped)
-      blocked.push('the cluster was not bootstrapped');
-    for (const name of this.units.names()) {
-      const { phase } = this.units.state(name);
-      if (phase === 'backoff' || phase === 'starting')
-        blocked.push(`service ${name} is in ${phase}`);
-    }
-    return blocked;
+    const { state, units, network, warnings } = this;
+    const { volumes, volumeProblems, boot } = this.#options;
+    return machineStatus({
+      state,
+      units,
+      network: network.state,
+      volumes,
+      volumeProblems,
+      bootReason: boot.reason,
+      ending: this.#ending,
+      warnings,
+    });
   }
 
   #wake(): void {
@@ -296,24 +266,25 @@ export class Supervisor {
     const nowMs = this.clock.nowMs();
     this.#sysctlProblems = this.#sysctls.apply(config?.sysctls ?? {});
     this.#tellProblems();
-    nameHost(config?.node.name ?? hostName ?? DEFAULT_HOST_NAME);
+    const ownName = config?.node.name ?? hostName ?? DEFAULT_HOST_NAME;
+    nameHost(ownName);
     if (writeDhcpcdConfig(withoutDhcp)) this.#restart('dhcpcd');
     // Without a server chronyd has nothing to do; the hardware clock serves then.
     if (writeChronyConfig(timeServers)) this.#restart('chronyd');
     if (timeServers.length > 0) this.units.want('chronyd');
     else this.units.unwant('chronyd');
-    const maintenance = config === undefined || secrets === undefined;
-    if (maintenance) await writeMaintenanceCertificate(addresses, nowMs);
-    else if (primary !== undefined) {
-      const reserved = { memoryBytes: reservedMemoryBytes() };
-      const facts = { config, secrets, addresses, primary, reserved, nowMs };
-      await writeCertificates(facts);
-      for (const name of writeProcessConfigs(facts)) this.#restart(name);
-    } else return; // Certificates need an address; the network wakes us when there is one.
-    if (writeGatewayConfig(maintenance)) this.#restart('gateway');
+    if (secrets === undefined) await writeMaintenanceCertificate(addresses, nowMs);
+    // Certificates need an address; the network wakes us when there is one.
+    else if (primary === undefined) return;
+    else await writeGatewayCertificate({ secrets, addresses, hostName: ownName, nowMs });
+    if (writeGatewayConfig(secrets === undefined)) this.#restart('gateway');
     this.units.want('gateway');
-    if (primary !== undefined) this.#announceSoon(primary, maintenance);
-    if (maintenance) return;
+    if (primary !== undefined) this.#announceSoon(primary, secrets === undefined);
+    if (config === undefined || secrets === undefined || primary === undefined) return;
+    const reserved = { memoryBytes: reservedMemoryBytes() };
+    const facts = { config, secrets, addresses, primary, reserved, nowMs };
+    await writeCertificates(facts);
+    for (const name of writeProcessConfigs(facts)) this.#restart(name);
     const control = config.node.role !== 'worker' && this.state.bootstrapped;
     const { volumeProblems } = this.#options;
     // Without its volume the control plane would begin an empty cluster in memory.
@@ -344,7 +315,10 @@ export class Supervisor {
     const line = `machine API: https://${primary}:50000 fingerprint ${await gatewayFingerprint()}`;
     if (line === this.#announced) return;
     this.#announced = line;
-    if (maintenance) this.#options.print('maintenance mode: waiting for a configuration');
+    const { problems } = this.state;
+    for (const problem of problems) this.events.add('machine', problem, 'error');
+    const waits = problems.length > 0 ? 'the secrets of its cluster' : 'a configuration';
+    if (maintenance) this.#options.print(`maintenance mode: waiting for ${waits}`);
     this.#options.print(line);
   }
 

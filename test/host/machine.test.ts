@@ -4,53 +4,31 @@
  * which they stand, on one machine.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import t from 'tap';
-import { parseDocument } from 'yaml';
 import { must } from '#base/assert.ts';
-import { CLONE, unshare } from '#base/linux/syscall.ts';
-import { ensureKubectl } from '#image/kubectl.ts';
 import { writeArchive } from '#image/archive.ts';
 import { busyboxEntries } from '#image/busybox.ts';
-import { eventually, Operator } from '#test/vm/operator.ts';
-import { DhcpServer } from './dhcp-server.ts';
-import { HostMachine, INSIDE, OUTSIDE } from './machine-host.ts';
+import { eventually } from '#test/vm/operator.ts';
+import { INSIDE } from './machine-host.ts';
+import { MachineScene } from './machine-scene.ts';
 
 if (process.getuid?.() !== 0) {
   t.plan(0, 'a machine in namespaces needs root');
   process.exit(0);
 }
-t.setTimeout(400_000);
+t.setTimeout(290_000);
 
-const checkout = dirname(dirname(import.meta.dirname));
-const scratch = mkdtempSync(join(tmpdir(), 'bareboat-operator-'));
-const kubectl = await ensureKubectl();
-execFileSync(process.execPath, ['--no-warnings', join(checkout, 'image/make-root.ts')]);
-unshare(CLONE.NEWNET);
-const machine = new HostMachine(mkdtempSync(join(tmpdir(), 'bareboat-machine-')));
-const files = {
-  clientConfig: join(scratch, 'bareboat.yaml'),
-  kubeconfig: join(scratch, 'kubeconfig'),
-  kubectl,
-};
-const operator = new Operator(files, 60_000);
-let dhcp: DhcpServer;
-
-t.before(async () => {
-  await machine.start();
-  const mask = '255.255.255.0';
-  const lease = { server: OUTSIDE, address: INSIDE, mask, hostName: 'box.lan', seconds: 3600 };
-  dhcp = await DhcpServer.start(lease);
-});
+const scene = await MachineScene.open();
+const { machine, operator, dir: scratch } = scene;
+const apply = (changes: object, ...options: string[]) => scene.apply(changes, ...options);
+const status = () => scene.status();
 
 t.teardown(async () => {
   if (!t.passing()) t.comment(machine.console());
-  dhcp[Symbol.dispose]();
-  await machine[Symbol.asyncDispose]();
-  rmSync(scratch, { recursive: true, force: true });
+  await scene[Symbol.asyncDispose]();
 });
 
 const read = (path: string) => readFileSync(machine.path(path), 'utf8').trim();
@@ -63,50 +41,11 @@ const hostName = () =>
     encoding: 'utf8',
   }).trim();
 
-interface Status {
-  readonly bootReason: string;
-  readonly timeSynchronized: boolean;
-  readonly stage: string;
-  readonly blockedBy: readonly string[];
-  readonly warnings: readonly string[];
-}
-
-const status = async (): Promise<Status> =>
-  JSON.parse(await operator.bareboat('status', '-o', 'json'));
-
-/** Applies the configuration of `init` with `changes`; resolves to what the command printed. */
-async function apply(changes: object, ...options: string[]): Promise<string> {
-  const document = parseDocument(readFileSync(join(scratch, 'n1.yaml'), 'utf8'));
-  const yaml = JSON.stringify(merge(document.toJS(), changes));
-  const path = join(scratch, 'changed.yaml');
-  writeFileSync(path, yaml);
-  return operator.bareboat('config', 'apply', path, ...options);
-}
-
-function merge(target: Record<string, unknown>, changes: object): object {
-  const result = { ...target };
-  for (const [key, value] of Object.entries(changes)) {
-    const old = result[key];
-    const both = [old, value].every((v) => typeof v === 'object' && !Array.isArray(v));
-    result[key] = both ? merge(old as Record<string, unknown>, value) : value; // Just compared.
-  }
-  return result;
-}
-
 t.test('a new machine waits for its configuration, named by DHCP', async (t) => {
-  const [, fingerprint = ''] = await eventually(
-    'the fingerprint is shown',
-    60_000,
-    () => /fingerprint ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})/.exec(machine.console()) ?? undefined,
-  );
+  const fingerprint = await scene.start();
   t.equal(hostName(), 'box');
-  const endpoint = `${INSIDE}:50000`;
-  const init = ['init', '--cluster', 'c1', '--node', 'n1', '--output', scratch];
-  await operator.bareboat('--endpoint', endpoint, ...init);
-  const secrets = ['--secrets', join(scratch, 'secrets.yaml')];
-  const insecure = ['--insecure', '--fingerprint', fingerprint];
-  const file = join(scratch, 'n1.yaml');
-  await operator.bareboat('--endpoint', endpoint, 'config', 'apply', file, ...secrets, ...insecure);
+  await scene.init();
+  await scene.applyFirst(fingerprint);
   await eventually('the machine knows its operator', 30_000, status);
   t.equal(hostName(), 'n1');
   t.match(await status(), { stage: 'starting', blockedBy: [/not bootstrapped/] });
@@ -169,7 +108,7 @@ t.test('the Node has the labels and the taint of the configuration', async (t) =
   const node = { labels: { disk: 'ssd', 'node-role.kubernetes.io/edge': '' }, schedulable: false };
   await apply({ node, registries });
   await operator.bareboat('bootstrap');
-  await operator.bareboat('kubeconfig', '--output', files.kubeconfig);
+  await operator.bareboat('kubeconfig', '--output', join(scratch, 'kubeconfig'));
   await eventually('the node is Ready', 60_000, async () =>
     (await nodeJson()).status.conditions?.some(
       (c: { type: string; status: string }) => c.type === 'Ready' && c.status === 'True',
