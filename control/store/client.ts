@@ -53,6 +53,8 @@ export class StoreClient implements Store {
   readonly #waits = new WeakMap<AbortSignal, Set<number>>();
   readonly #out = new ByteWriter();
   readonly #watches: ClientWatches;
+  /** Aborted at the end: a signal of the caller's may live longer and must not keep the client. */
+  readonly #listening = new AbortController();
   #nextId = 1;
   #flushDue = false;
   #ended: StoreError | undefined;
@@ -150,6 +152,7 @@ export class StoreClient implements Store {
     });
     for (const call of this.#calls.values()) call.reject(call.writes ? unknown : reason);
     this.#calls.clear();
+    this.#listening.abort();
     this.#watches.end(reason);
   }
 
@@ -205,7 +208,7 @@ export class StoreClient implements Store {
       }
       waits.clear();
     };
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal.addEventListener('abort', onAbort, { once: true, signal: this.#listening.signal });
     return waits;
   }
 

@@ -42,8 +42,15 @@ export const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
 /** A log segment is closed when it has grown to this. */
 export const SEGMENT_BYTES = 16 * 1024 * 1024;
 
+/** Largest segment file: one that took in the largest batch just before it was full. */
+export const SEGMENT_FILE_BYTES_MAX = 256 * 1024 * 1024;
+
 /** Step by which a segment is filled with zeros ahead of the writes. */
 export const PREALLOCATE_BYTES = 1024 * 1024;
+
+/** Ballast on the store's disk, in files of this size: what deletes and elections may use up. */
+export const BALLAST_PIECE_BYTES = 1024 * 1024;
+export const BALLAST_PIECES = 8;
 
 /** A checkpoint is due after this much log, or after as much log as there is live data. */
 export const CHECKPOINT_LOG_BYTES_MIN = 16 * 1024 * 1024;

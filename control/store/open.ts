@@ -79,7 +79,7 @@ class InlineLink implements Link {
   close(): Promise<void> {
     do this.#pump();
     while (this.#connection.inbox.length > 0 && !this.#isClosed);
-    this.#end();
+    this.#end('close');
     return Promise.resolve();
   }
 
@@ -90,7 +90,7 @@ class InlineLink implements Link {
       more = this.#engine.pump();
     } catch (error) {
       // The disk failed or an invariant broke: nothing may be answered from this state any more.
-      this.#end();
+      this.#end('abort');
       this.client.end(new StoreError('CLOSED', 'store failed', { cause: error }));
       return;
     }
@@ -102,11 +102,14 @@ class InlineLink implements Link {
     });
   }
 
-  #end(): void {
+  #end(how: 'close' | 'abort'): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#ticks);
-    this.#engine.close();
-    this.#release();
+    try {
+      this.#engine[how]();
+    } finally {
+      this.#release();
+    }
   }
 }

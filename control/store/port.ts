@@ -167,7 +167,9 @@ export type StoreErrorCode =
   | 'UNAVAILABLE'
   | 'OUTCOME_UNKNOWN'
   | 'CORRUPT'
-  | 'CLOSED';
+  | 'CLOSED'
+  /** Written by a newer version of this software: a file, a message or a command. */
+  | 'UNSUPPORTED';
 
 export class StoreError extends Error {
   override readonly name = 'StoreError';

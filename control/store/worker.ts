@@ -35,17 +35,23 @@ function run(): void {
   const engine = openEngine(io, { quotaBytes: settings.quotaBytes });
   const connection = engine.connect((message) => post(message, [message.buffer]));
   let isPumpDue = false;
+  let isEnded = false;
 
-  const end = () => {
+  const end = (how: 'close' | 'abort') => {
+    if (isEnded) return;
+    isEnded = true;
     clearInterval(ticks);
-    engine.close();
-    disk[Symbol.dispose]();
-    port.close();
+    try {
+      engine[how]();
+    } finally {
+      disk[Symbol.dispose]();
+      port.close();
+    }
   };
   const fail = (error: unknown) => {
     log.error('store failed', { error });
     post(describeFailure(error));
-    end();
+    end('abort');
   };
   /** False = the thread is to end. */
   const take = (message: ToWorker): boolean => {
@@ -75,7 +81,7 @@ function run(): void {
   const finish = () => {
     do engine.pump();
     while (connection.inbox.length > 0);
-    end();
+    end('close');
   };
   const guarded = (work: () => void) => () => {
     try {

@@ -83,7 +83,7 @@ t.test('the inline store answers random requests like the twin, across restarts'
       let store = reopen();
       const restart = async () => {
         await store.close();
-        disk.crash(() => false);
+        disk.crash({ keep: () => false });
         store = reopen();
         return store;
       };

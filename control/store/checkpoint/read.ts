@@ -1,5 +1,6 @@
 /** Reads checkpoints back: verification, and the restored state. Damage is StoreError CORRUPT. */
 import { assert } from '#base/assert.ts';
+import { isErrno } from '#base/errors.ts';
 import { ByteReader } from '../codec/bytes.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
@@ -40,6 +41,7 @@ export function loadCheckpoint(disk: Disk, name: string, crc32: Crc32): StateMac
     return restore(file, name, crc32);
   } catch (error) {
     if (error instanceof RangeError) throw corruptCheckpoint(name, 'ends early', error);
+    if (isErrno(error, 'EIO')) throw corruptCheckpoint(name, 'cannot be read', error);
     throw error;
   } finally {
     file.close();

@@ -13,8 +13,7 @@
 import { StoreError } from '../port.ts';
 import type { Compare, KeyRange, Operation, RangeRequest, TxnRequest } from '../port.ts';
 import { KEY_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX } from '../limits.ts';
-import type { ByteReader, ByteWriter } from './bytes.ts';
-import type { ByteRange } from '../mvcc/mvcc.ts';
+import type { ByteWriter } from './bytes.ts';
 
 export const COMMAND_VERSION = 1;
 
@@ -92,14 +91,6 @@ export function writeKeyRange(out: ByteWriter, range: KeyRange): void {
     out.u8(1);
     out.latin1(range.rangeEnd);
   }
-}
-
-/** The end `\0` (no upper bound) becomes the empty end. */
-export function readKeyRange(input: ByteReader): ByteRange {
-  const start = input.bytesView();
-  if (input.u8() === 0) return { start, end: undefined };
-  const end = input.bytesView();
-  return { start, end: end.length === 1 && end[0] === 0 ? end.subarray(1) : end };
 }
 
 function writeRange(out: ByteWriter, request: RangeRequest): void {

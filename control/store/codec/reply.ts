@@ -39,6 +39,7 @@ export const ERROR_CODES: readonly StoreErrorCode[] = [
   'OUTCOME_UNKNOWN',
   'CORRUPT',
   'CLOSED',
+  'UNSUPPORTED',
 ];
 
 export function writeError(out: ByteWriter, error: StoreError): void {

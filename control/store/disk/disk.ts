@@ -4,6 +4,7 @@
  * durable after `sync`, a file's existence and name after `syncDirectory`. Errors are errno errors.
  * After a failed `sync` nothing is known of what was written since the last good one.
  */
+import { isErrno } from '#base/errors.ts';
 
 export interface DiskFile {
   readonly size: number;
@@ -27,4 +28,14 @@ export interface Disk {
   rename(from: string, to: string): void;
   remove(name: string): void;
   syncDirectory(): void;
+}
+
+/** Removes files that were being made when an earlier owner died; their names end in `.tmp`. */
+export function removeUnfinished(disk: Disk): void {
+  for (const name of disk.list()) if (name.endsWith('.tmp')) disk.remove(name);
+}
+
+/** True when a write failed because the disk, or the owner's share of it, is full. */
+export function isNoSpace(error: unknown): boolean {
+  return isErrno(error, 'ENOSPC', 'EDQUOT');
 }

@@ -14,12 +14,13 @@ import {
   readFileSync,
   readSync,
   readdirSync,
+  readlinkSync,
   renameSync,
+  symlinkSync,
   unlinkSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { isErrno } from '#base/errors.ts';
 import { StoreError } from '../port.ts';
 import type { Disk, DiskFile } from './disk.ts';
@@ -31,14 +32,14 @@ export class RealDisk implements Disk, Disposable {
 
   /** Makes the directory when missing and locks it; StoreError UNAVAILABLE when it is in use. */
   constructor(directory: string) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDurably(directory);
     this.#directory = directory;
     lock(join(directory, LOCK_NAME));
   }
 
   list(): readonly string[] {
     return readdirSync(this.#directory)
-      .filter((name) => name !== LOCK_NAME)
+      .filter((name) => !name.startsWith(LOCK_NAME))
       .sort();
   }
 
@@ -59,12 +60,7 @@ export class RealDisk implements Disk, Disposable {
   }
 
   syncDirectory(): void {
-    const fd = openSync(this.#directory, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    syncDirectory(this.#directory);
   }
 
   /** Gives the directory up. */
@@ -114,20 +110,60 @@ class RealFile implements DiskFile {
   }
 }
 
+/** Makes the directory and those above it, with names that survive a power cut. */
+function makeDurably(directory: string): void {
+  const first = mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (first === undefined) return; // It was there.
+  let made = resolve(directory);
+  for (;;) {
+    syncDirectory(dirname(made));
+    if (made === resolve(first)) return;
+    made = dirname(made);
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The lock is a symbolic link whose target names the owner: made with its content in one step, and
+ * without a block of its own, so that a store on a full disk can start.
+ */
 function lock(path: string): void {
   const own = ownerText(process.pid);
+  for (;;) {
+    try {
+      symlinkSync(own, path);
+      return;
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+    removeStale(path);
+  }
+}
+
+/** Removes the lock of a dead process; StoreError UNAVAILABLE when its owner lives. */
+function removeStale(path: string): void {
+  const taken = `${path}.${process.pid}`;
   try {
-    writeFileSync(path, own, { flag: 'wx', mode: 0o600 });
-    return;
+    const holder = readlinkSync(path);
+    const pid = Number.parseInt(holder, 10);
+    if (Number.isInteger(pid) && holder === ownerText(pid)) {
+      throw new StoreError('UNAVAILABLE', `store directory is in use by process ${pid}: ${path}`);
+    }
+    // Of several processes that start at once, one gets it.
+    renameSync(path, taken);
+    if (readlinkSync(taken) === holder) unlinkSync(taken);
+    else renameSync(taken, path); // Another was faster, and this is its own.
   } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error;
+    if (!isErrno(error, 'ENOENT')) throw error; // Gone meanwhile: try again.
   }
-  const holder = readFileSync(path, 'utf8');
-  const pid = Number.parseInt(holder, 10);
-  if (Number.isInteger(pid) && holder === ownerText(pid)) {
-    throw new StoreError('UNAVAILABLE', `store directory is in use by process ${pid}: ${path}`);
-  }
-  writeFileSync(path, own, { mode: 0o600 });
 }
 
 /** Names a process beyond the reuse of its id: id, start time in clock ticks, boot. */
@@ -139,7 +175,7 @@ function ownerText(pid: number): string {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     // A zombie writes no more, once its other threads have left the kernel.
     const isDead = fields[0] === 'Z' && readdirSync(`/proc/${pid}/task`).length === 1;
-    return isDead ? '' : `${pid} ${fields[19]} ${boot}\n`;
+    return isDead ? '' : `${pid} ${fields[19]} ${boot}`;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return ''; // No such process: equals no lock.
     throw error;

@@ -3,6 +3,7 @@
  * read is linearizable. Implemented by raft-consensus.ts.
  */
 import type { StoreError } from '../port.ts';
+import type { Need } from './disk-room.ts';
 import type { AppliedEntry } from './state-machine.ts';
 
 export interface Proposed {
@@ -11,8 +12,11 @@ export interface Proposed {
 }
 
 export interface Consensus {
-  /** Where the command will stand in the log if nothing intervenes, or why it was not taken. */
-  propose(data: Uint8Array): Proposed | StoreError;
+  /**
+   * Where the command will stand in the log if nothing intervenes, or why it was not taken. `need` is
+   * asked on a full disk.
+   */
+  propose(data: Uint8Array, need: () => Need): Proposed | StoreError;
   /** Asks for a linearizable read; `confirmed` runs when the applied state may answer it. */
   read(confirmed: (refused: StoreError | undefined) => void): void;
   /**
@@ -21,7 +25,10 @@ export interface Consensus {
    */
   pump(apply: (entry: AppliedEntry) => void): boolean;
   tick(): void;
+  /** Ends the log in order. */
   close(): void;
+  /** Ends it after a failure, when nothing may be written any more. */
+  abort(): void;
   readonly term: number;
   readonly lastIndex: number;
   readonly walBytes: number;

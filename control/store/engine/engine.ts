@@ -16,6 +16,7 @@ import type { StoreStatus } from '../port.ts';
 import { WatchHub } from '../watch/hub.ts';
 import type { Consensus } from './consensus.ts';
 import { Lessor } from './lessor.ts';
+import { needOf } from './need.ts';
 import { leaseNotFound } from './refusals.ts';
 import { StateMachine } from './state-machine.ts';
 import type { AppliedEntry } from './state-machine.ts';
@@ -120,6 +121,11 @@ export class Engine {
     this.#consensus.close();
   }
 
+  /** Ends after a failure: nothing is written any more. */
+  abort(): void {
+    this.#consensus.abort();
+  }
+
   status(): StoreStatus {
     const { mvcc } = this.state;
     return {
@@ -146,7 +152,7 @@ export class Engine {
   #proposeOwn(write: (out: ByteWriter) => void): boolean {
     const out = new ByteWriter(64);
     write(out);
-    return !(this.#consensus.propose(out.take()) instanceof StoreError);
+    return !(this.#consensus.propose(out.take(), () => 'relief') instanceof StoreError);
   }
 
   /** Takes in messages up to a bound of bytes; true = some are left. */
@@ -194,7 +200,7 @@ export class Engine {
   }
 
   #propose(connection: Connection, id: number, data: Uint8Array): void {
-    const proposed = this.#consensus.propose(data);
+    const proposed = this.#consensus.propose(data, () => needOf(this.state, data));
     if (proposed instanceof StoreError) {
       this.#refuse(connection, id, proposed);
       return;

@@ -6,12 +6,20 @@ import { assert } from '#base/assert.ts';
 import type { EngineLog } from './engine-log.ts';
 import { Raft, membersOf } from '#control/raft/raft.ts';
 import { Checkpoints, loadNewestState } from '../checkpoint/checkpoints.ts';
+import { Ballast } from '../disk/ballast.ts';
+import { removeUnfinished } from '../disk/disk.ts';
 import type { Disk } from '../disk/disk.ts';
-import { CHECKPOINT_LOG_BYTES_MIN, QUOTA_BYTES_DEFAULT } from '../limits.ts';
+import {
+  BALLAST_PIECES,
+  BALLAST_PIECE_BYTES,
+  CHECKPOINT_LOG_BYTES_MIN,
+  QUOTA_BYTES_DEFAULT,
+} from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { Crc32 } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import { Wal } from '../wal/wal.ts';
+import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
 import { RaftConsensus } from './raft-consensus.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -31,14 +39,22 @@ const ELECTION_TICKS = 10;
 
 export interface EngineSettings {
   readonly quotaBytes?: number | undefined;
-  /** For tests that want checkpoints often. */
+  /** The rest is for tests that want checkpoints, new segments or a full disk often. */
   readonly checkpointLogBytes?: number | undefined;
+  readonly segmentBytes?: number | undefined;
+  readonly preallocateBytes?: number | undefined;
+  readonly ballastPieceBytes?: number | undefined;
 }
 
 export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   const checkpointLogBytes = settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN;
   const checkpointIo = { ...io, checkpointLogBytes };
+  removeUnfinished(io.disk);
   const state = loadNewestState(checkpointIo);
+  const ballast = new Ballast(io.disk, {
+    pieceBytes: settings.ballastPieceBytes ?? BALLAST_PIECE_BYTES,
+    pieces: BALLAST_PIECES,
+  });
   const draw = (bound: number) => Math.floor(io.random() * bound);
   const { wal, recovered } = Wal.open({
     disk: io.disk,
@@ -46,25 +62,55 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
     // A directory without a log founds a group; its identity is kept in every segment.
     newId: () => 1 + draw(2 ** 53 - 1),
     seed: () => draw(2 ** 32),
+    spare: () => ballast.release(0),
+    segmentBytes: settings.segmentBytes,
+    preallocateBytes: settings.preallocateBytes,
   });
-  if (recovered.torn !== undefined) {
-    io.log.warn('log ended in an unfinished write, which was never acknowledged', recovered.torn);
+  try {
+    if (recovered.torn !== undefined) {
+      io.log.warn('log ended in an unfinished write, never acknowledged: cut', recovered.torn);
+    }
+    checkLog(state, recovered.content);
+    const raft = openRaft(io, state, { memberId: wal.memberId, content: recovered.content });
+    const checkpoints = new Checkpoints(checkpointIo, state, (index) => wal.release(index));
+    const room = new DiskRoom({ wal, ballast, log: io.log });
+    const consensus = new RaftConsensus({ raft, wal, checkpoints, room });
+    const engine = new Engine({
+      state,
+      consensus,
+      electionMs: ELECTION_TICKS * TICK_MS,
+      monotonicMs: io.monotonicMs,
+    });
+    raft.campaign();
+    engine.pump();
+    assert(raft.isLeader, 'a sole voter elects itself');
+    engine.configure(settings.quotaBytes ?? QUOTA_BYTES_DEFAULT);
+    engine.pump();
+    return engine;
+  } catch (error) {
+    wal.abort();
+    throw error;
   }
-  const raft = openRaft(io, state, { memberId: wal.memberId, content: recovered.content });
-  const checkpoints = new Checkpoints(checkpointIo, state, (index) => wal.release(index));
-  const consensus = new RaftConsensus({ raft, wal, checkpoints });
-  const engine = new Engine({
-    state,
-    consensus,
-    electionMs: ELECTION_TICKS * TICK_MS,
-    monotonicMs: io.monotonicMs,
-  });
-  raft.campaign();
-  engine.pump();
-  assert(raft.isLeader, 'a sole voter elects itself');
-  engine.configure(settings.quotaBytes ?? QUOTA_BYTES_DEFAULT);
-  engine.pump();
-  return engine;
+}
+
+/** Throws StoreError CORRUPT unless the log goes on where the checkpoint ends. */
+function checkLog(state: StateMachine, { entries, last, hardState }: LogContent): void {
+  const { appliedIndex, appliedTerm } = state;
+  const first = entries[0]?.index ?? last.index + 1;
+  if (first > appliedIndex + 1) {
+    const text = `log starts at entry ${first}, but the newest checkpoint ends at ${appliedIndex}`;
+    throw new StoreError('CORRUPT', text);
+  }
+  // A checkpoint holds committed entries only, and those were in the log.
+  if (last.index < appliedIndex) {
+    const text = `log ends at entry ${last.index}, before the newest checkpoint at ${appliedIndex}`;
+    throw new StoreError('CORRUPT', text);
+  }
+  const term = hardState?.term ?? 0;
+  if (term < last.term || term < appliedTerm) {
+    const text = `log is in term ${term}, but holds an entry of term ${last.term}`;
+    throw new StoreError('CORRUPT', text);
+  }
 }
 
 function openRaft(
@@ -74,11 +120,6 @@ function openRaft(
 ): Raft {
   const { appliedIndex, appliedTerm } = state;
   const members = membersOf([log.memberId]);
-  const first = log.content.entries[0]?.index;
-  if (first !== undefined && first > appliedIndex + 1) {
-    const text = `log starts at entry ${first}, but the newest checkpoint ends at ${appliedIndex}`;
-    throw new StoreError('CORRUPT', text);
-  }
   const entries = log.content.entries.filter((entry) => entry.index > appliedIndex);
   return new Raft(
     {

@@ -9,11 +9,10 @@ import type { Entry, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { LOG_TAIL_ENTRIES } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Consensus, Proposed } from './consensus.ts';
-
-/** Bytes of a log record beside its data, at most. */
-const RECORD_OVERHEAD_BYTES = 32;
+import type { DiskRoom, Need } from './disk-room.ts';
 
 type Confirmed = (refused: StoreError | undefined) => void;
 
@@ -21,6 +20,7 @@ export class RaftConsensus implements Consensus {
   readonly #raft: Raft;
   readonly #wal: Wal;
   readonly #checkpoints: Checkpoints;
+  readonly #room: DiskRoom;
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
   #nextContext = 1;
@@ -28,10 +28,11 @@ export class RaftConsensus implements Consensus {
   /** Confirmed reads whose index is not applied yet, by that index. */
   #unapplied: { index: number; confirmed: Confirmed }[] = [];
 
-  constructor(parts: { raft: Raft; wal: Wal; checkpoints: Checkpoints }) {
+  constructor(parts: { raft: Raft; wal: Wal; checkpoints: Checkpoints; room: DiskRoom }) {
     this.#raft = parts.raft;
     this.#wal = parts.wal;
     this.#checkpoints = parts.checkpoints;
+    this.#room = parts.room;
   }
 
   get term(): number {
@@ -52,12 +53,15 @@ export class RaftConsensus implements Consensus {
 
   tick(): void {
     this.#raft.tick();
+    this.#room.tick();
   }
 
-  propose(data: Uint8Array): Proposed | StoreError {
+  propose(data: Uint8Array, need: () => Need): Proposed | StoreError {
     if (!this.#raft.isLeader) return new StoreError('UNAVAILABLE', 'this member does not lead');
     const bytes = this.#unwrittenBytes + data.length + RECORD_OVERHEAD_BYTES;
-    if (!this.#wal.reserve(bytes)) return new StoreError('NO_SPACE', 'disk of the store is full');
+    if (!this.#room.admit(bytes, need)) {
+      return new StoreError('NO_SPACE', 'disk of the store is full');
+    }
     const entry = this.#raft.propose(data);
     if (typeof entry === 'string') {
       return new StoreError('UNAVAILABLE', 'too many writes wait for the disk');
@@ -79,6 +83,10 @@ export class RaftConsensus implements Consensus {
 
   close(): void {
     this.#wal.close();
+  }
+
+  abort(): void {
+    this.#wal.abort();
   }
 
   #carryOut(ready: Ready, apply: (entry: Entry) => void): void {

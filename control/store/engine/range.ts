@@ -1,23 +1,9 @@
-/** Range reads over the key space: decoding, checks and the encoded response. Pure. */
-import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { RANGE_COUNT_ONLY, RANGE_KEYS_ONLY, readKeyRange } from '../codec/command.ts';
-import type { ByteRange, Mvcc } from '../mvcc/mvcc.ts';
+/** Range reads over the key space: checks and the encoded response. Pure. */
+import type { ByteWriter } from '../codec/bytes.ts';
+import { RANGE_COUNT_ONLY, RANGE_KEYS_ONLY } from '../codec/command.ts';
+import type { RangeBody } from '../codec/read-command.ts';
+import type { Mvcc } from '../mvcc/mvcc.ts';
 import { compacted, futureRevision } from './refusals.ts';
-
-export interface RangeBody {
-  readonly range: ByteRange;
-  /** 0 = latest. */
-  readonly revision: number;
-  readonly limit: number;
-  readonly flags: number;
-}
-
-export function readRangeBody(input: ByteReader): RangeBody {
-  const range = readKeyRange(input);
-  const revision = input.varint();
-  const limit = input.varint();
-  return { range, revision, limit, flags: input.u8() };
-}
 
 /** Throws COMPACTED or FUTURE_REVISION unless the revision can be read; 0 always can. */
 export function checkedRevision(mvcc: Mvcc, revision: number): void {

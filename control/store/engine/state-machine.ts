@@ -9,12 +9,13 @@
 import { assert } from '#base/assert.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, COMMAND_VERSION } from '../codec/command.ts';
+import { readRangeBody } from '../codec/read-command.ts';
 import { writeError } from '../codec/reply.ts';
 import { LEASE_TTL_SECONDS_MAX, QUOTA_BYTES_DEFAULT } from '../limits.ts';
 import { Mvcc } from '../mvcc/mvcc.ts';
 import { StoreError } from '../port.ts';
 import { Leases } from './leases.ts';
-import { checkedRevision, readRangeBody, writeRangeResponse } from './range.ts';
+import { checkedRevision, writeRangeResponse } from './range.ts';
 import { compacted, futureRevision, leaseNotFound, noSpace } from './refusals.ts';
 import { applyTxn, deleteKey } from './txn.ts';
 

@@ -4,9 +4,11 @@
  */
 import { assert } from '#base/assert.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
-import { OP, RESULTS, TARGETS, readKeyRange } from '../codec/command.ts';
+import { OP, RESULTS, TARGETS } from '../codec/command.ts';
+import { readKeyRange, readRangeBody } from '../codec/read-command.ts';
 import { NONE } from '../mvcc/records.ts';
-import { checkedRevision, readRangeBody, writeRangeResponse, writeRecord } from './range.ts';
+import { grows } from './need.ts';
+import { checkedRevision, writeRangeResponse, writeRecord } from './range.ts';
 import { leaseNotFound, noSpace } from './refusals.ts';
 import type { StateMachine } from './state-machine.ts';
 
@@ -86,18 +88,13 @@ function checkBranch(state: StateMachine, input: ByteReader): void {
       const lease = input.varint();
       input.skip(1);
       if (lease !== 0 && state.leases.get(lease) === undefined) throw leaseNotFound(lease);
-      if (state.noSpace && grows(state, key, value)) throw noSpace();
+      if (state.noSpace && grows(state, key, value.length)) throw noSpace();
     } else {
       assert(kind === OP.deleteRange, `operation kind ${kind} is known`);
       readKeyRange(input);
       input.skip(1);
     }
   }
-}
-
-function grows(state: StateMachine, key: Uint8Array, value: Uint8Array): boolean {
-  const record = state.mvcc.current(key);
-  return record === NONE || value.length > (state.mvcc.records.size[record] as number); // Kept.
 }
 
 function runOperation(state: StateMachine, input: ByteReader, reply: ByteWriter): void {

@@ -3,13 +3,13 @@
  *
  *   segment file `wal-<16 hex digits>.log`
  *     0  magic "BBWS"   4 format version
- *     8  crc32 of bytes 12..64
+ *     8  crc32 of bytes 12..80
  *    12  reserved
  *    16  group id (u64)       24 member id (u64)
  *    32  segment number (u64) 40 number of its first batch (u64)
- *    48  crc of the batch before that    52 reserved
- *    56  seed of this segment's batch checksums (u32)   60 reserved
- *    64  batches, then zeros
+ *    48  crc of the batch before that    52 seed of this segment's batch checksums (u32)
+ *    56  index of the last log entry before it (u64)    64 that entry's term (u64)
+ *    72  reserved   80 batches, then zeros
  *
  *   batch, at a multiple of 8
  *     0  magic "BBWB"
@@ -29,20 +29,33 @@
 import { StoreError } from '../port.ts';
 
 export const WAL_FORMAT_VERSION = 1;
-export const SEGMENT_HEADER_BYTES = 64;
+export const SEGMENT_HEADER_BYTES = 80;
 export const BATCH_HEADER_BYTES = 40;
 const SEGMENT_MAGIC = 0x53574242;
 const BATCH_MAGIC = 0x42574242;
+export const BATCH_MAGIC_BYTE = BATCH_MAGIC & 0xff;
 
 /** CRC-32 of `bytes`, going on from `seed`. */
 export type Crc32 = (bytes: Uint8Array, seed: number) => number;
+
+/** Where the log stands: what the next batch must say of itself, and the last entry so far. */
+export interface LogPosition {
+  readonly nextBatch: number;
+  /** Crc of the batch before it. */
+  readonly lastCrc: number;
+  /** 0 before the first entry. */
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
+export const LOG_START: LogPosition = { nextBatch: 1, lastCrc: 0, lastIndex: 0, lastTerm: 0 };
 
 export interface SegmentHeader {
   readonly groupId: number;
   readonly memberId: number;
   readonly segment: number;
-  readonly firstBatch: number;
-  readonly previousCrc: number;
+  /** Where the log stood when the segment began. */
+  readonly start: LogPosition;
   readonly seed: number;
 }
 
@@ -72,14 +85,16 @@ export function formatSegmentHeader(header: SegmentHeader, crc32: Crc32): Uint8A
   setU64(view, 16, header.groupId);
   setU64(view, 24, header.memberId);
   setU64(view, 32, header.segment);
-  setU64(view, 40, header.firstBatch);
-  view.setUint32(48, header.previousCrc, true);
-  view.setUint32(56, header.seed, true);
+  setU64(view, 40, header.start.nextBatch);
+  view.setUint32(48, header.start.lastCrc, true);
+  view.setUint32(52, header.seed, true);
+  setU64(view, 56, header.start.lastIndex);
+  setU64(view, 64, header.start.lastTerm);
   view.setUint32(8, crc32(bytes.subarray(12), 0), true);
   return bytes;
 }
 
-/** Throws StoreError CORRUPT when it is not a header that this version can read. */
+/** Throws StoreError CORRUPT when it is no valid header, UNSUPPORTED for one of another version. */
 export function parseSegmentHeader(bytes: Uint8Array, name: string, crc32: Crc32): SegmentHeader {
   if (bytes.length < SEGMENT_HEADER_BYTES) throw corrupt(name, 0, 'is shorter than its header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -87,31 +102,42 @@ export function parseSegmentHeader(bytes: Uint8Array, name: string, crc32: Crc32
   const version = view.getUint32(4, true);
   const sum = crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES), 0);
   if (view.getUint32(8, true) !== sum) throw corrupt(name, 8, 'has a damaged header');
-  if (version !== WAL_FORMAT_VERSION) throw corrupt(name, 4, `has unknown version ${version}`);
+  if (version !== WAL_FORMAT_VERSION) {
+    const text = `log segment ${name} has format version ${version}, known is ${WAL_FORMAT_VERSION}`;
+    throw new StoreError('UNSUPPORTED', text);
+  }
   return {
     groupId: getU64(view, 16),
     memberId: getU64(view, 24),
     segment: getU64(view, 32),
-    firstBatch: getU64(view, 40),
-    previousCrc: view.getUint32(48, true),
-    seed: view.getUint32(56, true),
+    start: {
+      nextBatch: getU64(view, 40),
+      lastCrc: view.getUint32(48, true),
+      lastIndex: getU64(view, 56),
+      lastTerm: getU64(view, 64),
+    },
+    seed: view.getUint32(52, true),
   };
 }
 
 /** Fills in the header at the start of `batch`, whose body stands behind it; returns its crc. */
 export function sealBatch(
   batch: Uint8Array,
-  fields: Omit<BatchHeader, 'bodyCrc'> & { readonly seed: number },
+  fields: Pick<LogPosition, 'nextBatch' | 'lastCrc'> & {
+    readonly bodyBytes: number;
+    readonly recordCount: number;
+    readonly seed: number;
+  },
   crc32: Crc32,
 ): number {
   const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
   const body = batch.subarray(BATCH_HEADER_BYTES, BATCH_HEADER_BYTES + fields.bodyBytes);
-  const bodyCrc = crc32(body, fields.previousCrc);
+  const bodyCrc = crc32(body, fields.lastCrc);
   view.setUint32(0, BATCH_MAGIC, true);
-  setU64(view, 8, fields.batch);
+  setU64(view, 8, fields.nextBatch);
   view.setUint32(16, fields.bodyBytes, true);
   view.setUint32(20, fields.recordCount, true);
-  view.setUint32(24, fields.previousCrc, true);
+  view.setUint32(24, fields.lastCrc, true);
   view.setUint32(28, bodyCrc, true);
   setU64(view, 32, 0);
   view.setUint32(4, crc32(batch.subarray(8, BATCH_HEADER_BYTES), fields.seed), true);
@@ -142,8 +168,8 @@ export function paddedBytes(count: number): number {
   return (count + 7) & ~7;
 }
 
-export function corrupt(name: string, at: number, what: string): StoreError {
-  return new StoreError('CORRUPT', `log segment ${name} ${what} at byte ${at}`);
+export function corrupt(name: string, at: number, what: string, cause?: unknown): StoreError {
+  return new StoreError('CORRUPT', `log segment ${name} ${what} at byte ${at}`, { cause });
 }
 
 function setU64(view: DataView, at: number, value: number): void {

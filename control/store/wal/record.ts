@@ -6,18 +6,26 @@
  *   entry      = u8 1, index, term, data
  *   hard state = u8 2, term, vote, commit index
  */
-import { assert } from '#base/assert.ts';
 import type { Entry, HardState } from '#control/raft/raft.ts';
 import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import type { BatchHeader } from './format.ts';
+import { StoreError } from '../port.ts';
+import { corrupt } from './format.ts';
 
 const RECORD_ENTRY = 1;
 const RECORD_HARD_STATE = 2;
+
+/** Index and term of an entry. */
+export type EntryId = Pick<Entry, 'index' | 'term'>;
+
+/** Bytes of a record beside an entry's data, at most. */
+export const RECORD_OVERHEAD_BYTES = 32;
 
 export interface LogContent {
   readonly hardState: HardState | undefined;
   /** Without gaps, from whatever index the oldest kept segment starts with. */
   readonly entries: readonly Entry[];
+  /** The last entry of the log, kept or not; index 0 when there never was one. */
+  readonly last: EntryId;
 }
 
 export function writeEntry(out: ByteWriter, entry: Entry): void {
@@ -34,40 +42,68 @@ export function writeHardState(out: ByteWriter, hardState: HardState): void {
   out.varint(hardState.commitIndex);
 }
 
+/** Where a batch stands, for messages. */
+export interface BatchPlace {
+  readonly name: string;
+  readonly at: number;
+}
+
 export class RecordFold {
   #hardState: HardState | undefined;
   readonly #entries: Entry[] = [];
+  #last: EntryId;
 
-  /** Takes in the records of one verified batch; returns the highest entry index in it, or 0. */
-  add(body: ByteReader, batch: BatchHeader): number {
-    let lastIndex = 0;
-    for (let i = 0; i < batch.recordCount; i++) {
-      const type = body.u8();
-      if (type === RECORD_ENTRY) {
-        lastIndex = this.#entry(body);
-      } else {
-        assert(type === RECORD_HARD_STATE, `record type ${type} of batch ${batch.batch} is known`);
-        const term = body.varint();
-        const vote = body.varint();
-        this.#hardState = { term, vote, commitIndex: body.varint() };
+  /** `last` is the entry before the first batch. */
+  constructor(last: EntryId) {
+    this.#last = last;
+  }
+
+  /**
+   * Takes in the records of one verified batch; returns the last entry in it. Throws StoreError
+   * CORRUPT or, for a record of a later version, UNSUPPORTED.
+   */
+  add(body: ByteReader, recordCount: number, place: BatchPlace): EntryId | undefined {
+    const { name, at } = place;
+    let last: EntryId | undefined;
+    try {
+      for (let i = 0; i < recordCount; i++) {
+        const type = body.u8();
+        if (type === RECORD_ENTRY) last = this.#entry(body, place);
+        else if (type === RECORD_HARD_STATE) this.#hardState = readHardState(body);
+        else
+          throw new StoreError('UNSUPPORTED', `log segment ${name} has a record of type ${type}`);
       }
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw corrupt(name, at, 'has a batch with a record that ends early', error);
     }
-    return lastIndex;
+    if (body.remaining > 0) throw corrupt(name, at, 'has a batch that is longer than its records');
+    return last;
   }
 
   content(): LogContent {
-    return { hardState: this.#hardState, entries: this.#entries };
+    return { hardState: this.#hardState, entries: this.#entries, last: this.#last };
   }
 
-  #entry(body: ByteReader): number {
+  #entry(body: ByteReader, { name, at }: BatchPlace): EntryId {
     const index = body.varint();
     const term = body.varint();
     const data = body.bytesView();
-    const first = this.#entries[0]?.index ?? index;
-    const place = index - first;
-    assert(place >= 0 && place <= this.#entries.length, `entry ${index} leaves no gap`);
+    const place = index - (this.#entries[0]?.index ?? index);
+    if (place < 0 || index > this.#last.index + 1) {
+      const text = `has a batch with entry ${index} behind entry ${this.#last.index}`;
+      throw corrupt(name, at, text);
+    }
     this.#entries.length = place;
-    this.#entries.push({ index, term, data });
-    return index;
+    const entry = { index, term, data };
+    this.#entries.push(entry);
+    this.#last = entry;
+    return entry;
   }
+}
+
+function readHardState(body: ByteReader): HardState {
+  const term = body.varint();
+  const vote = body.varint();
+  return { term, vote, commitIndex: body.varint() };
 }

@@ -3,10 +3,13 @@
  * between torn (cut, reported) and corrupt (StoreError CORRUPT: the caller must not go on); the
  * reasoning is in format.ts.
  */
+import { isErrno } from '#base/errors.ts';
 import { ByteReader } from '../codec/bytes.ts';
-import type { Disk } from '../disk/disk.ts';
+import type { Disk, DiskFile } from '../disk/disk.ts';
+import { SEGMENT_FILE_BYTES_MAX } from '../limits.ts';
 import {
   BATCH_HEADER_BYTES,
+  BATCH_MAGIC_BYTE,
   SEGMENT_HEADER_BYTES,
   corrupt,
   paddedBytes,
@@ -15,13 +18,16 @@ import {
   parseSegmentName,
   segmentName,
 } from './format.ts';
-import type { Crc32, SegmentHeader } from './format.ts';
+import { LOG_START } from './format.ts';
+import type { Crc32, LogPosition, SegmentHeader } from './format.ts';
 import { RecordFold } from './record.ts';
-import type { LogContent } from './record.ts';
+import type { EntryId, LogContent } from './record.ts';
 
 export interface Batch {
   readonly body: Uint8Array;
   readonly recordCount: number;
+  /** The last entry in it. */
+  readonly last: EntryId | undefined;
 }
 
 export interface ScannedSegment {
@@ -31,55 +37,45 @@ export interface ScannedSegment {
   readonly usedBytes: number;
   /** Highest entry index in it, 0 when it has none. */
   readonly lastIndex: number;
-  /** Crc of the batch before the last one, for who copies the last one. */
-  readonly beforeLastCrc: number;
+  /** Where the log stood before the last batch, for who copies that. */
+  readonly beforeLast: LogPosition;
 }
 
 export interface Recovered {
   readonly content: LogContent;
   readonly segments: readonly ScannedSegment[];
-  /** Number and predecessor's crc of the batch to write next. */
-  readonly nextBatch: number;
-  readonly lastCrc: number;
+  readonly end: LogPosition;
   /** Where a torn tail was cut, for the report. */
   readonly torn: { readonly segment: string; readonly at: number } | undefined;
 }
 
-/** The chain so far. */
-interface Chain {
-  nextBatch: number;
-  lastCrc: number;
-}
-
 /** Reads all segments; an empty directory gives no segments and batch number 1. */
 export function recoverLog(disk: Disk, crc32: Crc32): Recovered {
-  const numbers = disk
+  const loaded = disk
     .list()
     .map(parseSegmentName)
-    .filter((number) => number !== undefined);
-  const loaded = numbers.map((number) => loadSegment(disk, number, crc32));
-  const fold = new RecordFold();
+    .filter((number) => number !== undefined)
+    .map((number) => loadSegment(disk, number, crc32));
   const first = loaded[0]?.header;
-  const chain: Chain = {
-    nextBatch: first?.firstBatch ?? 1,
-    lastCrc: first?.previousCrc ?? 0,
-  };
+  let position = first?.start ?? LOG_START;
+  const fold = new RecordFold({ index: position.lastIndex, term: position.lastTerm });
   const segments: ScannedSegment[] = [];
   let torn: Recovered['torn'];
   for (const [i, { header, bytes }] of loaded.entries()) {
     const next = loaded[i + 1]?.header;
-    checkJoint(header, chain);
+    checkJoint(header, position, first ?? header);
     // The next segment may begin with copies of this one's last batches; then the copies count.
-    const stop = next?.firstBatch ?? Number.POSITIVE_INFINITY;
-    const scan = scanSegment({ header, bytes, stop, crc32 }, chain, fold);
+    const stop = next?.start.nextBatch ?? Number.POSITIVE_INFINITY;
+    const scan = scanSegment({ header, bytes, stop, crc32 }, position, fold);
     segments.push(scan.segment);
+    position = scan.end;
     const name = segmentName(header.segment);
-    if (next !== undefined && chain.nextBatch < next.firstBatch) {
-      throw corrupt(name, scan.segment.usedBytes, `lacks batch ${chain.nextBatch}`);
+    if (next !== undefined && position.nextBatch < next.start.nextBatch) {
+      throw corrupt(name, scan.segment.usedBytes, `lacks batch ${position.nextBatch}`);
     }
     if (scan.torn) torn = { segment: name, at: scan.segment.usedBytes };
   }
-  return { content: fold.content(), segments, ...chain, torn };
+  return { content: fold.content(), segments, end: position, torn };
 }
 
 function loadSegment(
@@ -90,9 +86,8 @@ function loadSegment(
   const name = segmentName(number);
   const file = disk.open(name);
   try {
-    const bytes = new Uint8Array(file.size);
-    const count = file.read(bytes, 0);
-    const header = parseSegmentHeader(bytes.subarray(0, count), name, crc32);
+    const bytes = readWhole(file, name);
+    const header = parseSegmentHeader(bytes, name, crc32);
     if (header.segment !== number) throw corrupt(name, 32, `says it is segment ${header.segment}`);
     return { header, bytes };
   } finally {
@@ -100,47 +95,74 @@ function loadSegment(
   }
 }
 
+function readWhole(file: DiskFile, name: string): Uint8Array {
+  const { size } = file;
+  if (size > SEGMENT_FILE_BYTES_MAX) throw corrupt(name, 0, `has ${size} bytes, too many,`);
+  const bytes = new Uint8Array(size);
+  try {
+    return bytes.subarray(0, file.read(bytes, 0));
+  } catch (error) {
+    if (!isErrno(error, 'EIO')) throw error;
+    throw corrupt(name, 0, 'cannot be read', error);
+  }
+}
+
 /** Batch numbers and the chain decide; segment numbers may have holes where superseded ones were. */
-function checkJoint(header: SegmentHeader, chain: Chain): void {
+function checkJoint(header: SegmentHeader, position: LogPosition, first: SegmentHeader): void {
   const name = segmentName(header.segment);
-  if (header.firstBatch !== chain.nextBatch || header.previousCrc !== chain.lastCrc) {
-    throw corrupt(name, 40, `does not go on at batch ${chain.nextBatch}`);
+  if (header.groupId !== first.groupId || header.memberId !== first.memberId) {
+    throw corrupt(name, 16, 'belongs to another member than the first segment');
+  }
+  const { start } = header;
+  if (start.nextBatch !== position.nextBatch || start.lastCrc !== position.lastCrc) {
+    throw corrupt(name, 40, `does not go on at batch ${position.nextBatch}`);
+  }
+  if (start.lastIndex !== position.lastIndex || start.lastTerm !== position.lastTerm) {
+    throw corrupt(name, 56, `does not go on behind entry ${position.lastIndex}`);
   }
 }
 
 /** Takes in the batches of one segment below `stop`; torn = damage ends it, with nothing behind. */
 function scanSegment(
   source: { header: SegmentHeader; bytes: Uint8Array; stop: number; crc32: Crc32 },
-  chain: Chain,
+  start: LogPosition,
   fold: RecordFold,
-): { segment: ScannedSegment; torn: boolean } {
+): { segment: ScannedSegment; end: LogPosition; torn: boolean } {
   const { header, bytes, stop, crc32 } = source;
+  const name = segmentName(header.segment);
   const check = { seed: header.seed, crc32 };
   const batches: Batch[] = [];
   let lastIndex = 0;
-  let beforeLastCrc = chain.lastCrc;
+  let end = start;
+  let beforeLast = start;
   let at = SEGMENT_HEADER_BYTES;
-  while (chain.nextBatch < stop) {
+  while (end.nextBatch < stop) {
     const batch = parseBatchHeader(bytes, at, check);
-    if (batch?.batch !== chain.nextBatch || batch.previousCrc !== chain.lastCrc) break;
+    if (batch?.batch !== end.nextBatch || batch.previousCrc !== end.lastCrc) break;
     const bodyAt = at + BATCH_HEADER_BYTES;
     if (bodyAt + batch.bodyBytes > bytes.length) break;
     const body = bytes.subarray(bodyAt, bodyAt + batch.bodyBytes);
     if (crc32(body, batch.previousCrc) !== batch.bodyCrc) break;
-    lastIndex = Math.max(lastIndex, fold.add(new ByteReader(body), batch));
-    batches.push({ body, recordCount: batch.recordCount });
-    beforeLastCrc = chain.lastCrc;
-    chain.lastCrc = batch.bodyCrc;
-    chain.nextBatch++;
+    const { recordCount } = batch;
+    const last = fold.add(new ByteReader(body), recordCount, { name, at });
+    lastIndex = Math.max(lastIndex, last?.index ?? 0);
+    batches.push({ body, recordCount, last });
+    beforeLast = end;
+    end = {
+      nextBatch: end.nextBatch + 1,
+      lastCrc: batch.bodyCrc,
+      lastIndex: last?.index ?? end.lastIndex,
+      lastTerm: last?.term ?? end.lastTerm,
+    };
     at = bodyAt + paddedBytes(batch.bodyBytes);
   }
-  const segment = { header, batches, usedBytes: at, lastIndex, beforeLastCrc };
-  if (chain.nextBatch >= stop) return { segment, torn: false };
+  const segment = { header, batches, usedBytes: at, lastIndex, beforeLast };
+  if (end.nextBatch >= stop) return { segment, end, torn: false };
   // The batch that should stand here is not valid. A later valid one proves that it once was.
-  if (laterBatchAt(bytes, at + 8, { ...check, after: chain.nextBatch }) !== undefined) {
-    throw corrupt(segmentName(header.segment), at, `has a damaged batch ${chain.nextBatch}`);
+  if (hasLaterBatch(bytes, at + 8, { ...check, after: end.nextBatch })) {
+    throw corrupt(name, at, `has a damaged batch ${end.nextBatch}`);
   }
-  return { segment, torn: hasContent(bytes, at) };
+  return { segment, end, torn: hasContent(bytes, at) };
 }
 
 function hasContent(bytes: Uint8Array, from: number): boolean {
@@ -148,15 +170,15 @@ function hasContent(bytes: Uint8Array, from: number): boolean {
   return false;
 }
 
-function laterBatchAt(
+function hasLaterBatch(
   bytes: Uint8Array,
   from: number,
   check: { seed: number; crc32: Crc32; after: number },
-): number | undefined {
+): boolean {
   for (let at = from; at + BATCH_HEADER_BYTES <= bytes.length; at += 8) {
-    if (bytes[at] === 0) continue;
+    if (bytes[at] !== BATCH_MAGIC_BYTE) continue;
     const batch = parseBatchHeader(bytes, at, check);
-    if (batch !== undefined && batch.batch > check.after) return at;
+    if (batch !== undefined && batch.batch > check.after) return true;
   }
-  return undefined;
+  return false;
 }

@@ -1,17 +1,19 @@
 import { crc32 } from 'node:zlib';
 import t from 'tap';
-import { MemoryDisk } from '../disk/memory-disk.ts';
+import { removeUnfinished } from '../disk/disk.ts';
+import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
 import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
 import { Wal } from './wal.ts';
 
-const keepAll = () => true;
-const keepNone = () => false;
+const keepAll = { keep: () => true };
+const keepNone = { keep: () => false };
 
-function open(disk: MemoryDisk) {
+function open(disk: MemoryDisk, limits: { segmentBytes?: number; preallocateBytes?: number } = {}) {
   let id = 0;
-  return Wal.open({ disk, crc32, newId: () => ++id, seed: () => ++id * 7919 });
+  removeUnfinished(disk);
+  return Wal.open({ disk, crc32, newId: () => ++id, seed: () => ++id * 7919, ...limits });
 }
 
 function entry(index: number, text = `entry ${index}`, term = 1) {
@@ -135,6 +137,8 @@ t.test('segments are closed when full, and released behind an index', (t) => {
   t.end();
 });
 
+const small = { segmentBytes: 4096, preallocateBytes: 4096 };
+
 t.test('reserve() refuses on a full disk and accepts when there is room again', (t) => {
   const disk = written(1);
   const { wal } = open(disk);
@@ -149,16 +153,126 @@ t.test('reserve() refuses on a full disk and accepts when there is room again', 
   t.end();
 });
 
+t.test('reserve() takes the space of the next segment, too, and of what is spare', (t) => {
+  const disk = new MemoryDisk();
+  const { wal } = open(disk, small);
+  wal.write([], hardState);
+  const data = Buffer.alloc(4096, 'x');
+  wal.write([{ index: 1, term: 1, data }], undefined);
+  t.equal(wal.segmentCount, 1, 'full, but nothing has come after it');
+  disk.faults.capacityBytes = disk.bytesUsed;
+  t.equal(wal.reserve(100), false);
+  t.same(disk.list(), ['wal-0000000000000001.log'], 'what was begun is gone');
+  let spare = 3;
+  const freed = wal.reserve(100, () => {
+    disk.faults.capacityBytes += 4096;
+    return spare-- > 0;
+  });
+  t.equal(freed, true);
+  t.equal(spare, 1, 'no more than needed is freed');
+  t.equal(wal.segmentCount, 2);
+  disk.faults.capacityBytes = disk.bytesUsed;
+  wal.write([entry(2)], { ...hardState, commitIndex: 1 });
+  disk.crash(keepNone);
+  disk.faults.capacityBytes = 1e9;
+  t.same(open(disk).recovered.content.entries.length, 2);
+  t.end();
+});
+
+t.test('a full segment with room goes on when the disk has no space for another', (t) => {
+  const disk = new MemoryDisk();
+  const { wal } = open(disk, { segmentBytes: 1000, preallocateBytes: 16_384 });
+  wal.write([{ index: 1, term: 1, data: Buffer.alloc(2000) }], hardState);
+  disk.faults.capacityBytes = disk.bytesUsed;
+  t.equal(wal.reserve(2000), true);
+  wal.write([{ index: 2, term: 1, data: Buffer.alloc(2000) }], undefined);
+  t.equal(wal.segmentCount, 1);
+  disk.faults.capacityBytes = 1e9;
+  t.equal(wal.reserve(2000), true);
+  t.equal(wal.segmentCount, 2);
+  disk.crash(keepNone);
+  t.equal(open(disk).recovered.content.last.index, 2);
+  t.end();
+});
+
 t.test('what a failed sync left in the cache is durable after the next open', (t) => {
   const disk = written(1);
   const { wal } = open(disk);
-  disk.faults.failSync = () => true;
+  disk.faults.failSync = () => 'kept';
   t.throws(() => wal.write([entry(2)], undefined), { code: 'EIO' });
-  disk.faults.failSync = () => false;
+  disk.faults.failSync = () => undefined;
   const seen = texts(open(disk).recovered);
   t.same(seen, ['entry 1', 'entry 2'], 'the cache still has it');
   disk.crash(keepNone);
   t.same(texts(open(disk).recovered), seen, 'so it must stay');
+  t.end();
+});
+
+t.test('after an orderly end, damage to the last batch is found', (t) => {
+  const disk = new MemoryDisk();
+  const { wal } = open(disk);
+  wal.write([entry(1)], hardState);
+  wal.write([entry(2)], undefined);
+  wal.close();
+  disk.damage(lastSegment(disk), (bytes) => bytes.set([9], batchAt(bytes, 2) + 45));
+  t.throws(() => open(disk), { code: 'CORRUPT' });
+  t.end();
+});
+
+t.test('segments that do not fit together are corruption', (t) => {
+  const write = (disk: MemoryDisk) => {
+    const { wal } = open(disk, small);
+    for (let index = 1; index <= 3; index++) {
+      wal.write([{ index, term: 1, data: Buffer.alloc(4096) }], hardState);
+    }
+    return disk;
+  };
+  const names = write(new MemoryDisk()).list();
+  t.equal(names.length, 3);
+  const missing = write(new MemoryDisk());
+  missing.remove(names[1] ?? '');
+  t.throws(() => open(missing), { code: 'CORRUPT', message: /lacks batch 2 / });
+  const unreadable = write(new MemoryDisk());
+  unreadable.breakSector(names[1] ?? '', 1);
+  t.throws(() => open(unreadable), { code: 'CORRUPT', message: /cannot be read/ });
+  const renamed = write(new MemoryDisk());
+  renamed.rename(names[2] ?? '', segmentName(9));
+  t.throws(() => open(renamed), { code: 'CORRUPT', message: /says it is segment 3/ });
+  const foreign = write(new MemoryDisk());
+  const other = new MemoryDisk();
+  let id = 100;
+  Wal.open({ disk: other, crc32, newId: () => ++id, seed: () => ++id });
+  const image = new Uint8Array(SECTOR_BYTES);
+  other.open(names[0] ?? '').read(image, 0);
+  foreign.damage(names[1] ?? '', (bytes) => bytes.set(image.subarray(0, 32)));
+  t.throws(() => open(foreign), { code: 'CORRUPT' });
+  t.end();
+});
+
+t.test('a format of a later version is told from damage', (t) => {
+  const disk = written(1);
+  disk.damage(lastSegment(disk), (bytes) => {
+    bytes[4] = 2;
+    new DataView(bytes.buffer).setUint32(8, crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES)), true);
+  });
+  t.throws(() => open(disk), { code: 'UNSUPPORTED', message: /format version 2/ });
+  t.end();
+});
+
+t.test('the end of the log is known when none of its entries are kept', (t) => {
+  const disk = new MemoryDisk();
+  const first = open(disk, small).wal;
+  first.write([{ index: 1, term: 1, data: Buffer.alloc(3000) }], hardState);
+  first.write([{ index: 2, term: 3, data: Buffer.alloc(3000) }], { ...hardState, term: 3 });
+  first.close();
+  const second = open(disk, small).wal;
+  second.write([], { ...hardState, term: 4 });
+  second.release(2);
+  disk.crash(keepNone);
+  const { content } = open(disk, small).recovered;
+  t.same(content.entries, []);
+  t.match(content.last, { index: 2, term: 3 });
+  t.equal(content.hardState?.term, 4);
   t.end();
 });
 

@@ -1,38 +1,37 @@
 /**
  * The write-ahead log of one member: batches of entries and hard states, each durable before `write`
- * returns. Layout and reasoning: format.ts; reading back: recover.ts.
+ * returns. Layout and reasoning: format.ts; one segment: segment-writer.ts; reading back: recover.ts.
  *
- * Files are filled with zeros ahead of the writes, a step at a time: fdatasync of a file that keeps
- * its size is nearly twice as fast, and a full disk shows before an entry is taken (`reserve`), not
- * in the middle of one. A failed sync is final: the kernel marks the pages clean, a second sync would
- * lie. The process ends, and the next start copies the last batch into a new segment before it
- * answers anybody, because what it reads may never have reached the disk (rule 4).
+ * Space is taken before an entry is (`reserve`), new segments included, so that a full disk is a
+ * refusal and never a failure in the middle. A failed sync is final: the kernel marks the pages
+ * clean, a second sync would lie. The process ends, and the next start copies the last batch into a
+ * new segment before it answers anybody, because what it reads may never have reached the disk
+ * (reference/store.md section 8, rule 4).
  */
-import { isErrno } from '#base/errors.ts';
 import { ByteWriter } from '../codec/bytes.ts';
 import type { Entry, HardState } from '#control/raft/raft.ts';
-import type { Disk, DiskFile } from '../disk/disk.ts';
+import { isNoSpace } from '../disk/disk.ts';
 import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
-import {
-  BATCH_HEADER_BYTES,
-  SEGMENT_HEADER_BYTES,
-  formatSegmentHeader,
-  paddedBytes,
-  sealBatch,
-  segmentName,
-} from './format.ts';
-import type { Crc32 } from './format.ts';
+import { StoreError } from '../port.ts';
+import { BATCH_HEADER_BYTES, segmentName } from './format.ts';
+import type { LogPosition } from './format.ts';
 import { recoverLog } from './recover.ts';
-import type { Batch, Recovered, ScannedSegment } from './recover.ts';
-import { writeEntry, writeHardState } from './record.ts';
+import type { Recovered } from './recover.ts';
+import { RECORD_OVERHEAD_BYTES, writeEntry, writeHardState } from './record.ts';
+import { SegmentWriter } from './segment-writer.ts';
+import type { SegmentIo } from './segment-writer.ts';
+import { chooseTail } from './tail.ts';
+import type { Tail } from './tail.ts';
 
-export interface WalOptions {
-  readonly disk: Disk;
-  readonly crc32: Crc32;
+export interface WalOptions extends Omit<SegmentIo, 'preallocateBytes'> {
   /** Draws an id for a new group or member: positive and below 2^53. */
   readonly newId: () => number;
   /** In [0, 2^32): makes each segment's checksums its own. */
   readonly seed: () => number;
+  /** Frees some space for what must be written on a full disk; false when there is none left. */
+  readonly spare?: () => boolean;
+  readonly segmentBytes?: number | undefined;
+  readonly preallocateBytes?: number | undefined;
 }
 
 interface Segment {
@@ -43,53 +42,46 @@ interface Segment {
 
 export class Wal {
   readonly #options: WalOptions;
+  readonly #io: SegmentIo;
+  readonly #segmentBytes: number;
   readonly groupId: number;
   readonly memberId: number;
   /** Segments before the current one, oldest first. */
-  #older: Segment[];
-  #file: DiskFile;
-  #number: number;
-  #seed = 0;
-  #offset = SEGMENT_HEADER_BYTES;
-  #allocated = 0;
-  #lastIndex = 0;
-  #nextBatch: number;
-  #previousCrc: number;
+  readonly #older: Segment[];
+  #current: SegmentWriter;
+  #position: LogPosition;
   #hardState: HardState | undefined;
   readonly #out = new ByteWriter(64 * 1024);
 
-  /** Opens the log and makes its tail durable. Throws StoreError CORRUPT. */
+  /** Opens the log and makes its tail durable. Throws StoreError CORRUPT, UNSUPPORTED, NO_SPACE. */
   static open(options: WalOptions): { wal: Wal; recovered: Recovered } {
-    const { disk, crc32 } = options;
-    for (const name of disk.list()) if (name.endsWith('.tmp')) disk.remove(name);
-    const recovered = recoverLog(disk, crc32);
+    const recovered = recoverLog(options.disk, options.crc32);
     return { wal: new Wal(options, recovered), recovered };
   }
 
   private constructor(options: WalOptions, recovered: Recovered) {
+    const preallocateBytes = options.preallocateBytes ?? PREALLOCATE_BYTES;
     this.#options = options;
-    const identity = recovered.segments.at(-1)?.header;
-    this.groupId = identity?.groupId ?? options.newId();
-    this.memberId = identity?.memberId ?? options.newId();
+    this.#io = { disk: options.disk, crc32: options.crc32, preallocateBytes };
+    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    const last = recovered.segments.at(-1)?.header;
+    this.groupId = last?.groupId ?? options.newId();
+    this.memberId = last?.memberId ?? options.newId();
     this.#hardState = recovered.content.hardState;
-    const tail = chooseTail(recovered);
-    this.#nextBatch = tail.firstBatch;
-    this.#previousCrc = tail.previousCrc;
-    this.#number = (recovered.segments.at(-1)?.header.segment ?? 0) + 1;
+    const tail = chooseTail(recovered, preallocateBytes / 2);
+    this.#position = tail.start;
     this.#older = tail.older.map(({ header, usedBytes, lastIndex }) => ({
       number: header.segment,
       bytesUsed: usedBytes,
       lastIndex,
     }));
-    this.#file = this.#createSegment(() => this.#copy(tail, recovered));
-    if (tail.superseded.length === 0) return;
-    for (const { header } of tail.superseded) options.disk.remove(segmentName(header.segment));
-    options.disk.syncDirectory();
+    this.#current = this.#openSegment((last?.segment ?? 0) + 1, tail);
+    this.#remove(tail.superseded.map(({ header }) => header.segment));
   }
 
   /** Bytes of all segments in use. */
   get bytesUsed(): number {
-    return this.#older.reduce((sum, segment) => sum + segment.bytesUsed, this.#offset);
+    return this.#older.reduce((sum, segment) => sum + segment.bytesUsed, this.#current.bytesUsed);
   }
 
   get segmentCount(): number {
@@ -97,51 +89,53 @@ export class Wal {
   }
 
   /**
-   * Makes sure that `bytes` of further records can be written without needing space; false when the
-   * disk is full.
+   * Makes sure that `bytes` of further records, what was reserved and not yet written among them, can
+   * be written without needing space; false when the disk is full and `spare` has nothing left.
    */
-  reserve(bytes: number): boolean {
-    const wanted = this.#offset + BATCH_HEADER_BYTES + bytes + RESERVE_SLACK_BYTES;
-    if (wanted <= this.#allocated) return true;
-    try {
-      this.#allocate(wanted);
-      return true;
-    } catch (error) {
-      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
-      return false;
-    }
+  reserve(bytes: number, spare: () => boolean = () => false): boolean {
+    const wanted = BATCH_HEADER_BYTES + bytes + RESERVE_SLACK_BYTES;
+    while (!this.#prepare(wanted)) if (!spare()) return false;
+    return true;
   }
 
   /** Writes one batch and syncs it. An error leaves the log unusable: the process must end. */
   write(entries: readonly Entry[], hardState: HardState | undefined): void {
-    if (this.#offset >= SEGMENT_BYTES) this.#rotate();
+    this.#makeRoom(entries);
     const out = this.#beginBatch();
     if (hardState !== undefined) {
       this.#hardState = hardState;
       writeHardState(out, hardState);
     }
     for (const entry of entries) writeEntry(out, entry);
-    const last = entries.at(-1);
-    if (last !== undefined) this.#lastIndex = last.index;
-    this.#writeBatch(entries.length + (hardState === undefined ? 0 : 1));
-    this.#file.sync();
+    const recordCount = entries.length + (hardState === undefined ? 0 : 1);
+    const content = { recordCount, last: entries.at(-1) };
+    this.#position = this.#current.append(out, content, this.#position);
+    this.#current.sync();
   }
 
   /** Removes segments that hold only entries up to `index`; a checkpoint has those. */
   release(index: number): void {
-    let removed = false;
-    while (true) {
-      const oldest = this.#older[0];
-      if (oldest === undefined || oldest.lastIndex > index) break;
-      this.#older.shift();
-      this.#options.disk.remove(segmentName(oldest.number));
-      removed = true;
-    }
-    if (removed) this.#options.disk.syncDirectory();
+    const kept = this.#older.findIndex((segment) => segment.lastIndex > index);
+    const released = this.#older.splice(0, kept < 0 ? this.#older.length : kept);
+    this.#remove(released.map(({ number }) => number));
   }
 
+  /**
+   * Ends the log in order. An empty batch behind the last one proves that that was durable, so that
+   * damage to it is found as such and not taken for a torn tail.
+   */
   close(): void {
-    this.#file.close();
+    if (this.#current.hasRoom(BATCH_HEADER_BYTES)) {
+      const nothing = { recordCount: 0, last: undefined };
+      this.#position = this.#current.append(this.#beginBatch(), nothing, this.#position);
+      this.#current.sync();
+    }
+    this.#current.close();
+  }
+
+  /** The process cannot go on: closes the file and writes nothing. */
+  abort(): void {
+    this.#current.close();
   }
 
   #beginBatch(): ByteWriter {
@@ -150,136 +144,107 @@ export class Wal {
     return this.#out;
   }
 
-  #writeBatch(recordCount: number): void {
-    const out = this.#out;
-    const bodyBytes = out.length - BATCH_HEADER_BYTES;
-    out.zeros(paddedBytes(bodyBytes) - bodyBytes);
-    const batch = out.view();
-    const crc = sealBatch(
-      batch,
-      {
-        batch: this.#nextBatch,
-        bodyBytes,
-        recordCount,
-        previousCrc: this.#previousCrc,
-        seed: this.#seed,
-      },
-      this.#options.crc32,
-    );
-    if (this.#offset + batch.length > this.#allocated) this.#allocate(this.#offset + batch.length);
-    this.#file.write(batch, this.#offset);
-    this.#offset += batch.length;
-    this.#previousCrc = crc;
-    this.#nextBatch++;
+  /** Space for what nobody reserved: hard states, and what a leader sends. */
+  #makeRoom(entries: readonly Entry[]): void {
+    let bytes = BATCH_HEADER_BYTES + RECORD_OVERHEAD_BYTES;
+    for (const { data } of entries) bytes += data.length + RECORD_OVERHEAD_BYTES;
+    const { spare } = this.#options;
+    while (!this.#prepare(bytes)) if (spare?.() !== true) throw diskFull(this.#current.name);
   }
 
-  /** Fills the file with zeros up to the next step behind `end`. */
-  #allocate(end: number): void {
-    const target = Math.ceil(end / PREALLOCATE_BYTES) * PREALLOCATE_BYTES;
-    while (this.#allocated < target) {
-      const count = Math.min(ZEROS.length, target - this.#allocated);
-      this.#file.write(ZEROS.subarray(0, count), this.#allocated);
-      this.#allocated += count;
+  /** Makes room for `bytes`, in a new segment when the current one is full; false on a full disk. */
+  #prepare(bytes: number): boolean {
+    const isFull = this.#current.bytesUsed >= this.#segmentBytes;
+    if (!isFull && this.#current.hasRoom(bytes)) return true;
+    try {
+      if (isFull) this.#rotate();
+      this.#current.allocate(bytes);
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+      // A segment that is full but has room will do when there is no space for another.
+      return this.#current.hasRoom(bytes);
     }
+    return true;
   }
 
   /** Goes on in a new segment, which starts with the hard state: the old one may be released. */
   #rotate(): void {
-    this.#file.truncate(this.#offset);
-    this.#file.sync();
-    this.#file.close();
-    this.#older.push({
-      number: this.#number,
-      bytesUsed: this.#offset,
-      lastIndex: this.#lastIndex,
-    });
-    this.#number++;
-    this.#file = this.#createSegment(() => this.#writeOwnHardState());
-  }
-
-  /** The segment's first content is durable before it has a name that recovery looks at. */
-  #createSegment(writeFirst: () => void): DiskFile {
-    const { disk, crc32 } = this.#options;
-    const name = segmentName(this.#number);
-    this.#seed = this.#options.seed();
-    this.#offset = SEGMENT_HEADER_BYTES;
-    this.#lastIndex = 0;
-    this.#file = disk.create(`${name}.tmp`);
-    const header = formatSegmentHeader(
-      {
-        groupId: this.groupId,
-        memberId: this.memberId,
-        segment: this.#number,
-        firstBatch: this.#nextBatch,
-        previousCrc: this.#previousCrc,
-        seed: this.#seed,
-      },
-      crc32,
+    const full = this.#current;
+    const { number, bytesUsed, lastIndex } = full;
+    this.#current = this.#createSegment(number + 1, (segment) =>
+      this.#appendHardState(segment, this.#position),
     );
-    this.#allocated = 0;
-    this.#allocate(PREALLOCATE_BYTES);
-    this.#file.write(header, 0);
-    writeFirst();
-    this.#file.sync();
-    disk.rename(`${name}.tmp`, name);
-    disk.syncDirectory();
-    return this.#file;
+    this.#older.push({ number, bytesUsed, lastIndex });
+    full.finish();
   }
 
-  #writeOwnHardState(): void {
-    if (this.#hardState === undefined) return;
-    writeHardState(this.#beginBatch(), this.#hardState);
-    this.#writeBatch(1);
-  }
-
-  #copy(tail: Tail, recovered: Recovered): void {
-    for (const { body, recordCount } of tail.batches) {
-      this.#beginBatch().raw(body);
-      this.#writeBatch(recordCount);
+  /** The first segment of this process. On a full disk it is worth the spare space. */
+  #openSegment(number: number, tail: Tail): SegmentWriter {
+    while (true) {
+      try {
+        return this.#createSegment(number, (segment) => this.#copy(tail, segment));
+      } catch (error) {
+        if (!isNoSpace(error)) throw error;
+        if (this.#options.spare?.() !== true) throw diskFull(segmentName(number), error);
+      }
     }
-    if (tail.batches.length > 0) this.#lastIndex = recovered.content.entries.at(-1)?.index ?? 0;
+  }
+
+  /** Makes a durable segment. When it throws for want of space, nothing has changed. */
+  #createSegment(
+    number: number,
+    writeFirst: (segment: SegmentWriter) => LogPosition,
+  ): SegmentWriter {
+    const segment = new SegmentWriter(this.#io, {
+      groupId: this.groupId,
+      memberId: this.memberId,
+      segment: number,
+      start: this.#position,
+      seed: this.#options.seed(),
+    });
+    try {
+      const position = writeFirst(segment);
+      segment.publish();
+      this.#position = position;
+    } catch (error) {
+      if (isNoSpace(error)) segment.abandon();
+      throw error;
+    }
+    return segment;
+  }
+
+  #appendHardState(segment: SegmentWriter, position: LogPosition): LogPosition {
+    if (this.#hardState === undefined) return position;
+    const out = this.#beginBatch();
+    writeHardState(out, this.#hardState);
+    return segment.append(out, { recordCount: 1, last: undefined }, position);
+  }
+
+  #copy(tail: Tail, segment: SegmentWriter): LogPosition {
+    let position = tail.start;
+    for (const batch of tail.batches) {
+      const out = this.#beginBatch();
+      out.raw(batch.body);
+      position = segment.append(out, batch, position);
+    }
     // A whole segment begins with the hard state; a lone last batch may not hold one.
-    if (!tail.isWhole) this.#writeOwnHardState();
+    return tail.isWhole ? position : this.#appendHardState(segment, position);
   }
-}
 
-/** What the new segment takes over from the last one. */
-interface Tail {
-  readonly batches: readonly Batch[];
-  /** All batches of the last segment are taken over. */
-  readonly isWhole: boolean;
-  readonly firstBatch: number;
-  readonly previousCrc: number;
-  readonly older: readonly ScannedSegment[];
-  /**
-   * Segments without a batch that counts: they go, so that restarts leave no trail. Besides the last
-   * one there may be some whose removal a crash prevented.
-   */
-  readonly superseded: readonly ScannedSegment[];
-}
-
-function chooseTail(recovered: Recovered): Tail {
-  const { segments, nextBatch, lastCrc } = recovered;
-  const last = segments.at(-1);
-  if (last === undefined) {
-    const start = { firstBatch: nextBatch, previousCrc: lastCrc };
-    return { batches: [], isWhole: true, older: [], superseded: [], ...start };
+  /** One after the other: a crash must not leave a hole in the row. */
+  #remove(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      this.#options.disk.remove(segmentName(number));
+      this.#options.disk.syncDirectory();
+    }
   }
-  const isWhole = last.usedBytes <= PREALLOCATE_BYTES / 2;
-  const isSuperseded = (segment: ScannedSegment) =>
-    segment.batches.length === 0 || (isWhole && segment === last);
-  const superseded = segments.filter(isSuperseded);
-  const older = segments.filter((segment) => !isSuperseded(segment));
-  if (isWhole) {
-    const { firstBatch, previousCrc } = last.header;
-    return { batches: last.batches, isWhole, firstBatch, previousCrc, older, superseded };
-  }
-  const batches = last.batches.slice(-1);
-  const previousCrc = last.beforeLastCrc;
-  return { batches, isWhole, firstBatch: nextBatch - 1, previousCrc, older, superseded };
 }
 
 /** Room for the hard state and own records beside the reserved ones. */
 const RESERVE_SLACK_BYTES = 4096;
 
-const ZEROS = new Uint8Array(PREALLOCATE_BYTES);
+function diskFull(name: string, cause?: unknown): StoreError {
+  return new StoreError('NO_SPACE', `disk of the store is full: no room in log segment ${name}`, {
+    cause,
+  });
+}

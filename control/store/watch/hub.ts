@@ -7,8 +7,8 @@
  * Invariant: every synced watch was sent all its events below `#next`, and no other.
  */
 import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { readKeyRange } from '../codec/command.ts';
 import { REPLY, beginFrame, endFrame } from '../codec/frame.ts';
+import { readKeyRange } from '../codec/read-command.ts';
 import { EVENT_DELETE, EVENT_HAS_PREVIOUS, writeError } from '../codec/reply.ts';
 import { compacted } from '../engine/refusals.ts';
 import { writeRecord } from '../engine/range.ts';

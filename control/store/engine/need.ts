@@ -1,0 +1,42 @@
+/**
+ * Estimates what a proposed command does to the size of the store, for a disk or a quota that has no
+ * room for growth. Looks at the applied state; the state machine decides again at apply.
+ */
+import { ByteReader } from '../codec/bytes.ts';
+import { COMMAND, OP } from '../codec/command.ts';
+import { readCompare, readOperation } from '../codec/read-command.ts';
+import { NONE } from '../mvcc/records.ts';
+import type { Need } from './disk-room.ts';
+import type { StateMachine } from './state-machine.ts';
+
+/** The need of an encoded command, whose form the caller has checked. */
+export function needOf(state: StateMachine, command: Uint8Array): Need {
+  const input = new ByteReader(command, 1);
+  const kind = input.u8();
+  if (kind === COMMAND.leaseGrant) return 'growth';
+  if (kind !== COMMAND.txn) return 'relief';
+  for (let count = input.varint(); count > 0; count--) readCompare(input);
+  input.skip(4); // Length of the branch that follows.
+  const needs = [needOfBranch(state, input), needOfBranch(state, input)];
+  return ORDER.find((need) => needs.includes(need)) ?? 'relief';
+}
+
+/** What a whole is when one of its parts is. */
+const ORDER: readonly Need[] = ['growth', 'update', 'relief'];
+
+function needOfBranch(state: StateMachine, input: ByteReader): Need {
+  let need: Need = 'relief';
+  for (let count = input.varint(); count > 0; count--) {
+    const operation = readOperation(input);
+    if (operation.kind !== OP.put) continue;
+    if (grows(state, operation.key, operation.value.length)) need = 'growth';
+    else if (need === 'relief') need = 'update';
+  }
+  return need;
+}
+
+/** Whether a put makes a new key, or one that is larger than before. */
+export function grows(state: StateMachine, key: Uint8Array, valueBytes: number): boolean {
+  const record = state.mvcc.current(key);
+  return record === NONE || valueBytes > (state.mvcc.records.size[record] as number); // Kept.
+}

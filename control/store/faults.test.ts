@@ -1,0 +1,130 @@
+/**
+ * Faults of the disk, as a client of the store sees them: random ones (testing/fault-run.ts), and
+ * those whose every step matters.
+ */
+import t from 'tap';
+import { MemoryDisk } from './disk/memory-disk.ts';
+import type { Operation } from './port.ts';
+import { runSeeds } from './testing/fault-run.ts';
+import { TestMember } from './testing/test-member.ts';
+
+const { signal } = new AbortController();
+
+function open(disk: MemoryDisk): TestMember {
+  const settings = { preallocateBytes: 4096, segmentBytes: 65_536, ballastPieceBytes: 8192 };
+  return new TestMember({ disk, random: () => 0.5, monotonicMs: () => 0, settings });
+}
+
+function put(key: string, bytes: number): Operation {
+  return { kind: 'put', request: { key, value: new Uint8Array(bytes) } };
+}
+
+/** 'ok', or the code of the refusal. */
+async function write(member: TestMember, ...success: Operation[]): Promise<string> {
+  const answer = member.client.txn({ compare: [], success, failure: [] }, signal).then(
+    () => 'ok',
+    (error: { code: string }) => error.code,
+  );
+  await member.run();
+  return answer;
+}
+
+async function keys(member: TestMember): Promise<string[]> {
+  const answer = member.client.range({ key: '\0', rangeEnd: '\0', keysOnly: true }, signal);
+  await member.run();
+  return (await answer).kvs.map(({ key }) => key);
+}
+
+async function ticks(member: TestMember, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) member.tick();
+  await member.run();
+}
+
+t.test('random faults lose nothing acknowledged and change nothing unseen', async (t) => {
+  const counts = await runSeeds(
+    Number(process.env['FAULT_SEED'] ?? 1),
+    Number(process.env['FAULT_SEEDS'] ?? 60),
+  );
+  t.ok(counts.size > 8, `kinds of faults met: ${[...counts.keys()].join(', ')}`);
+});
+
+t.test('a failing sync ends the store, and its writes are unknown, not lost', async (t) => {
+  const disk = new MemoryDisk();
+  const member = open(disk);
+  t.equal(await write(member, put('a', 1)), 'ok');
+  disk.faults.failSync = () => 'kept';
+  t.equal(await write(member, put('x', 1)), 'OUTCOME_UNKNOWN');
+  t.match(member.failure, { code: 'EIO' });
+  await t.rejects(member.client.range({ key: 'x' }, signal), { code: 'CLOSED' });
+  disk.faults.failSync = () => undefined;
+  const second = open(disk);
+  t.same(await keys(second), ['a', 'x'], 'the cache still has it');
+  second.kill();
+  disk.crash({ keep: () => false });
+  t.same(await keys(open(disk)), ['a', 'x'], 'so it must stay');
+});
+
+t.test('a full disk refuses growth, answers reads, and takes writes again', async (t) => {
+  const disk = new MemoryDisk();
+  const member = open(disk);
+  for (const key of ['a', 'b', 'c']) t.equal(await write(member, put(key, 100)), 'ok');
+  await ticks(member, 20);
+  t.equal(disk.list().filter((name) => name.startsWith('ballast-')).length, 8);
+  disk.faults.capacityBytes = disk.bytesUsed;
+  t.equal(await write(member, put('x', 20_000)), 'NO_SPACE');
+  t.equal(await write(member, put('x', 1)), 'NO_SPACE', 'nothing that grows, however small');
+  t.same(await keys(member), ['a', 'b', 'c']);
+  t.equal(await write(member, put('a', 100)), 'ok', 'an update that does not grow');
+  t.equal(await write(member, { kind: 'deleteRange', request: { key: 'b' } }), 'ok');
+  await ticks(member, 40);
+  t.equal(await write(member, put('x', 20_000)), 'NO_SPACE', 'as long as it is full');
+  disk.faults.capacityBytes *= 2;
+  await ticks(member, 40);
+  t.equal(await write(member, put('x', 20_000)), 'ok');
+  member.kill();
+  disk.crash({ keep: () => false });
+  t.same(await keys(open(disk)), ['a', 'c', 'x']);
+});
+
+t.test('on a full disk updates leave the deletes a share of the ballast', async (t) => {
+  const disk = new MemoryDisk();
+  const member = open(disk);
+  t.equal(await write(member, put('a', 8000), put('b', 1)), 'ok');
+  await ticks(member, 20);
+  disk.faults.capacityBytes = disk.bytesUsed;
+  t.equal(await write(member, put('c', 20_000)), 'NO_SPACE');
+  let updates = 0;
+  while ((await write(member, put('a', 8000))) === 'ok') updates++;
+  t.ok(updates >= 3, `${updates} updates passed`);
+  for (let i = 0; i < 100; i++) {
+    if ((await write(member, { kind: 'deleteRange', request: { key: `a${i}` } })) !== 'ok') {
+      t.fail(`delete ${i} was refused`);
+    }
+  }
+  member.kill();
+});
+
+t.test('a store on a full disk starts and can delete', async (t) => {
+  const disk = new MemoryDisk();
+  const first = open(disk);
+  for (const key of ['a', 'b', 'c']) t.equal(await write(first, put(key, 100)), 'ok');
+  await ticks(first, 20);
+  first.kill();
+  disk.faults.capacityBytes = disk.bytesUsed;
+  const second = open(disk);
+  t.same(await keys(second), ['a', 'b', 'c']);
+  t.equal(await write(second, { kind: 'deleteRange', request: { key: 'a' } }), 'ok');
+  second.kill();
+  disk.crash({ keep: () => false });
+  const third = open(disk);
+  t.same(await keys(third), ['b', 'c']);
+  third.kill();
+});
+
+t.test('a store without ballast on a full disk says so', (t) => {
+  const disk = new MemoryDisk();
+  disk.faults.capacityBytes = 1000;
+  t.throws(() => open(disk), { code: 'NO_SPACE' });
+  t.same(disk.list(), [], 'and leaves nothing behind');
+  t.end();
+});
