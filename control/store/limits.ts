@@ -48,6 +48,9 @@ export const SEGMENT_FILE_BYTES_MAX = 256 * 1024 * 1024;
 /** Step by which a segment is filled with zeros ahead of the writes. */
 export const PREALLOCATE_BYTES = 1024 * 1024;
 
+/** Hashes of the state kept behind the last entries, for members that compare theirs later. */
+export const STATE_HASHES_KEPT = 1024;
+
 /** Ballast on the store's disk, in files of this size: what deletes and elections may use up. */
 export const BALLAST_PIECE_BYTES = 1024 * 1024;
 export const BALLAST_PIECES = 8;

@@ -5,10 +5,10 @@
  */
 import { isErrno } from '#base/errors.ts';
 import type { EngineLog } from '../engine/engine-log.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
-import type { Crc32 } from '../wal/format.ts';
 import { checkpointName } from './format.ts';
 import { listCheckpoints, loadCheckpoint } from './read.ts';
 import { CheckpointWriter } from './write.ts';
@@ -36,7 +36,7 @@ export function loadNewestState(io: CheckpointIo): StateMachine {
     }
   }
   if (failure !== undefined) throw failure;
-  return new StateMachine();
+  return new StateMachine(io.crc32);
 }
 
 export class Checkpoints {

@@ -3,7 +3,7 @@
  * named by i. A run of chunks, each `u32 length, u32 crc32 (seeded with the chunk before), body`:
  *
  *   header   = u8 1, "BBCP", version, index, term, revision, compact revision, quota, u8 no space,
- *              n, lease{n};  lease = id, ttl seconds, remaining ms
+ *              u32 u32 hash of the state, n, lease{n};  lease = id, ttl seconds, remaining ms
  *   records  = u8 2, n, record{n}; by key, per key from old to new
  *              record = key, value, mod, sub, create, version, lease
  *   end      = u8 3, number of records

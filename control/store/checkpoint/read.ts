@@ -2,9 +2,11 @@
 import { assert } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
 import { ByteReader } from '../codec/bytes.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
-import type { Crc32 } from '../wal/format.ts';
+import { formatHash } from '../mvcc/state-hash.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 import {
   CHECKPOINT_FORMAT_VERSION,
   CHECKPOINT_MAGIC,
@@ -49,9 +51,9 @@ export function loadCheckpoint(disk: Disk, name: string, crc32: Crc32): StateMac
 }
 
 function restore(file: DiskFile, name: string, crc32: Crc32): StateMachine {
-  const state = new StateMachine();
+  const state = new StateMachine(crc32);
   const records: number[] = [];
-  let revisions: { revision: number; compactRevision: number } | undefined;
+  let revisions: { revision: number; compactRevision: number; hash: Lanes } | undefined;
   let isComplete = false;
   for (const body of chunks(file, name, crc32)) {
     const kind = body.u8();
@@ -69,6 +71,10 @@ function restore(file: DiskFile, name: string, crc32: Crc32): StateMachine {
   if (revisions === undefined || !isComplete) throw corruptCheckpoint(name, 'is incomplete');
   state.mvcc.restoreEnd(revisions.revision, revisions.compactRevision, records);
   attachLeases(state, records);
+  if (!state.hash.equals(revisions.hash)) {
+    const text = `holds a state with hash ${formatHash(state.hash)}, not ${formatHash(revisions.hash)}`;
+    throw corruptCheckpoint(name, text);
+  }
   return state;
 }
 
@@ -76,7 +82,7 @@ function readHeader(
   body: ByteReader,
   state: StateMachine,
   name: string,
-): { revision: number; compactRevision: number } {
+): { revision: number; compactRevision: number; hash: Lanes } {
   if (body.latin1() !== CHECKPOINT_MAGIC) throw corruptCheckpoint(name, 'has no magic');
   const version = body.varint();
   if (version !== CHECKPOINT_FORMAT_VERSION) {
@@ -88,12 +94,13 @@ function readHeader(
   const compactRevision = body.varint();
   state.quotaBytes = body.varint();
   state.noSpace = body.u8() === 1;
+  const hash = { a: body.u32(), b: body.u32() };
   for (let count = body.varint(); count > 0; count--) {
     const id = body.varint();
     const ttlSeconds = body.varint();
     state.leases.grant(id, ttlSeconds, body.varint());
   }
-  return { revision, compactRevision };
+  return { revision, compactRevision, hash };
 }
 
 /** A key hangs on the lease of its newest record. */

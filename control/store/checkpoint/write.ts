@@ -6,6 +6,7 @@
  */
 import { assert } from '#base/assert.ts';
 import { ByteWriter } from '../codec/bytes.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
 import {
@@ -14,7 +15,9 @@ import {
   CHECKPOINT_KEYS_PER_SLICE,
 } from '../limits.ts';
 import { NONE } from '../mvcc/records.ts';
-import type { Crc32 } from '../wal/format.ts';
+import { HashSum, formatHash } from '../mvcc/state-hash.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
+import { StoreError } from '../port.ts';
 import {
   CHECKPOINT_FORMAT_VERSION,
   CHECKPOINT_MAGIC,
@@ -33,6 +36,9 @@ export class CheckpointWriter {
   readonly #temporaryName: string;
   readonly #revision: number;
   readonly #compactRevision: number;
+  /** Of all readable records, as it was kept while they were written, and as it is computed now. */
+  readonly #wantedHash: Lanes;
+  readonly #hash = new HashSum();
   readonly #out = new ByteWriter(CHECKPOINT_CHUNK_BYTES * 2);
   /** First key not yet written; undefined = all are. */
   #nextKey: Uint8Array | undefined = new Uint8Array(0);
@@ -51,6 +57,7 @@ export class CheckpointWriter {
     this.#crc32 = io.crc32;
     this.#revision = state.mvcc.revision;
     this.#compactRevision = state.mvcc.compactRevision;
+    this.#wantedHash = state.mvcc.recordsHash;
     this.#temporaryName = `${checkpointName(this.index)}.tmp`;
     this.#file = this.#disk.create(this.#temporaryName);
     state.mvcc.pin(1);
@@ -96,6 +103,9 @@ export class CheckpointWriter {
     out.varint(this.#compactRevision);
     out.varint(quotaBytes);
     out.u8(noSpace ? 1 : 0);
+    const { hash } = this.#state;
+    out.u32(hash.a);
+    out.u32(hash.b);
     out.varint(leases.size);
     for (const lease of leases.all()) {
       out.varint(lease.id);
@@ -123,23 +133,12 @@ export class CheckpointWriter {
     if (this.#offset - this.#syncedOffset > CHECKPOINT_CHUNK_BYTES * 4) this.#sync();
   }
 
-  /** The readable records of a key at the pinned revision, from old to new. */
   #writeKey(id: number): void {
-    const { keys, records } = this.#state.mvcc;
-    const kept: number[] = [];
-    let record = keys.head[id] as number; // Of a known key.
-    for (; record !== NONE; record = records.prev[record] as number) {
-      const mod = records.mod[record] as number; // Chains are in bounds.
-      if (mod > this.#revision) continue;
-      if (mod > this.#compactRevision) {
-        kept.push(record);
-        continue;
-      }
-      const isDeleted = records.version[record] === 0;
-      if (!isDeleted || mod === this.#compactRevision) kept.push(record);
-      break;
+    const { mvcc } = this.#state;
+    for (const record of mvcc.readable(id, this.#revision, this.#compactRevision)) {
+      this.#hash.add(mvcc.rehash(record));
+      this.#writeRecord(record);
     }
-    for (let i = kept.length - 1; i >= 0; i--) this.#writeRecord(kept[i] as number); // In bounds.
   }
 
   #writeRecord(record: number): void {
@@ -161,6 +160,11 @@ export class CheckpointWriter {
   }
 
   #writeEnd(): Generator<void> {
+    // What was written, read from memory byte by byte, against what was counted write by write.
+    if (!this.#hash.equals(this.#wantedHash)) {
+      const text = `memory holds records with hash ${formatHash(this.#hash)} at entry ${this.index}`;
+      throw new StoreError('CORRUPT', `${text}, not ${formatHash(this.#wantedHash)}`);
+    }
     const out = this.#beginChunk(CHUNK_KIND.end);
     out.varint(this.#records);
     this.#endChunk();

@@ -4,17 +4,29 @@
  * granted it, so ids are never used again.
  */
 import { assert } from '#base/assert.ts';
+import { HashMixer, HashSum } from '../mvcc/state-hash.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 
 export interface Lease {
   readonly id: number;
   readonly ttlSeconds: number;
   /** What was left when it was last written to the log; a new leader starts from it. */
-  remainingMs: number;
+  readonly remainingMs: number;
   readonly keyIds: Set<number>;
 }
 
+/** Kind of part, for the mixer. */
+const LEASE_PART = 2;
+
 export class Leases {
-  readonly #leases = new Map<number, Lease>();
+  readonly #leases = new Map<number, Lease & { remainingMs: number }>();
+  readonly #hash = new HashSum();
+  readonly #mixer = new HashMixer();
+
+  /** Sum of the hashes of the leases. Which keys hang on them follows from the records. */
+  get hash(): Lanes {
+    return this.#hash;
+  }
 
   get size(): number {
     return this.#leases.size;
@@ -32,11 +44,24 @@ export class Leases {
     assert(!this.#leases.has(id), `lease ${id} is new`);
     const lease = { id, ttlSeconds, remainingMs, keyIds: new Set<number>() };
     this.#leases.set(id, lease);
+    this.#hash.add(this.#part(lease));
     return lease;
   }
 
   remove(id: number): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    this.#hash.subtract(this.#part(lease));
     this.#leases.delete(id);
+  }
+
+  /** What is left of a lease, as the log says; nothing for one that is gone. */
+  setRemaining(id: number, remainingMs: number): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    this.#hash.subtract(this.#part(lease));
+    lease.remainingMs = remainingMs;
+    this.#hash.add(this.#part(lease));
   }
 
   attach(id: number, keyId: number): void {
@@ -45,5 +70,10 @@ export class Leases {
 
   detach(id: number, keyId: number): void {
     this.#leases.get(id)?.keyIds.delete(keyId);
+  }
+
+  #part(lease: Lease): Lanes {
+    const { id, ttlSeconds, remainingMs } = lease;
+    return this.#mixer.begin(LEASE_PART).number(id).number(ttlSeconds).number(remainingMs);
   }
 }

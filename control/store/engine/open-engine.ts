@@ -6,6 +6,7 @@ import { assert } from '#base/assert.ts';
 import type { EngineLog } from './engine-log.ts';
 import { Raft, membersOf } from '#control/raft/raft.ts';
 import { Checkpoints, loadNewestState } from '../checkpoint/checkpoints.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import { Ballast } from '../disk/ballast.ts';
 import { removeUnfinished } from '../disk/disk.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -16,7 +17,6 @@ import {
   QUOTA_BYTES_DEFAULT,
 } from '../limits.ts';
 import { StoreError } from '../port.ts';
-import type { Crc32 } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import { Wal } from '../wal/wal.ts';
 import { DiskRoom } from './disk-room.ts';

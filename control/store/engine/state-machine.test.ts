@@ -1,4 +1,5 @@
 /** Quota and fencing: rules of the state machine that no client request reaches by itself. */
+import { crc32 } from 'node:zlib';
 import t from 'tap';
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, beginCommand, encodeTxn } from '../codec/command.ts';
@@ -32,7 +33,7 @@ function command(state: StateMachine, term: number, kind: number, ...numbers: nu
 }
 
 t.test('over quota, growth is refused; deletes and updates that do not grow pass', (t) => {
-  const state = new StateMachine();
+  const state = new StateMachine(crc32);
   t.equal(command(state, 1, COMMAND.configure, 10_000), 'ok');
   for (let i = 0; i < 9; i++) t.equal(txn(state, put(`key${i}`, 1000)), 'ok');
   t.equal(txn(state, put('big', 600)), 'ok', 'the one that crosses the line still passes');
@@ -53,7 +54,7 @@ t.test('over quota, growth is refused; deletes and updates that do not grow pass
 });
 
 t.test('a revocation of another term is refused', (t) => {
-  const state = new StateMachine();
+  const state = new StateMachine(crc32);
   t.equal(command(state, 1, COMMAND.leaseGrant, 60), 'ok');
   const leaseId = state.appliedIndex;
   t.equal(command(state, 3, COMMAND.leaseRevoke, leaseId, 2), 'LEASE_NOT_FOUND');
@@ -64,7 +65,7 @@ t.test('a revocation of another term is refused', (t) => {
 });
 
 t.test('an unknown command stops the process', (t) => {
-  const state = new StateMachine();
+  const state = new StateMachine(crc32);
   t.throws(() => command(state, 1, 99), { name: 'AssertionFailed' });
   const future = new Uint8Array([2, 1]);
   const entry = { index: state.appliedIndex + 1, term: 1, data: future };

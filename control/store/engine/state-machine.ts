@@ -9,10 +9,12 @@
 import { assert } from '#base/assert.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, COMMAND_VERSION } from '../codec/command.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import { readRangeBody } from '../codec/read-command.ts';
 import { writeError } from '../codec/reply.ts';
-import { LEASE_TTL_SECONDS_MAX, QUOTA_BYTES_DEFAULT } from '../limits.ts';
+import { LEASE_TTL_SECONDS_MAX, QUOTA_BYTES_DEFAULT, STATE_HASHES_KEPT } from '../limits.ts';
 import { Mvcc } from '../mvcc/mvcc.ts';
+import { HashHistory, HashMixer, HashSum } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
 import { Leases } from './leases.ts';
 import { checkedRevision, writeRangeResponse } from './range.ts';
@@ -30,26 +32,43 @@ export interface AppliedEntry {
   readonly data: Uint8Array;
 }
 
+/** Kind of part of the state hash, for the mixer. */
+const SCALARS_PART = 3;
+
 export class StateMachine {
-  readonly mvcc = new Mvcc();
+  readonly mvcc: Mvcc;
   readonly leases = new Leases();
+  /** The state hashes behind the last entries. */
+  readonly hashes = new HashHistory(STATE_HASHES_KEPT);
+  readonly #mixer = new HashMixer();
   quotaBytes = QUOTA_BYTES_DEFAULT;
   /** Set at 95 % of the quota, cleared below 90 %: growth is refused meanwhile. */
   noSpace = false;
   appliedIndex = 0;
   appliedTerm = 0;
 
+  constructor(crc32: Crc32) {
+    this.mvcc = new Mvcc(crc32);
+  }
+
+  /** The hash of the whole logical state behind the applied index. */
+  get hash(): HashSum {
+    const { mvcc, leases } = this;
+    const sum = new HashSum();
+    sum.add(mvcc.recordsHash);
+    sum.add(leases.hash);
+    const scalars = this.#mixer.begin(SCALARS_PART).number(mvcc.revision);
+    sum.add(scalars.number(mvcc.compactRevision).number(this.quotaBytes).u32(Number(this.noSpace)));
+    return sum;
+  }
+
   /** Applies an entry and writes its answer to `reply`. An entry without data changes nothing. */
   apply(entry: AppliedEntry, reply: ByteWriter): void {
     assert(entry.index === this.appliedIndex + 1, `entry ${entry.index} follows the applied one`);
     this.appliedIndex = entry.index;
     this.appliedTerm = entry.term;
-    if (entry.data.length === 0) return;
-    const input = new ByteReader(entry.data);
-    const version = input.u8();
-    assert(version === COMMAND_VERSION, `command version ${version} is known`);
-    this.answer(reply, () => this.#command(entry, input, reply));
-    this.#updateAlarm();
+    if (entry.data.length > 0) this.#run(entry, reply);
+    this.hashes.push(entry.index, this.hash);
   }
 
   /** Runs `write` as the body of an answer; a StoreError replaces whatever it wrote. */
@@ -84,6 +103,14 @@ export class StateMachine {
       applyTxn(this, input, reply);
       assert(this.mvcc.revision === before, 'a read-only transaction wrote nothing');
     });
+  }
+
+  #run(entry: AppliedEntry, reply: ByteWriter): void {
+    const input = new ByteReader(entry.data);
+    const version = input.u8();
+    assert(version === COMMAND_VERSION, `command version ${version} is known`);
+    this.answer(reply, () => this.#command(entry, input, reply));
+    this.#updateAlarm();
   }
 
   #command(entry: AppliedEntry, input: ByteReader, reply: ByteWriter): void {
@@ -134,9 +161,8 @@ export class StateMachine {
   #leaseCheckpoint(input: ByteReader): void {
     const count = input.varint();
     for (let i = 0; i < count; i++) {
-      const lease = this.leases.get(input.varint());
-      const remainingMs = input.varint();
-      if (lease !== undefined) lease.remainingMs = remainingMs;
+      const id = input.varint();
+      this.leases.setRemaining(id, input.varint());
     }
   }
 

@@ -60,6 +60,11 @@ export class Keys {
     return this.#slabs.relocateSlice(bytesMax);
   }
 
+  /** A hash of the key's bytes, 32 bits. */
+  hash(id: number): number {
+    return this.#hash[id] as number; // Key ids are only made here.
+  }
+
   size(id: number): number {
     return this.#size[id] as number; // Key ids are only made here.
   }
@@ -292,7 +297,7 @@ export class Keys {
 const EMPTY = new Uint8Array(0);
 
 /** FNV-1a, then mixed, since the table uses the low bits. */
-function hashOf(key: Uint8Array): number {
+export function hashOf(key: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ (key[i] as number), 0x01000193);
   hash ^= hash >>> 15;

@@ -10,11 +10,14 @@
  * at it stays, watchers that start there need it).
  */
 import { assert } from '#base/assert.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import { COMPACTION_KEYS_PER_SLICE, RELOCATION_BYTES_PER_SLICE } from '../limits.ts';
+import { HashLedger } from './hash-ledger.ts';
 import { History } from './history.ts';
-import { type KeyPosition, Keys } from './keys.ts';
+import { type KeyPosition, Keys, hashOf } from './keys.ts';
 import { NONE, Records } from './records.ts';
 import { NO_ADDRESS, Slabs } from './slab.ts';
+import type { Lanes } from './state-hash.ts';
 
 /** A key range in bytes. `end` undefined = the point `start`; empty = to the last key. */
 export interface ByteRange {
@@ -45,8 +48,11 @@ export class Mvcc {
   #trimPosition = 0;
   #relocating = false;
   #pins = 0;
+  readonly #hashes: HashLedger;
 
-  constructor() {
+  constructor(crc32: Crc32) {
+    const { records: rows, keys, history } = this;
+    this.#hashes = new HashLedger({ records: rows, keys, history, crc32 });
     const records = this.records;
     this.#values = new Slabs({
       addressOf: (record) => records.address[record] ?? NO_ADDRESS,
@@ -73,6 +79,11 @@ export class Mvcc {
   /** Bytes of the newest version of live keys: keys and values. */
   get liveBytes(): number {
     return this.#liveBytes;
+  }
+
+  /** Sum of the hashes of all readable records: live ones, and the kept history. */
+  get recordsHash(): Lanes {
+    return this.#hashes.sum;
   }
 
   get reservedBytes(): number {
@@ -105,6 +116,8 @@ export class Mvcc {
     records.lease[record] = lease;
     records.size[record] = value.length;
     records.address[record] = this.#values.add(record, value, 0, value.length);
+    this.#hashes.take(record, value);
+    this.#hashes.pushHistory(record);
     if (lived) {
       this.#liveBytes += value.length - (records.size[old] as number);
     } else {
@@ -125,6 +138,8 @@ export class Mvcc {
     this.records.lease[record] = 0;
     this.records.size[record] = 0;
     this.records.address[record] = NO_ADDRESS;
+    this.#hashes.take(record, NO_BYTES);
+    this.#hashes.pushHistory(record);
     this.#liveBytes -= (this.records.size[old] as number) + this.keys.size(id);
     this.#liveKeys--;
     this.keys.addLive(id, -1);
@@ -193,6 +208,30 @@ export class Mvcc {
     this.#compactRevision = revision;
     this.#compacting = true;
     this.#trimPosition = this.history.first;
+    this.#hashes.compact(revision);
+  }
+
+  /** Hash of a record from its bytes as they are in memory now; valid until the next change. */
+  rehash(record: number): Lanes {
+    return this.#hashes.hash(record, hashOf(this.key(record)), this.value(record));
+  }
+
+  /**
+   * The records of a key that can be read at `revision` when everything below `compactRevision` is
+   * compacted, from old to new; some may not be freed yet, and there may be newer ones.
+   */
+  readable(id: number, revision: number, compactRevision: number): number[] {
+    const { mod, prev, version } = this.records;
+    const found: number[] = [];
+    let record = this.keys.head[id] as number; // Of a known key.
+    for (; record !== NONE; record = prev[record] as number) {
+      const changed = mod[record] as number; // Chains are in bounds.
+      if (changed > revision) continue;
+      const isDeleted = version[record] === 0;
+      if (changed >= compactRevision || !isDeleted) found.push(record);
+      if (changed <= compactRevision) break;
+    }
+    return found.reverse();
   }
 
   /** While the count of pins is above zero, nothing that exists is freed or moved. */
@@ -232,6 +271,7 @@ export class Mvcc {
     records.prev[record] = old;
     records.size[record] = row.value.length;
     records.address[record] = this.#values.add(record, row.value, 0, row.value.length);
+    this.#hashes.take(record, row.value);
     this.keys.head[id] = record;
     const lives = row.version !== 0;
     if (lives) this.#liveBytes += row.value.length + row.key.length;
@@ -251,7 +291,8 @@ export class Mvcc {
     const by = (column: Float64Array | Uint32Array, a: number, b: number) =>
       (column[a] as number) - (column[b] as number); // Restored rows are in bounds.
     kept.sort((a, b) => by(mod, a, b) || by(sub, a, b));
-    for (const record of kept) this.history.push(record);
+    for (const record of kept) this.#hashes.pushHistory(record);
+    this.#hashes.compact(compactRevision);
   }
 
   #append(id: number): number {
@@ -264,7 +305,6 @@ export class Mvcc {
     this.records.sub[record] = this.#writeCount++;
     this.records.prev[record] = old;
     this.keys.head[id] = record;
-    this.history.push(record);
     return record;
   }
 

@@ -4,6 +4,8 @@
  * mod[prev[r]] < mod[r]. Free rows are chained through `prev` as well.
  */
 
+import type { Lanes } from './state-hash.ts';
+
 export const NONE = 0;
 
 export class Records {
@@ -18,6 +20,9 @@ export class Records {
   /** Where the value lies in the value slabs, and its length. */
   address = new Uint32Array(64);
   size = new Uint32Array(64);
+  /** Its part of the state hash. */
+  hashA = new Uint32Array(64);
+  hashB = new Uint32Array(64);
   #used = 1;
   #free = NONE;
 
@@ -29,6 +34,16 @@ export class Records {
     }
     if (this.#used === this.mod.length) this.#grow();
     return this.#used++;
+  }
+
+  /** The record's part of the state hash. */
+  setHash(id: number, hash: Lanes): void {
+    this.hashA[id] = hash.a;
+    this.hashB[id] = hash.b;
+  }
+
+  hash(id: number): Lanes {
+    return { a: this.hashA[id] as number, b: this.hashB[id] as number }; // Ids are made here.
   }
 
   release(id: number): void {
@@ -48,6 +63,8 @@ export class Records {
     this.prev = growU32(this.prev, capacity);
     this.address = growU32(this.address, capacity);
     this.size = growU32(this.size, capacity);
+    this.hashA = growU32(this.hashA, capacity);
+    this.hashB = growU32(this.hashB, capacity);
   }
 }
 

@@ -26,6 +26,7 @@
  * damage with nothing valid behind it is a torn tail (reference/store.md section 8, rule 3). A header
  * has a checksum of its own for this purpose: it can be recognised behind a hole.
  */
+import type { Crc32 } from '../codec/digest.ts';
 import { StoreError } from '../port.ts';
 
 export const WAL_FORMAT_VERSION = 1;
@@ -34,9 +35,6 @@ export const BATCH_HEADER_BYTES = 40;
 const SEGMENT_MAGIC = 0x53574242;
 const BATCH_MAGIC = 0x42574242;
 export const BATCH_MAGIC_BYTE = BATCH_MAGIC & 0xff;
-
-/** CRC-32 of `bytes`, going on from `seed`. */
-export type Crc32 = (bytes: Uint8Array, seed: number) => number;
 
 /** Where the log stands: what the next batch must say of itself, and the last entry so far. */
 export interface LogPosition {

@@ -5,6 +5,7 @@
  */
 import { isErrno } from '#base/errors.ts';
 import { ByteReader } from '../codec/bytes.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { SEGMENT_FILE_BYTES_MAX } from '../limits.ts';
 import {
@@ -19,7 +20,7 @@ import {
   segmentName,
 } from './format.ts';
 import { LOG_START } from './format.ts';
-import type { Crc32, LogPosition, SegmentHeader } from './format.ts';
+import type { LogPosition, SegmentHeader } from './format.ts';
 import { RecordFold } from './record.ts';
 import type { EntryId, LogContent } from './record.ts';
 

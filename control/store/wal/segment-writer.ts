@@ -7,6 +7,7 @@
  * recovery never meets a segment that was not finished.
  */
 import type { ByteWriter } from '../codec/bytes.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import { isNoSpace } from '../disk/disk.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
@@ -18,7 +19,7 @@ import {
   sealBatch,
   segmentName,
 } from './format.ts';
-import type { Crc32, LogPosition, SegmentHeader } from './format.ts';
+import type { LogPosition, SegmentHeader } from './format.ts';
 import type { EntryId } from './record.ts';
 
 export interface SegmentIo {
