@@ -11,16 +11,27 @@ import {
   encodeTxn,
   isReadOnly,
   writeCount,
+  writeLeaseId,
 } from './codec/command.ts';
+import { checkTtl } from './codec/check.ts';
 import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from './codec/frame.ts';
-import { readError, readRangeResponse, readStatus, readTxnResponse } from './codec/reply.ts';
+import {
+  readError,
+  readLeaseId,
+  readRangeResponse,
+  readStatus,
+  readTxnResponse,
+} from './codec/reply.ts';
 import { ANSWER_ERROR } from './engine/state-machine.ts';
-import { LEASE_TTL_SECONDS_MAX, REQUESTS_IN_FLIGHT_MAX } from './limits.ts';
+import { REQUESTS_IN_FLIGHT_MAX } from './limits.ts';
 import { StoreError } from './port.ts';
 import type {
+  GrantedLease,
+  LeaseId,
+  MemberStatus,
+  OwnStore,
   RangeRequest,
   RangeResponse,
-  Store,
   StoreStatus,
   TxnRequest,
   TxnResponse,
@@ -47,7 +58,7 @@ interface Call {
   readonly waits: Set<number>;
 }
 
-export class StoreClient implements Store {
+export class StoreClient implements OwnStore {
   readonly #link: Link;
   readonly #calls = new Map<number, Call>();
   readonly #waits = new WeakMap<AbortSignal, Set<number>>();
@@ -90,37 +101,37 @@ export class StoreClient implements Store {
     });
   }
 
-  leaseGrant(
-    ttlSeconds: number,
-    signal: AbortSignal,
-  ): Promise<{ leaseId: number; ttlSeconds: number }> {
+  leaseGrant(ttlSeconds: number, signal: AbortSignal): Promise<GrantedLease> {
     return this.#command(signal, COMMAND.leaseGrant, {
       write: (out) => {
-        if (!Number.isSafeInteger(ttlSeconds) || ttlSeconds < 1) throw badTtl(ttlSeconds);
-        if (ttlSeconds > LEASE_TTL_SECONDS_MAX) throw badTtl(ttlSeconds);
+        checkTtl(ttlSeconds);
         out.varint(ttlSeconds);
       },
-      decode: (input) => ({ leaseId: input.varint(), ttlSeconds: input.varint() }),
+      decode: (input) => ({ leaseId: readLeaseId(input), ttlSeconds: input.varint() }),
     });
   }
 
-  leaseRevoke(leaseId: number, signal: AbortSignal): Promise<void> {
+  leaseRevoke(leaseId: LeaseId, signal: AbortSignal): Promise<void> {
     return this.#command(signal, COMMAND.leaseRevoke, {
       write: (out) => {
-        writeCount(out, leaseId, 'lease id');
+        writeLeaseId(out, leaseId);
         out.varint(0);
       },
       decode: () => undefined,
     });
   }
 
-  leaseKeepAlive(leaseId: number, signal: AbortSignal): Promise<number> {
-    const write = (out: ByteWriter) => writeCount(out, leaseId, 'lease id');
+  leaseKeepAlive(leaseId: LeaseId, signal: AbortSignal): Promise<number> {
+    const write = (out: ByteWriter) => writeLeaseId(out, leaseId);
     const decode = (input: ByteReader) => input.varint();
     return this.#call(signal, { kind: REQUEST.leaseKeepAlive, write, decode });
   }
 
   status(signal: AbortSignal): Promise<StoreStatus> {
+    return this.memberStatus(signal);
+  }
+
+  memberStatus(signal: AbortSignal): Promise<MemberStatus> {
     return this.#call(signal, { kind: REQUEST.status, write: () => {}, decode: readStatus });
   }
 
@@ -245,8 +256,4 @@ export class StoreClient implements Store {
     }
     call.resolve(call.decode(body) as never); // Each call decodes its own type.
   }
-}
-
-function badTtl(ttlSeconds: number): StoreError {
-  return new StoreError('INVALID_REQUEST', `lease ttl of ${ttlSeconds} s is out of range`);
 }

@@ -12,7 +12,7 @@ import type { Connection, Engine } from './engine/engine.ts';
 import { TICK_MS, openEngine } from './engine/open-engine.ts';
 import type { EngineIo, EngineSettings } from './engine/open-engine.ts';
 import { StoreError } from './port.ts';
-import type { Store } from './port.ts';
+import type { OwnStore } from './port.ts';
 
 export interface StoreOptions {
   /** Directory of the log and the checkpoints; made when missing. */
@@ -23,7 +23,7 @@ export interface StoreOptions {
 }
 
 /** Opens the store of `dataDir`. StoreError CORRUPT when it cannot be trusted, UNAVAILABLE in use. */
-export async function openStore(options: StoreOptions): Promise<Store> {
+export async function openStore(options: StoreOptions): Promise<OwnStore> {
   const disk = new RealDisk(options.dataDir);
   const io = {
     disk,
@@ -39,7 +39,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 export function openStoreOn(
   io: EngineIo,
   options: EngineSettings & { readonly release?: () => void } = {},
-): Store {
+): OwnStore {
   let engine: Engine;
   try {
     engine = openEngine(io, options);

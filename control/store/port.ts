@@ -10,6 +10,14 @@
 
 export type Revision = number;
 
+/**
+ * A lease's id: a decimal number that callers only hand back. A string, because etcd's ids are
+ * 63 bits long and do not fit a JS number. NO_LEASE stands for none.
+ */
+export type LeaseId = string;
+
+export const NO_LEASE: LeaseId = '0';
+
 export interface KeyValue {
   readonly key: string;
   readonly value: Uint8Array;
@@ -19,8 +27,8 @@ export interface KeyValue {
   readonly modRevision: Revision;
   /** Number of changes since creation, 1 for a new key. */
   readonly version: number;
-  /** Lease that the key is attached to, or 0. */
-  readonly leaseId: number;
+  /** Lease that the key is attached to, or NO_LEASE. */
+  readonly leaseId: LeaseId;
 }
 
 /** Keys from `key` up to but excluding `rangeEnd`; absent = exactly `key`; `\0` = all from `key`. */
@@ -53,7 +61,7 @@ export interface RangeResponse {
 export interface PutRequest {
   readonly key: string;
   readonly value: Uint8Array;
-  readonly leaseId?: number | undefined;
+  readonly leaseId?: LeaseId | undefined;
   readonly prevKv?: boolean | undefined;
 }
 
@@ -62,7 +70,8 @@ export interface DeleteRangeRequest extends KeyRange {
 }
 
 export type Compare = { readonly key: string; readonly result: '=' | '!=' | '<' | '>' } & (
-  | { readonly target: 'mod' | 'create' | 'version' | 'lease'; readonly value: number }
+  | { readonly target: 'mod' | 'create' | 'version'; readonly value: number }
+  | { readonly target: 'lease'; readonly value: LeaseId }
   | { readonly target: 'value'; readonly value: Uint8Array }
 );
 
@@ -134,20 +143,37 @@ export interface Store {
    * the current one.
    */
   compact(revision: Revision, signal: AbortSignal): Promise<void>;
-  leaseGrant(
-    ttlSeconds: number,
-    signal: AbortSignal,
-  ): Promise<{ leaseId: number; ttlSeconds: number }>;
-  leaseRevoke(leaseId: number, signal: AbortSignal): Promise<void>;
+  /** The store may grant more than was asked for, never less. */
+  leaseGrant(ttlSeconds: number, signal: AbortSignal): Promise<GrantedLease>;
+  /** Deletes the keys of the lease in one revision. */
+  leaseRevoke(leaseId: LeaseId, signal: AbortSignal): Promise<void>;
   /** Resolves to the remaining TTL, or throws LEASE_NOT_FOUND. */
-  leaseKeepAlive(leaseId: number, signal: AbortSignal): Promise<number>;
+  leaseKeepAlive(leaseId: LeaseId, signal: AbortSignal): Promise<number>;
   status(signal: AbortSignal): Promise<StoreStatus>;
   close(): Promise<void>;
 }
 
+export interface GrantedLease {
+  readonly leaseId: LeaseId;
+  readonly ttlSeconds: number;
+}
+
 export interface StoreStatus {
   readonly revision: Revision;
+  /** The lowest revision that can still be read, 0 when nothing was ever compacted. */
   readonly compactRevision: Revision;
+}
+
+/** What our own store offers beside its data. An external cluster is run with its own tools. */
+export interface StoreAdmin {
+  memberStatus(signal: AbortSignal): Promise<MemberStatus>;
+}
+
+/** Our own store. */
+export type OwnStore = Store & StoreAdmin;
+
+/** One member of our own store. */
+export interface MemberStatus extends StoreStatus {
   readonly raftTerm: number;
   readonly raftIndex: number;
   readonly keyCount: number;

@@ -8,7 +8,7 @@ import type { LogLevel } from '#base/log.ts';
 import { StoreClient } from './client.ts';
 import type { Link } from './client.ts';
 import { StoreError } from './port.ts';
-import type { Store } from './port.ts';
+import type { OwnStore } from './port.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 export interface StoreWorkerOptions {
@@ -25,7 +25,7 @@ export interface StoreWorkerOptions {
 }
 
 /** Resolves when the store is open; rejects with the StoreError that kept it from opening. */
-export async function startStoreWorker(options: StoreWorkerOptions): Promise<Store> {
+export async function startStoreWorker(options: StoreWorkerOptions): Promise<OwnStore> {
   const settings: WorkerSettings = {
     dataDir: options.dataDir,
     quotaBytes: options.quotaBytes,

@@ -74,7 +74,7 @@ const store = inline
 try {
   for (const clients of [1, 64, 1000]) await run('put', clients, (n) => put(store, n));
   for (const clients of [1, 64, 1000]) await run('get', clients, (n) => get(store, n));
-  const { keyCount, liveBytes, walBytes } = await store.status(signal);
+  const { keyCount, liveBytes, walBytes } = await store.memberStatus(signal);
   const { rss, heapUsed } = process.memoryUsage();
   const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
   process.stdout.write(

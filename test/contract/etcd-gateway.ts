@@ -135,7 +135,7 @@ function readKeyValue(kv: Json): KeyValue {
     createRevision: Number(kv['create_revision'] ?? 0),
     modRevision: Number(kv['mod_revision'] ?? 0),
     version: Number(kv['version'] ?? 0),
-    leaseId: Number(kv['lease'] ?? 0),
+    leaseId: typeof kv['lease'] === 'string' ? kv['lease'] : '0',
   };
 }
 

@@ -58,6 +58,7 @@ const compare: fc.Arbitrary<Compare> = fc
   .map((c): Compare => {
     const { key: k, result, target } = c;
     if (target === 'value') return { key: k, result, target, value: c.value };
+    if (target === 'lease') return { key: k, result, target, value: String(c.number) };
     return { key: k, result, target, value: c.number };
   });
 

@@ -19,7 +19,7 @@ export interface ContractRow {
 function put(
   key: string,
   value = '',
-  options: { leaseId?: number; prevKv?: boolean } = {},
+  options: { leaseId?: string; prevKv?: boolean } = {},
 ): Operation {
   return { kind: 'put', request: { key, value: Buffer.from(value), ...options } };
 }
@@ -113,7 +113,7 @@ export const contractRows: readonly ContractRow[] = [
         [{ key: 'a', target: 'create', result: '!=', value: 2 }, false],
         [{ key: 'a', target: 'version', result: '>', value: 0 }, true],
         [{ key: 'a', target: 'version', result: '<', value: 1 }, false],
-        [{ key: 'a', target: 'lease', result: '=', value: 0 }, true],
+        [{ key: 'a', target: 'lease', result: '=', value: '0' }, true],
         [{ key: 'a', target: 'value', result: '=', value: Buffer.from('x') }, true],
         [{ key: 'a', target: 'value', result: '<', value: Buffer.from('xx') }, true],
         [{ key: 'b', target: 'mod', result: '=', value: 0 }, true],
@@ -163,11 +163,16 @@ export const contractRows: readonly ContractRow[] = [
         [[put('\u0100')], 'INVALID_REQUEST'],
         [[put('a'), put('a')], 'DUPLICATE_KEY'],
         [[put('b'), del('a', 'c')], 'DUPLICATE_KEY'],
-        [[put('a', '', { leaseId: 77 })], 'LEASE_NOT_FOUND'],
+        [[put('a', '', { leaseId: '77' })], 'LEASE_NOT_FOUND'],
+        [[put('a', '', { leaseId: '7587886475234567890' })], 'LEASE_NOT_FOUND'],
+        [[put('a', '', { leaseId: 'x' })], 'INVALID_REQUEST'],
         [[put('a', 'x'.repeat(1.6e6))], 'TOO_LARGE'],
         [Array.from({ length: 129 }, (_, i) => put(`k${i}`)), 'INVALID_REQUEST'],
         [[put('a'), { kind: 'range', request: { key: 'a', revision: 9 } }], 'FUTURE_REVISION'],
       ];
+      const compare: Compare = { key: 'a', target: 'mod', result: '=', value: 0 };
+      const many = Array.from({ length: 129 }, () => compare);
+      await t.rejects(run(store, [put('a')], many), { code: 'INVALID_REQUEST' });
       for (const [operations, code] of bad) await t.rejects(run(store, operations), { code });
       await t.rejects(store.range({ key: 'a', revision: 9 }, signal), { code: 'FUTURE_REVISION' });
       await t.rejects(store.range({ key: 'a', limit: -1 }, signal), { code: 'INVALID_REQUEST' });

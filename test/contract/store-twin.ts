@@ -2,7 +2,7 @@
  * A dumb model of the store's semantics, for comparison with the real ones on random input: a whole
  * copy of the key space per revision, no index, no encoding. Slow and obvious.
  */
-import { StoreError } from '#control/store/store.ts';
+import { NO_LEASE, StoreError } from '#control/store/store.ts';
 import type {
   Compare,
   KeyRange,
@@ -15,6 +15,13 @@ import type {
   TxnResponse,
   WatchEvent,
 } from '#control/store/store.ts';
+
+const FIELDS = {
+  mod: 'modRevision',
+  create: 'createRevision',
+  version: 'version',
+  lease: 'leaseId',
+} as const;
 
 type State = ReadonlyMap<string, KeyValue>;
 
@@ -92,7 +99,7 @@ export class StoreTwin {
         createRevision: old?.createRevision ?? revision,
         modRevision: revision,
         version: (old?.version ?? 0) + 1,
-        leaseId: op.request.leaseId ?? 0,
+        leaseId: op.request.leaseId ?? NO_LEASE,
       };
       state.set(key, kv);
       events.push({ type: 'put', kv });
@@ -103,7 +110,13 @@ export class StoreTwin {
     const doomed = select(state, op.request);
     for (const { key } of doomed) {
       state.delete(key);
-      const kv = { key, value: new Uint8Array(0), createRevision: 0, version: 0, leaseId: 0 };
+      const kv = {
+        key,
+        value: new Uint8Array(0),
+        createRevision: 0,
+        version: 0,
+        leaseId: NO_LEASE,
+      };
       events.push({ type: 'delete', kv: { ...kv, modRevision: revision } });
     }
     const prevKvs = op.request.prevKv === true ? doomed : [];
@@ -127,10 +140,8 @@ export class StoreTwin {
       if (kv === undefined) return false;
       order = Buffer.compare(kv.value, compare.value);
     } else {
-      const field = ({ mod: 'modRevision', create: 'createRevision', lease: 'leaseId' } as const)[
-        compare.target as 'mod'
-      ];
-      order = (kv?.[field ?? 'version'] ?? 0) - compare.value;
+      const field = FIELDS[compare.target];
+      order = Number(kv?.[field] ?? 0) - Number(compare.value);
     }
     if (compare.result === '=') return order === 0;
     if (compare.result === '!=') return order !== 0;

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '#base/clock.ts';
 import type { KubeObject } from '#base/kube/client.ts';
-import type { Store } from '#control/store/store.ts';
+import type { LeaseId, Store } from '#control/store/store.ts';
 import { EVENT_TTL_SECONDS } from '../limits.ts';
 import type { WriteContext } from './admission.ts';
 import type { Extra } from './object-storage.ts';
@@ -15,7 +15,7 @@ const LEASE_SHARED_MS = 60_000;
 export class EventTtl implements KindHooks {
   readonly #store: Store;
   readonly #clock: Clock;
-  #lease: { granted: Promise<number>; untilMs: number } | undefined;
+  #lease: { granted: Promise<LeaseId>; untilMs: number } | undefined;
 
   constructor(parts: { store: Store; clock: Clock }) {
     this.#store = parts.store;
@@ -40,7 +40,7 @@ export class EventTtl implements KindHooks {
     return { compare: [], operations: [], leaseId: await this.#lease.granted };
   }
 
-  async #grant(signal: AbortSignal): Promise<number> {
+  async #grant(signal: AbortSignal): Promise<LeaseId> {
     try {
       const seconds = EVENT_TTL_SECONDS + LEASE_SHARED_MS / 1000;
       return (await this.#store.leaseGrant(seconds, signal)).leaseId;

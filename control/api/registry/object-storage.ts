@@ -3,14 +3,21 @@
  * carry further guarded operations (`Extra`), such as the claim of a cluster IP, that happen with
  * it or not at all.
  */
-import type { Compare, KeyValue, Operation, Store, TxnResponse } from '#control/store/store.ts';
+import type {
+  Compare,
+  KeyValue,
+  LeaseId,
+  Operation,
+  Store,
+  TxnResponse,
+} from '#control/store/store.ts';
 import { StoreError } from '#control/store/store.ts';
 import { ApiError, internalError, requestEntityTooLarge, serviceUnavailable } from '../errors.ts';
 
 export interface Extra {
   readonly compare: readonly Compare[];
   readonly operations: readonly Operation[];
-  readonly leaseId?: number | undefined;
+  readonly leaseId?: LeaseId | undefined;
 }
 
 export type WriteResult =

@@ -10,10 +10,11 @@
  * The encoder checks requests (StoreError INVALID_REQUEST, DUPLICATE_KEY, TOO_LARGE), because it
  * runs where the caller is; the state machine, which must never refuse a log entry half-way, asserts.
  */
-import { StoreError } from '../port.ts';
-import type { Compare, KeyRange, Operation, RangeRequest, TxnRequest } from '../port.ts';
-import { KEY_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX } from '../limits.ts';
+import { NO_LEASE, StoreError } from '../port.ts';
+import type { Compare, KeyRange, LeaseId, Operation, RangeRequest, TxnRequest } from '../port.ts';
+import { TXN_BYTES_MAX } from '../limits.ts';
 import type { ByteWriter } from './bytes.ts';
+import { checkCount, checkKey, checkLeaseId, checkTxn } from './check.ts';
 
 export const COMMAND_VERSION = 1;
 
@@ -55,8 +56,7 @@ export function encodeTxn(out: ByteWriter, request: TxnRequest): void {
 }
 
 function writeTxn(out: ByteWriter, request: TxnRequest): void {
-  checkBranch(request.success);
-  checkBranch(request.failure);
+  checkTxn(request);
   beginCommand(out, COMMAND.txn);
   out.varint(request.compare.length);
   for (const compare of request.compare) writeCompare(out, compare);
@@ -110,7 +110,7 @@ function writeOps(out: ByteWriter, operations: readonly Operation[]): void {
     } else if (operation.kind === 'put') {
       writeKey(out, operation.request.key);
       out.bytes(operation.request.value);
-      writeCount(out, operation.request.leaseId ?? 0, 'lease id');
+      writeLeaseId(out, operation.request.leaseId ?? NO_LEASE);
       out.u8(operation.request.prevKv === true ? 1 : 0);
     } else {
       writeKeyRange(out, operation.request);
@@ -124,51 +124,24 @@ function writeCompare(out: ByteWriter, compare: Compare): void {
   out.u8(RESULTS.indexOf(compare.result));
   writeKey(out, compare.key);
   if (compare.target === 'value') out.bytes(compare.value);
+  else if (compare.target === 'lease') writeLeaseId(out, compare.value);
   else writeCount(out, compare.value, compare.target);
 }
 
 function writeKey(out: ByteWriter, key: string): void {
-  if (key.length === 0) throw new StoreError('INVALID_REQUEST', 'key is empty');
-  if (key.length > KEY_BYTES_MAX) {
-    throw new StoreError('INVALID_REQUEST', `key of ${key.length} bytes exceeds ${KEY_BYTES_MAX}`);
-  }
+  checkKey(key);
   out.latin1(key);
 }
 
 export function writeCount(out: ByteWriter, value: number, what: string): void {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new StoreError('INVALID_REQUEST', `${what} ${value} is not a count`);
-  }
+  checkCount(value, what);
   out.varint(value);
 }
 
-/** A key may be put once per branch, and not both put and deleted: etcd's rule. */
-function checkBranch(operations: readonly Operation[]): void {
-  if (operations.length > TXN_OPS_MAX) {
-    const text = `branch of ${operations.length} operations exceeds ${TXN_OPS_MAX}`;
-    throw new StoreError('INVALID_REQUEST', text);
-  }
-  if (operations.length < 2) return;
-  const puts = new Set<string>();
-  for (const operation of operations) {
-    if (operation.kind !== 'put') continue;
-    const { key } = operation.request;
-    if (puts.has(key)) throw duplicateKey(key);
-    puts.add(key);
-  }
-  for (const operation of operations) {
-    if (operation.kind !== 'deleteRange') continue;
-    for (const key of puts) if (isInRange(key, operation.request)) throw duplicateKey(key);
-  }
-}
-
-function isInRange(key: string, range: KeyRange): boolean {
-  if (range.rangeEnd === undefined || range.rangeEnd === '') return key === range.key;
-  return key >= range.key && (range.rangeEnd === '\0' || key < range.rangeEnd);
-}
-
-function duplicateKey(key: string): StoreError {
-  return new StoreError('DUPLICATE_KEY', `key ${JSON.stringify(key)} is written twice`);
+/** Ids of this store fit a number. One that does not is another store's: no lease here has it. */
+export function writeLeaseId(out: ByteWriter, leaseId: LeaseId): void {
+  checkLeaseId(leaseId);
+  writeCount(out, Math.min(Number(leaseId), Number.MAX_SAFE_INTEGER), 'lease id');
 }
 
 function invalid(error: unknown): unknown {

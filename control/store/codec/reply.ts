@@ -10,13 +10,14 @@
  * Decoded values are views on the frame that carried them.
  */
 import { must } from '#base/assert.ts';
-import { StoreError } from '../port.ts';
+import { NO_LEASE, StoreError } from '../port.ts';
 import type {
   KeyValue,
+  LeaseId,
+  MemberStatus,
   OperationResult,
   RangeResponse,
   StoreErrorCode,
-  StoreStatus,
   TxnResponse,
   WatchEvent,
 } from '../port.ts';
@@ -60,7 +61,12 @@ export function readKeyValue(input: ByteReader): KeyValue {
   const createRevision = input.varint();
   const modRevision = input.varint();
   const version = input.varint();
-  return { key, value, createRevision, modRevision, version, leaseId: input.varint() };
+  return { key, value, createRevision, modRevision, version, leaseId: readLeaseId(input) };
+}
+
+export function readLeaseId(input: ByteReader): LeaseId {
+  const id = input.varint();
+  return id === 0 ? NO_LEASE : String(id);
 }
 
 export function readRangeResponse(input: ByteReader): RangeResponse {
@@ -103,7 +109,7 @@ export function readEvent(input: ByteReader): WatchEvent {
   return { type, kv, prevKv: readKeyValue(input) };
 }
 
-export function writeStatus(out: ByteWriter, status: StoreStatus): void {
+export function writeStatus(out: ByteWriter, status: MemberStatus): void {
   out.varint(status.revision);
   out.varint(status.compactRevision);
   out.varint(status.raftTerm);
@@ -113,7 +119,7 @@ export function writeStatus(out: ByteWriter, status: StoreStatus): void {
   out.varint(status.walBytes);
 }
 
-export function readStatus(input: ByteReader): StoreStatus {
+export function readStatus(input: ByteReader): MemberStatus {
   const revision = input.varint();
   const compactRevision = input.varint();
   const raftTerm = input.varint();

@@ -12,7 +12,7 @@ import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.
 import { writeStatus } from '../codec/reply.ts';
 import { REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
-import type { StoreStatus } from '../port.ts';
+import type { MemberStatus } from '../port.ts';
 import { WatchHub } from '../watch/hub.ts';
 import type { Consensus } from './consensus.ts';
 import { Lessor } from './lessor.ts';
@@ -126,7 +126,7 @@ export class Engine {
     this.#consensus.abort();
   }
 
-  status(): StoreStatus {
+  status(): MemberStatus {
     const { mvcc } = this.state;
     return {
       revision: mvcc.revision,

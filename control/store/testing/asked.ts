@@ -3,8 +3,8 @@
  * operations whose effect the store holds.
  */
 import { inspect, isDeepStrictEqual } from 'node:util';
-import { StoreError } from '../port.ts';
-import type { KeyValue, Store } from '../port.ts';
+import { NO_LEASE, StoreError } from '../port.ts';
+import type { KeyValue, LeaseId, Store } from '../port.ts';
 import { EMPTY, applyToModel } from './model.ts';
 import type { ModelOperation, ModelState } from './model.ts';
 import { runOperation } from './operations.ts';
@@ -28,7 +28,7 @@ export class Asked {
   #base: ModelState = EMPTY;
   #issued: Issued[] = [];
   /** Lease ids by the operation that granted them. */
-  readonly #leaseIds = new Map<number, number>();
+  readonly #leaseIds = new Map<number, LeaseId>();
 
   /** Leases that exist if nothing is lost, and whose ids are known. */
   get leases(): number[] {
@@ -117,7 +117,7 @@ export class Asked {
       create,
       mod,
       version,
-      lease === 0 ? 0 : this.#leaseIds.get(lease),
+      lease === 0 ? NO_LEASE : this.#leaseIds.get(lease),
     ]);
   }
 

@@ -1,5 +1,6 @@
 /** Random operations over few keys, and their way to a store. */
-import type { Operation, Store } from '../port.ts';
+import { NO_LEASE } from '../port.ts';
+import type { LeaseId, Operation, Store } from '../port.ts';
 import type { ModelOperation, ModelState } from './model.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
@@ -41,12 +42,12 @@ const { signal } = new AbortController();
 export async function runOperation(
   store: Store,
   operation: ModelOperation,
-  leaseIds: Map<number, number>,
+  leaseIds: Map<number, LeaseId>,
 ): Promise<unknown> {
   switch (operation.kind) {
     case 'put': {
       const { key, lease } = operation;
-      const leaseId = lease === 0 ? 0 : (leaseIds.get(lease) ?? UNKNOWN_LEASE);
+      const leaseId = lease === 0 ? NO_LEASE : (leaseIds.get(lease) ?? UNKNOWN_LEASE);
       const value = Buffer.from(operation.value);
       return write(store, { kind: 'put', request: { key, value, leaseId } });
     }
@@ -76,7 +77,7 @@ export async function runOperation(
 }
 
 /** No store grants it: ids are log indexes. */
-const UNKNOWN_LEASE = 2 ** 52;
+const UNKNOWN_LEASE = String(2 ** 52);
 
 function write(store: Store, operation: Operation): Promise<unknown> {
   return store.txn({ compare: [], success: [operation], failure: [] }, signal);
