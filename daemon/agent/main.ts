@@ -203,6 +203,13 @@ if (configPath === undefined) {
   process.stderr.write('usage: node daemon/agent/main.ts CONFIG.json\n');
   process.exit(2);
 }
-await main(configPath);
+try {
+  await main(configPath);
+} catch (error) {
+  // One line, the last: it is what the machine's events and status show of a process that ended.
+  if (error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.stderr.write(`agent: ${errorText(error).replaceAll(/\s*\n\s*/g, '; ')}\n`);
+  process.exit(1);
+}
 // Open connections would hold the process; everything that matters is on disk.
 process.exit();

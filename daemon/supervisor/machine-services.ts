@@ -14,7 +14,7 @@ import { ServiceTable } from '#base/protocol/protocol.ts';
 import { applyConfig } from './apply-config.ts';
 import { readKernelLog, readLogFile } from './follow.ts';
 import type { Supervisor } from './supervisor.ts';
-import { formatExit } from './unit.ts';
+import { formatExit, isLooping } from './unit.ts';
 import { PLACES } from './unit-specs.ts';
 
 const KUBECONFIG_LIFETIME_SECONDS = 365 * 24 * 3600;
@@ -116,7 +116,7 @@ function serviceStatus({ units, clock }: Supervisor, name: string): ServiceStatu
   const running = unit.phase === 'running';
   return {
     name,
-    state: unit.phase,
+    state: isLooping(unit, clock.monotonicMs()) ? 'crash-loop' : unit.phase,
     pid: unit.pid ?? 0,
     restarts: unit.restartCount,
     runningSeconds: running ? (clock.monotonicMs() - unit.startedAtMs) / 1000 : 0,

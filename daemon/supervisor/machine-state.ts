@@ -95,7 +95,7 @@ export class MachineState {
     if (!this.#hasOwner) return undefined;
     const owner = this.#readIdentity();
     const damage = this.problems.join('; ');
-    if (owner === undefined || !/^-----BEGIN CERTIFICATE-----/.test(owner)) {
+    if (owner === undefined || !owner.startsWith('-----BEGIN CERTIFICATE-----')) {
       return `${damage}; and whose machine it is cannot be known any more: its disk must be written anew`;
     }
     if (isOfCluster(secrets, owner)) return undefined;

@@ -7,6 +7,7 @@ import { usage, type VolumeName } from '#daemon/disk/disk.ts';
 import type { BootReason } from './boot-record.ts';
 import type { MachineState } from './machine-state.ts';
 import type { NetworkState } from './network.ts';
+import { formatExit, isLooping } from './unit.ts';
 import type { UnitRunner } from './unit-runner.ts';
 
 export interface StatusFacts {
@@ -18,6 +19,8 @@ export interface StatusFacts {
   readonly bootReason: BootReason;
   readonly ending: boolean;
   readonly warnings: readonly string[];
+  /** Monotonic. */
+  readonly nowMs: number;
 }
 
 export function machineStatus(facts: StatusFacts): Partial<MachineStatus> {
@@ -64,9 +67,9 @@ export function stageOf(
 
 /** What keeps the machine from running, in words. Pure. */
 export function blockersOf(
-  facts: Pick<StatusFacts, 'state' | 'units' | 'network' | 'volumeProblems'>,
+  facts: Pick<StatusFacts, 'state' | 'units' | 'network' | 'volumeProblems' | 'nowMs'>,
 ): string[] {
-  const { state, units, network, volumeProblems } = facts;
+  const { state, units, network, volumeProblems, nowMs } = facts;
   const blocked = [
     ...[...volumeProblems].map(([volume, problem]) => `${volume}: ${problem}`),
     ...state.problems,
@@ -80,9 +83,12 @@ export function blockersOf(
     blocked.push('the cluster was not bootstrapped');
   }
   for (const name of units.names()) {
-    const { phase } = units.state(name);
-    if (phase === 'backoff' || phase === 'starting') {
-      blocked.push(`service ${name} is in ${phase}`);
+    const unit = units.state(name);
+    if (isLooping(unit, nowMs)) {
+      const exit = unit.lastExit === undefined ? '' : ` with ${formatExit(unit.lastExit)}`;
+      blocked.push(`service ${name} ended ${unit.failureCount} times in a row${exit}`);
+    } else if (unit.phase === 'backoff' || unit.phase === 'starting') {
+      blocked.push(`service ${name} is in ${unit.phase}`);
     }
   }
   return blocked;

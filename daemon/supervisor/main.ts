@@ -9,13 +9,14 @@ import {
   existsSync,
   mkdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { release } from 'node:os';
-import { errorText } from '#base/errors.ts';
-import { FdLog } from '#base/log.ts';
+import { join } from 'node:path';
+import { errorText, isErrno } from '#base/errors.ts';
 import { exitAtOnce } from '#base/linux/syscall.ts';
 import {
   findBootDisk,
@@ -30,23 +31,22 @@ import { endMachine } from './end-machine.ts';
 import { ModuleLoader } from './modules.ts';
 import { mountBase } from './mounts.ts';
 import { type EndKind, forgetEnding } from './ending-note.ts';
+import { openSupervisorLog, type SupervisorLog } from './supervisor-log.ts';
 import { PLACES, UID } from './unit-specs.ts';
 
 const EXIT = { reboot: 64, powerOff: 65 } as const;
 const BOOTED = '/run/bareboat/.booted';
 const CODE_CACHE = '/var/cache/bareboat/supervisor';
+/** Where dhcpcd keeps its identity and its leases. */
+const DHCP_STATE = '/var/lib/dhcpcd';
 
-const print = (line: string) => {
-  const sinceBoot = Number(process.hrtime.bigint() / 10_000_000n) / 100; // CLOCK_MONOTONIC.
-  writeSync(2, `bareboat [${sinceBoot.toFixed(2)}] ${line}\n`);
-};
+type Print = SupervisorLog['print'];
 
 async function boot(): Promise<void> {
   mountBase();
   enableCompileCache(CODE_CACHE); // The next supervisor of this boot starts in half the time.
   const again = existsSync(BOOTED);
-  mkdirSync(PLACES.logs, { recursive: true });
-  const log = new FdLog({ fd: 2, area: 'supervisor', level: 'warn' });
+  const { log, print } = openSupervisorLog();
   print(again ? 'supervisor restarted' : 'supervisor started');
   let modules = Promise.resolve();
   if (!again) {
@@ -64,9 +64,10 @@ async function boot(): Promise<void> {
   }
   prepareSocketDirectories();
   const [{ volumes, volumeProblems }, { runMachine }] = await Promise.all([
-    prepareVolumes(),
+    prepareVolumes(print),
     import('./run.ts'),
   ]);
+  if (volumes.has('STATE')) keepDhcpState();
   await modules;
   await runMachine({
     log,
@@ -74,14 +75,14 @@ async function boot(): Promise<void> {
     volumes,
     volumeProblems,
     isFirst: !again,
-    onEnd: (kind) => end(kind, volumes),
+    onEnd: (kind) => end(kind, volumes, print),
   });
   writeFileSync(BOOTED, '');
   flushCompileCache();
 }
 
 /** Mounts the volumes of the boot disk; a machine without one runs in memory. */
-async function prepareVolumes(): Promise<{
+async function prepareVolumes(print: Print): Promise<{
   volumes: Map<VolumeName, string>;
   volumeProblems: Map<VolumeName, string>;
 }> {
@@ -117,6 +118,17 @@ async function prepareVolumes(): Promise<{
   return { volumes, volumeProblems };
 }
 
+/** A machine that asks under the same name gets the same address after a reboot. */
+function keepDhcpState(): void {
+  const kept = join(PLACES.state, 'dhcpcd');
+  mkdirSync(kept, { recursive: true });
+  try {
+    symlinkSync(kept, DHCP_STATE);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error; // Made by an earlier supervisor.
+  }
+}
+
 /** The gateway connects to the sockets of the others: their folders are its group's. */
 function prepareSocketDirectories(): void {
   for (const name of ['supervisor', 'agent']) {
@@ -128,7 +140,7 @@ function prepareSocketDirectories(): void {
 }
 
 /** Ends what is left, gives the disks back, and tells stage0. */
-function end(kind: EndKind, volumes: ReadonlyMap<string, string>): void {
+function end(kind: EndKind, volumes: ReadonlyMap<string, string>, print: Print): void {
   const finish = () => {
     rmSync(BOOTED, { force: true });
     forgetEnding();
@@ -142,7 +154,7 @@ function end(kind: EndKind, volumes: ReadonlyMap<string, string>): void {
 }
 
 boot().catch((error: unknown) => {
-  print(`error: ${errorText(error)}`);
+  writeSync(2, `supervisor: ${errorText(error)}\n`);
   if (error instanceof Error) writeSync(2, `${error.stack}\n`);
   process.exit(1);
 });

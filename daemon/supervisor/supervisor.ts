@@ -238,6 +238,7 @@ export class Supervisor {
       bootReason: boot.reason,
       ending: this.#ending,
       warnings,
+      nowMs: this.clock.monotonicMs(),
     });
   }
 

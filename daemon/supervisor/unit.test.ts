@@ -1,5 +1,5 @@
 import t from 'tap';
-import { INITIAL, stepUnit, type UnitEvent, type UnitState } from './unit.ts';
+import { INITIAL, isLooping, stepUnit, type UnitEvent, type UnitState } from './unit.ts';
 
 const at = (nowMs: number) => ({ nowMs, stopTimeoutMs: 5000 });
 const running: UnitState = { ...INITIAL, phase: 'running', pid: 7, startedAtMs: 1000 };
@@ -131,6 +131,24 @@ for (const c of rows) {
       effects.map((effect) => effect.kind),
       c.effects,
     );
+  });
+}
+
+const loops = [
+  { name: 'in back-off', state: { phase: 'backoff', failureCount: 5 }, nowMs: 0, looping: true },
+  { name: 'few ends', state: { phase: 'backoff', failureCount: 4 }, nowMs: 0, looping: false },
+  {
+    name: 'just started',
+    state: { phase: 'running', failureCount: 9 },
+    nowMs: 9999,
+    looping: true,
+  },
+  { name: 'healthy', state: { phase: 'running', failureCount: 9 }, nowMs: 10_000, looping: false },
+  { name: 'not wanted', state: { phase: 'stopped', failureCount: 9 }, nowMs: 0, looping: false },
+] as const;
+for (const { name, state, nowMs, looping } of loops) {
+  t.test(`isLooping() of a unit that is ${name}`, async (t) => {
+    t.equal(isLooping({ ...INITIAL, ...state }, nowMs), looping);
   });
 }
 

@@ -175,6 +175,12 @@ export function formatExit(exit: Exit): string {
   return exit.signal === undefined ? `code ${exit.code ?? 'unknown'}` : `signal ${exit.signal}`;
 }
 
+/** It ends again and again: until it has run long enough to be healthy. */
+export function isLooping(state: UnitState, nowMs: number): boolean {
+  const healthy = state.phase === 'running' && nowMs - state.startedAtMs >= HEALTHY_MS;
+  return state.failureCount >= CRASH_LOOP_COUNT && !healthy && state.phase !== 'stopped';
+}
+
 /** Whether units that depend on it may start. */
 export function isUp(state: UnitState): boolean {
   return state.phase === 'running';

@@ -33,6 +33,42 @@ t.test('a machine is set up', async (t) => {
   t.ok(machine.pidOf('control'));
 });
 
+interface Service {
+  readonly name: string;
+  readonly state: string;
+  readonly restarts: number;
+  readonly lastExit: string;
+}
+
+const service = async (name: string): Promise<Service | undefined> => {
+  const services: Service[] = JSON.parse(await operator.bareboat('services', '-o', 'json'));
+  return services.find((one) => one.name === name);
+};
+
+t.test('a process that ends again and again is shown, and mended', async (t) => {
+  writeFileSync(machine.path('/run/bareboat/config/agent.json'), '{"nodeName": ""}');
+  process.kill(machine.pidOf('agent') ?? 0, 'SIGKILL');
+  await eventually(
+    'the crash loop is shown',
+    60_000,
+    async () => (await service('agent'))?.state === 'crash-loop',
+  );
+  t.match(await service('agent'), { lastExit: 'code 1' });
+  t.match((await scene.status()).blockedBy, [
+    /^service agent ended \d+ times in a row with code 1/,
+  ]);
+  const events = await operator.bareboat('events');
+  t.match(events, /error agent: ended with code 1, .*crash loop: 5 times in a row: .*nodeName/);
+  t.match(await operator.bareboat('logs', 'supervisor'), /info supervisor agent: started, pid/);
+  await scene.apply({}); // What the machine wrote for its processes is written anew.
+  await eventually('the machine runs', 60_000, isRunning);
+  await eventually(
+    'the loop is forgotten',
+    60_000,
+    async () => (await service('agent'))?.state === 'running',
+  );
+});
+
 t.test('a damaged configuration leaves the machine to its operator', async (t) => {
   await machine.kill();
   writeFileSync(scene.stateFile('config.yaml'), 'node: {nam: n1}\n');
