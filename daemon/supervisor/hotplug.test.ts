@@ -23,6 +23,7 @@ function scene(devices: string[] = []) {
   const loaded: string[] = [];
   let running = 0;
   let inputs = 0;
+  let blocks = 0;
   const hotplug = new Hotplug({
     open: () => ({
       loadForInBackground: async (alias) => {
@@ -37,13 +38,14 @@ function scene(devices: string[] = []) {
       yield* devices;
     },
     onInput: () => inputs++,
+    onBlock: () => blocks++,
     log: silentLog,
   });
-  return { hotplug, loaded, devices, inputs: () => inputs };
+  return { hotplug, loaded, devices, counts: () => ({ inputs, blocks }) };
 }
 
 t.test('Hotplug loads what comes, after what is there', async (t) => {
-  const { hotplug, loaded, inputs } = scene(['pci:here']);
+  const { hotplug, loaded, counts } = scene(['pci:here']);
   const started = hotplug.start();
   const bytes = uevent('add@/devices/a', NIC);
   hotplug.onNotice({ kind: 'uevent', bytes });
@@ -57,7 +59,7 @@ t.test('Hotplug loads what comes, after what is there', async (t) => {
   ];
   for (const other of others) hotplug.onNotice({ kind: 'uevent', bytes: other });
   t.equal(loaded.length, 2);
-  t.equal(inputs(), 1);
+  t.same(counts(), { inputs: 1, blocks: 1 });
 });
 
 t.test('Hotplug looks at everything when word was lost', async (t) => {

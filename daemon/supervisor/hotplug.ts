@@ -19,6 +19,8 @@ export interface HotplugIo {
   readonly devices?: () => AsyncIterable<string>;
   /** A device of the input layer came. */
   readonly onInput: () => void;
+  /** A disk or a partition came. */
+  readonly onBlock: () => void;
   readonly log: Log;
 }
 
@@ -44,6 +46,7 @@ export class Hotplug {
       const fields = parseUevent(notice.bytes);
       if (fields?.get('ACTION') !== 'add') return;
       if (fields.get('SUBSYSTEM') === 'input') this.#io.onInput();
+      if (fields.get('SUBSYSTEM') === 'block') this.#io.onBlock();
       const alias = fields.get('MODALIAS') ?? '';
       if (alias === '') return;
       if (this.#pending.size < PENDING_MAX) this.#pending.add(alias);

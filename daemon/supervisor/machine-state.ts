@@ -125,7 +125,11 @@ export class MachineState {
     this.#write('bootstrapped', '');
   }
 
-  /** Somebody's secrets were here once. */
+  /** Nobody's secrets were ever here: it belongs to whoever comes first. */
+  get isNew(): boolean {
+    return !this.#hasOwner;
+  }
+
   get #hasOwner(): boolean {
     const traces = [IDENTITY, 'secrets.yaml', 'config.yaml', 'bootstrapped'];
     return traces.some((name) => existsSync(join(this.#dir, name)));

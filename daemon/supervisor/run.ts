@@ -15,7 +15,7 @@ import type { VolumeName } from '#daemon/disk/disk.ts';
 import { subscribeUevents } from '#net/netlink/netlink.ts';
 import { BootRecord } from './boot-record.ts';
 import { readCommandLine } from './command-line.ts';
-import { Hotplug } from './hotplug.ts';
+import { Hotplug, type HotplugIo } from './hotplug.ts';
 import { LogRotation } from './log-rotation.ts';
 import { saveClock } from './machine-clock.ts';
 import { machineServices } from './machine-services.ts';
@@ -50,6 +50,7 @@ export async function runMachine(options: {
     clock,
     rotation,
     commandLine: readCommandLine(),
+    loadModule: (name) => ModuleLoader.open({ release: release(), log: options.log })?.load(name),
     boot,
     onEnd: (kind) => {
       later.vitals?.endSaving(); // STATE is about to be unmounted.
@@ -63,7 +64,10 @@ export async function runMachine(options: {
   buttons.look();
   await supervisor.start();
   later.vitals = watchVitals(supervisor);
-  watchDevices(options.log, buttons);
+  watchDevices(options.log, {
+    onInput: () => buttons.look(),
+    onBlock: () => supervisor.lookForConfig(),
+  });
   server.unref();
 }
 
@@ -87,9 +91,9 @@ function watchVitals(supervisor: Supervisor): Vitals {
 }
 
 /** Modules for what comes from here on, and for what came meanwhile. */
-function watchDevices(log: Log, buttons: PowerButtons): void {
+function watchDevices(log: Log, on: Pick<HotplugIo, 'onInput' | 'onBlock'>): void {
   const open = () => ModuleLoader.open({ release: release(), log });
-  const hotplug = new Hotplug({ open, onInput: () => buttons.look(), log });
+  const hotplug = new Hotplug({ ...on, open, log });
   subscribeUevents(
     (notice) => hotplug.onNotice(notice),
     (error) => log.error('new devices are no longer told', { error: errorText(error) }),

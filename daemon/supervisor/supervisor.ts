@@ -15,14 +15,17 @@ import type { Log } from '#base/log.ts';
 import type { ClusterSecrets, MachineConfig } from '#base/machine-config.ts';
 import type { MachineStatus } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
+import { readConfigVolume } from '#daemon/disk/config-volume.ts';
 import type { VolumeName } from '#daemon/disk/disk.ts';
 import { issuedAtMs } from '#base/pki/pki.ts';
 import type { BootRecord } from './boot-record.ts';
 import { hasCgroups, reservedMemoryBytes, unitCgroupFile } from './cgroups.ts';
 import type { CommandLine } from './command-line.ts';
+import { ConfigSources } from './config-sources.ts';
 import { listenDhcp } from './dhcp.ts';
 import { type EndKind, readEnding, writeEnding } from './ending-note.ts';
 import { EventLog } from './events.ts';
+import { fetchDocument } from './fetch-document.ts';
 import { lastLine } from './follow.ts';
 import type { LogRotation } from './log-rotation.ts';
 import { advanceClock, imageTimeMs, readSavedClock } from './machine-clock.ts';
@@ -64,6 +67,8 @@ export interface SupervisorOptions {
   readonly isFirst: boolean;
   readonly rotation: LogRotation;
   readonly commandLine: CommandLine;
+  /** For what only a volume asks for. */
+  readonly loadModule: (name: string) => void;
   readonly boot: BootRecord;
   /** The units have ended: the last steps of the machine. */
   readonly onEnd: (kind: EndKind) => void;
@@ -80,6 +85,9 @@ export class Supervisor {
   #reconciling: Promise<void> | undefined;
   #again = false;
   #announced = '';
+  readonly #sources: ConfigSources;
+  /** Of a source without secrets: for the network of maintenance mode. */
+  #provisional: MachineConfig | undefined;
   readonly #sysctls = new Sysctls({ root: '/proc/sys', recordFile: PLACES.sysctls });
   #sysctlProblems: readonly string[] = [];
   #toldProblems: readonly string[] = [];
@@ -117,7 +125,25 @@ export class Supervisor {
           'network',
           `addresses: ${addresses.join(' ') || 'none'}, reached at ${primary ?? 'nowhere'}`,
         );
+        this.lookForConfig();
         this.#wake();
+      },
+    });
+    this.#sources = new ConfigSources({
+      commandLine: options.commandLine,
+      readVolume: () => readConfigVolume(options.loadModule),
+      fetchDocument,
+      isNew: () => this.state.isNew,
+      hasAddress: () => this.network.state.primary !== undefined,
+      events: this.events,
+      apply: async (yaml, secrets) => {
+        this.requireState();
+        this.state.save(yaml, secrets);
+        await this.configChanged();
+      },
+      onProvisional: (config) => {
+        this.#provisional = config;
+        this.network.configure(config.network);
       },
     });
   }
@@ -132,6 +158,7 @@ export class Supervisor {
     // Later supervisors of this boot find a clock that may have been set right since.
     if (this.#options.isFirst) this.#advanceClock([readSavedClock(PLACES.clock), imageTimeMs()]);
     listenDhcp((event) => this.network.onDhcp(event));
+    this.lookForConfig();
     this.network.configure(this.state.config()?.network);
     writeDhcpcdConfig(this.network.state.withoutDhcp);
     const adopted = this.units.state('dhcpcd').pid;
@@ -173,9 +200,17 @@ export class Supervisor {
   /** Follows what was just saved; resolves when it is in force. */
   async configChanged(): Promise<void> {
     this.#advanceClock([]);
-    this.network.configure(this.state.config()?.network);
+    this.network.configure(this.state.config()?.network ?? this.#provisional?.network);
     this.#wake();
     await this.#reconciling;
+  }
+
+  /** A new machine may be given its configuration by a disk, or by what its kernel was told. */
+  lookForConfig(): void {
+    if (!this.state.isNew || this.#ending) return;
+    this.#sources.look().catch((error: unknown) => {
+      this.events.add('config', errorText(error), 'error');
+    });
   }
 
   /** The gateway's port, while it is expected to answer. */

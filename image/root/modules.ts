@@ -31,6 +31,7 @@ export const MODULE_PREFIXES: readonly string[] = [
   'fs/erofs/',
   'fs/fat/',
   'fs/fuse/',
+  'fs/isofs/', // a configuration on an ISO image
   'fs/netfs/',
   'fs/nls/',
   'fs/overlayfs/',

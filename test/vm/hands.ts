@@ -33,7 +33,8 @@ export async function pidOf(run: MachineRun, name: string): Promise<number> {
   const text = await run.operator.kubectl('exec', 'hands', '--', 'ps', '-o', 'pid,args');
   const lines = text.split('\n').filter((line) => line.includes(`/usr/lib/bareboat/${name}.js`));
   const [pid, ...others] = lines.map((line) => Number(line.trim().split(' ')[0]));
-  if (pid === undefined || others.length > 0) throw new Error(`processes of ${name}: ${lines.join('; ')}`);
+  if (pid === undefined || others.length > 0)
+    throw new Error(`processes of ${name}: ${lines.join('; ')}`);
   return pid;
 }
 
