@@ -2,6 +2,7 @@
  * Services and DNS as pods of a development node see them: every kind of Service, what happens when
  * endpoints change, each record type, search domains and the world outside.
  */
+import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -134,7 +135,7 @@ const clusterIp = (name: string) =>
 
 t.test('a ClusterIP spreads over its pods, by name and by address', async (t) => {
   const wanted = await webPods();
-  await eventually('both answer', async () => t.same(await pages('http://web/'), wanted));
+  await eventually('both answer', async () => assert.deepEqual(await pages('http://web/'), wanted));
   t.same(await pages(`http://${await clusterIp('web')}/`), wanted);
   t.match(await page('http://web.default/'), /^web-/);
   t.match(await page('http://web.default.svc.cluster.local./'), /^web-/);
@@ -178,16 +179,18 @@ t.test('endpoints follow: scaled, deleted, written by hand', async (t) => {
   const three = await webPods();
   t.equal(three.length, 3);
   await eventually('the third takes part', async () =>
-    t.same(await pages('http://web/', 40), three),
+    assert.deepEqual(await pages('http://web/', 40), three),
   );
   await node.kubectl('scale', 'deployment/web', '--replicas=1');
   await eventually('one is left', async () => {
     const left = await webPods();
-    t.equal(left.length, 1);
-    t.same(await pages('http://web/', 10), left);
+    assert.equal(left.length, 1);
+    assert.deepEqual(await pages('http://web/', 10), left);
   });
   await node.create(slice('manual', { port: 8080, protocol: 'TCP' }, await webIps()));
-  await eventually('the slice counts', async () => t.match(await page('http://manual/'), /^web-/));
+  await eventually('the slice counts', async () =>
+    assert.match(await page('http://manual/'), /^web-/),
+  );
   const gone = await clusterIp('itself');
   await node.kubectl('delete', 'service', 'itself');
   await eventually('a deleted Service does not answer', async () => {
@@ -273,7 +276,10 @@ t.test('DNS: names of the world outside are asked for there', async (t) => {
     `nameserver ${node.identity.hostIp}\n`,
   );
   await eventually('the answer came', async () => {
-    t.same(await lookup('far.example.', 'a'), ['Address: 192.0.2.80', 'Name: far.example']);
+    assert.deepEqual(await lookup('far.example.', 'a'), [
+      'Address: 192.0.2.80',
+      'Name: far.example',
+    ]);
   });
   t.match((await lookup('nowhere.example.', 'a')).join(), /NXDOMAIN/);
   const before = world.asked.length;
@@ -294,7 +300,7 @@ t.test('UDP: a name server behind a Service', async (t) => {
   const ip = await clusterIp('udp');
   await eventually('it answers', async () => {
     const answer = await lookup('far.example.', 'a', ip);
-    t.same(answer, ['Address: 192.0.2.80', 'Name: far.example']);
+    assert.deepEqual(answer, ['Address: 192.0.2.80', 'Name: far.example']);
   });
   t.match(world.asked, ['far.example A']);
 });
@@ -313,12 +319,14 @@ t.test('the network works on while the agent is away', async (t) => {
   const answer = await fetch(`http://${nodeIp}:${port}/`);
   t.match(await answer.text(), /^web-/, 'rules and addresses stay');
   await eventually('another agent runs', () => ![undefined, pid].includes(node.pidOf('agent')));
-  await eventually('it answers names', async () => t.match(await page('http://web/'), /^web-/));
+  await eventually('it answers names', async () =>
+    assert.match(await page('http://web/'), /^web-/),
+  );
   await node.create(pod('late', { command: sh(SERVE) }, { spec: always }));
   await node.waitFor('late', '{.status.phase}', 'Running');
   const { podIP } = (await node.get('pod', 'late')).status;
   await eventually('a new pod is reached', async () =>
-    t.equal(await page(`http://${podIP}:8080/`), 'late\n'),
+    assert.equal(await page(`http://${podIP}:8080/`), 'late\n'),
   );
   const { stdout } = await node.run([
     'get',

@@ -1,12 +1,10 @@
 /** A pull from Debian's docker-registry, run, and the image store's recovery from damage. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { MNT_DETACH, mount, umount } from '#base/linux/syscall.ts';
+import { freePort, noRegistry, push, startRegistry } from './registry.ts';
 import { bytes, cannotRun, containerSpec, sandboxSpec, TestHost, until } from './runtime-host.ts';
 import {
   busyboxLayer,
@@ -17,110 +15,60 @@ import {
   sha256,
 } from './runtime-images.ts';
 
-const REGISTRY = process.env['BAREBOAT_REGISTRY'] ?? '/usr/bin/docker-registry';
 const skip = cannotRun() ?? false;
-const skipPull =
-  skip || (!existsSync(REGISTRY) && `needs ${REGISTRY}: apt-get install docker-registry`);
+const skipPull = skip || (noRegistry() ?? false);
 if (skipPull) t.comment(`skipped: ${skipPull}`);
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // TCP.
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function startRegistry(dir: string): Promise<{ name: string; child: ChildProcess }> {
-  const name = `127.0.0.1:${await freePort()}`;
-  mkdirSync(dir, { recursive: true });
-  const config = {
-    version: 0.1,
-    log: { level: 'error', accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: dir } },
-    http: { addr: name },
-  };
-  writeFileSync(join(dir, 'config.yml'), JSON.stringify(config)); // JSON is YAML.
-  const child = spawn(REGISTRY, ['serve', join(dir, 'config.yml')], { stdio: 'ignore' });
-  let up = false;
-  await until('the registry answers', () => {
-    fetch(`http://${name}/v2/`).then(
-      () => (up = true),
-      () => undefined,
-    );
-    return up;
-  });
-  return { name, child };
-}
-
-async function push(registry: string, repository: string, parts: ReturnType<typeof ociParts>) {
-  const base = `http://${registry}/v2/${repository}`;
-  for (const blob of parts.blobs) {
-    const started = await fetch(`${base}/blobs/uploads/`, { method: 'POST' });
-    const url = new URL(started.headers.get('location') ?? '', base);
-    url.searchParams.set('digest', `sha256:${sha256(blob)}`);
-    const headers = { 'content-type': 'application/octet-stream' };
-    const done = await fetch(url, { method: 'PUT', body: new Uint8Array(blob), headers });
-    if (done.status !== 201) throw new Error(`push of a blob: ${done.status}`);
-  }
-  const done = await fetch(`${base}/manifests/v1`, {
-    method: 'PUT',
-    body: new Uint8Array(parts.manifest),
-    headers: { 'content-type': 'application/vnd.oci.image.manifest.v1+json' },
-  });
-  if (done.status !== 201) throw new Error(`push of a manifest: ${done.status}`);
-}
 
 await t.test('pull from a registry, and run', { skip: skipPull, timeout: 60_000 }, async (t) => {
   await using host = new TestHost();
   const { signal } = host;
   await using runtime = await host.open();
   const { containers, images } = runtime;
-  const registry = await startRegistry(join(host.root, 'registry'));
-  try {
-    const upper = await makeTar([{ name: 'etc/upper', content: 'upper' }]);
-    const parts = ociParts({ layers: [await busyboxLayer(), upper], tag: '' });
-    await push(registry.name, 'demo/app', parts);
-    const reference = `${registry.name}/demo/app:v1`;
-    const image = await images.pull(reference, undefined, signal);
-    t.same(image.tags, [reference]);
-    const digest = `${registry.name}/demo/app@sha256:${sha256(parts.manifest)}`;
-    t.same(image.digests, [digest]);
-    t.equal(images.find(digest)?.id, image.id);
-    t.same(await images.pull(digest, undefined, signal), image, 'by digest, nothing to fetch');
-    t.same(readdirSync(join(host.config.dataDir, 'images/ingest')), []);
-    await t.rejects(images.pull(`${registry.name}/demo/app:v2`, undefined, signal), {
-      code: 'IMAGE_NOT_FOUND',
-    });
+  using registry = await startRegistry({
+    dir: join(host.root, 'registry'),
+    host: '127.0.0.1',
+    port: await freePort(),
+    authenticated: false,
+  });
+  const upper = await makeTar([{ name: 'etc/upper', content: 'upper' }]);
+  const parts = ociParts({ layers: [await busyboxLayer(), upper], tag: '' });
+  await push(registry, 'demo/app', parts);
+  const reference = `${registry.name}/demo/app:v1`;
+  const image = await images.pull(reference, undefined, signal);
+  t.same(image.tags, [reference]);
+  const digest = `${registry.name}/demo/app@sha256:${sha256(parts.manifest)}`;
+  t.same(image.digests, [digest]);
+  t.equal(images.find(digest)?.id, image.id);
+  t.same(await images.pull(digest, undefined, signal), image, 'by digest, nothing to fetch');
+  t.same(readdirSync(join(host.config.dataDir, 'images/ingest')), []);
+  await t.rejects(images.pull(`${registry.name}/demo/app:v2`, undefined, signal), {
+    code: 'IMAGE_NOT_FOUND',
+  });
 
-    // The same layer in other stacks, all at once: whoever is first takes the downloaded file away.
-    const common = await makeTar([{ name: 'common', content: randomBytes(300_000) }]);
-    const names: string[] = [];
-    for (const name of ['a', 'b', 'c', 'd']) {
-      const own = await makeTar([{ name, content: name }]);
-      await push(registry.name, `stack/${name}`, ociParts({ layers: [own, common], tag: '' }));
-      names.push(`${registry.name}/stack/${name}:v1`);
-    }
-    const stacks = await Promise.all(names.map((name) => images.pull(name, undefined, signal)));
-    t.same(
-      stacks.map((stack) => stack.tags[0]),
-      names,
-    );
-
-    const sandbox = await containers.runSandbox(sandboxSpec(join(host.root, 'logs')), signal);
-    const spec = containerSpec(sandbox.id, { imageId: image.id, command: ['cat', '/etc/upper'] });
-    const { id } = await containers.createContainer(spec, signal);
-    await images.remove(reference, signal); // Its layers stay for the container.
-    t.equal(images.find(reference), undefined);
-    await containers.startContainer(id, signal);
-    const state = () => containers.listContainers().find((c) => c.id === id);
-    await until('it has exited', () => state()?.state === 'exited');
-    t.equal(state()?.exitCode, 0);
-    t.match(readFileSync(state()?.logPath ?? '', 'utf8'), /stdout P upper$/m);
-  } finally {
-    registry.child.kill('SIGKILL');
+  // The same layer in other stacks, all at once: whoever is first takes the downloaded file away.
+  const common = await makeTar([{ name: 'common', content: randomBytes(300_000) }]);
+  const names: string[] = [];
+  for (const name of ['a', 'b', 'c', 'd']) {
+    const own = await makeTar([{ name, content: name }]);
+    await push(registry, `stack/${name}`, ociParts({ layers: [own, common], tag: '' }));
+    names.push(`${registry.name}/stack/${name}:v1`);
   }
+  const stacks = await Promise.all(names.map((name) => images.pull(name, undefined, signal)));
+  t.same(
+    stacks.map((stack) => stack.tags[0]),
+    names,
+  );
+
+  const sandbox = await containers.runSandbox(sandboxSpec(join(host.root, 'logs')), signal);
+  const spec = containerSpec(sandbox.id, { imageId: image.id, command: ['cat', '/etc/upper'] });
+  const { id } = await containers.createContainer(spec, signal);
+  await images.remove(reference, signal); // Its layers stay for the container.
+  t.equal(images.find(reference), undefined);
+  await containers.startContainer(id, signal);
+  const state = () => containers.listContainers().find((c) => c.id === id);
+  await until('it has exited', () => state()?.state === 'exited');
+  t.equal(state()?.exitCode, 0);
+  t.match(readFileSync(state()?.logPath ?? '', 'utf8'), /stdout P upper$/m);
 });
 
 await t.test('the store recovers from damage', { skip, timeout: 60_000 }, async (t) => {
