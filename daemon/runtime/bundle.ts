@@ -17,10 +17,11 @@ import {
   type NamespacePaths,
   planArgs,
   planSpec,
+  type SpecInput,
 } from './oci/spec.ts';
 import { type ResolvedUser, resolveUser } from './oci/user.ts';
 import { type ContainerSpec, type Image, RuntimeError } from './port.ts';
-import { mountRootfs, readInRoot } from './rootfs.ts';
+import { directoryInRoot, mountRootfs, readInRoot } from './rootfs.ts';
 
 export interface BundleRequest {
   readonly spec: ContainerSpec;
@@ -67,6 +68,7 @@ export function makeBundle(request: BundleRequest): ResolvedUser {
     shmPath: request.shmPath,
     hostnamePath: request.hostnamePath,
     hostname: request.hostname,
+    imageVolumes: spec.security.readOnlyRootfs ? findVolumes(image, rootfs) : [],
     devices: findDevices(spec),
   });
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(oci), { mode: 0o600 });
@@ -94,6 +96,15 @@ function findUser(spec: ContainerSpec, image: Image, rootfs: string): ResolvedUs
       group: readInRoot(rootfs, '/etc/group', USER_FILE_BYTES_MAX),
     },
   );
+}
+
+/** An image can make a volume's path a link to anywhere, so it is looked up as inside the container. */
+function findVolumes(image: Image, rootfs: string): SpecInput['imageVolumes'] {
+  return image.config.volumes.flatMap((containerPath) => {
+    if (containerPath.split('/').includes('..')) return [];
+    const hostPath = directoryInRoot(rootfs, containerPath);
+    return hostPath === undefined || hostPath === rootfs ? [] : [{ containerPath, hostPath }];
+  });
 }
 
 function findDevices(spec: ContainerSpec): readonly Device[] {

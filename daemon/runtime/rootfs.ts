@@ -7,6 +7,7 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readlinkSync,
   readSync,
   statSync,
 } from 'node:fs';
@@ -48,22 +49,47 @@ export function mountRootfs(request: RootfsRequest): void {
   }
 }
 
+const O_PATH = 0o10000000;
+
+/**
+ * Where on the host a directory of the image is, links resolved as inside the container; undefined when
+ * there is none. What comes back holds no link: a mount of it cannot be led out of `root`.
+ */
+export function directoryInRoot(root: string, path: string): string | undefined {
+  return inRoot(root, { path, flags: O_PATH | constants.O_DIRECTORY }, (fd) =>
+    readlinkSync(`/proc/self/fd/${fd}`),
+  );
+}
+
 /** Text of a file of the image, links resolved as inside the container; '' when there is none. */
 export function readInRoot(root: string, path: string, bytesMax: number): string {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  const text = inRoot(root, { path, flags }, (fd) => {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size > bytesMax) return '';
+    const buffer = Buffer.alloc(stat.size);
+    const length = readSync(fd, buffer, 0, buffer.length, 0);
+    return buffer.toString('utf8', 0, length);
+  });
+  return text ?? '';
+}
+
+/** What `use` makes of the opened file; undefined when the image has none of this kind there. */
+function inRoot<T>(
+  root: string,
+  { path, flags }: { path: string; flags: number },
+  use: (fd: number) => T,
+): T | undefined {
   const dir = openSync(root, 'r');
   try {
-    const fd = openInRoot(dir, path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const fd = openInRoot(dir, path, flags);
     try {
-      const stat = fstatSync(fd);
-      if (!stat.isFile() || stat.size > bytesMax) return '';
-      const buffer = Buffer.alloc(stat.size);
-      const length = readSync(fd, buffer, 0, buffer.length, 0);
-      return buffer.toString('utf8', 0, length);
+      return use(fd);
     } finally {
       closeSync(fd);
     }
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO')) return '';
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO')) return undefined;
     throw error;
   } finally {
     closeSync(dir);

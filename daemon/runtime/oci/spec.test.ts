@@ -12,7 +12,7 @@ const IMAGE: ImageConfig = {
   cmd: ['default'],
   workingDir: '/srv',
   stopSignal: '',
-  volumes: ['/var/data', '/etc/../escape'],
+  volumes: [],
   labels: {},
 };
 
@@ -76,6 +76,7 @@ function plan(
     shmPath: '/run/shm',
     hostnamePath: '/run/hostname',
     hostname: 'web-0',
+    imageVolumes: [],
     devices: [],
     ...rest,
   });
@@ -164,13 +165,21 @@ await t.test('planSpec(): mounts', (t) => {
     'a /dev of the pod has no defaults below',
   );
   t.equal(dev.linux.rootfsPropagation, 'rshared');
-  const readOnly = plan({ security: { ...SECURITY, readOnlyRootfs: true } });
-  t.equal(readOnly.root.readonly, true);
-  t.match(at(readOnly, '/var/data'), { source: '/bundle/rootfs/var/data', type: 'bind' });
-  t.notOk(
-    readOnly.mounts.some((m) => m.destination.includes('escape')),
-    'no .. in volumes',
+  const readOnly = plan(
+    {
+      security: { ...SECURITY, readOnlyRootfs: true },
+      mounts: [{ ...mount, containerPath: '/taken' }],
+    },
+    {
+      imageVolumes: [
+        { containerPath: '/var/data/', hostPath: '/bundle/rootfs/srv/data' },
+        { containerPath: '/taken', hostPath: '/bundle/rootfs/taken' },
+      ],
+    },
   );
+  t.equal(readOnly.root.readonly, true);
+  t.match(at(readOnly, '/var/data'), { source: '/bundle/rootfs/srv/data', type: 'bind' });
+  t.equal(readOnly.mounts.filter((m) => m.destination === '/taken').length, 1, 'the pod wins');
   t.end();
 });
 

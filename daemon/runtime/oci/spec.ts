@@ -58,6 +58,8 @@ export interface SpecInput {
   /** File mounted at /etc/hostname, unless the pod mounts its own. */
   readonly hostnamePath: string;
   readonly hostname: string;
+  /** Directories of the image that stay writable on a read-only root, resolved: no link is followed. */
+  readonly imageVolumes: readonly { readonly containerPath: string; readonly hostPath: string }[];
   /** Nodes to make: all of the host's for a privileged container. */
   readonly devices: readonly Device[];
 }
@@ -306,24 +308,21 @@ function clean(path: string): string {
 
 /** Defaults that the pod does not override, then its own, outer before inner. */
 function planMounts(input: SpecInput): readonly OciMount[] {
-  const { container, image, rootfs } = input;
+  const { container } = input;
   const given = new Set(container.mounts.map((mount) => clean(mount.containerPath)));
   const defaults = defaultMounts(input).filter(
     ({ destination }) =>
       !given.has(destination) && !(given.has('/dev') && destination.startsWith('/dev/')),
   );
   // A volume of the image stays writable on a read-only root: the same directory, mounted again.
-  const volumes = !container.security.readOnlyRootfs
-    ? []
-    : image.volumes
-        .map(clean)
-        .filter((path) => path !== '/' && !path.split('/').includes('..') && !given.has(path))
-        .map((path) => ({
-          destination: path,
-          type: 'bind',
-          source: `${rootfs}${path}`,
-          options: ['rbind', 'rprivate', 'rw'],
-        }));
+  const volumes = input.imageVolumes
+    .map(({ containerPath, hostPath }) => ({
+      destination: clean(containerPath),
+      type: 'bind',
+      source: hostPath,
+      options: ['rbind', 'rprivate', 'rw'],
+    }))
+    .filter(({ destination }) => !given.has(destination));
   const own = container.mounts.map((mount) => ({
     destination: clean(mount.containerPath),
     type: 'bind',
