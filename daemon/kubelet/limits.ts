@@ -16,6 +16,8 @@ export const LOG_FILE_BYTES_MAX = 10 * 1024 * 1024;
 export const LOG_FILES_MAX = 5;
 /** Bytes of a probe's output that events and logs show. */
 export const PROBE_OUTPUT_BYTES_MAX = 10 * 1024;
+/** Answer of a gRPC health check: an enum in seven bytes, and room for fields of later versions. */
+export const HEALTH_ANSWER_BYTES_MAX = 4096;
 /** Exec and attach sessions at a time: each holds a process and two sockets. */
 export const STREAM_SESSIONS_MAX = 256;
 /** Bytes of an environment file: what a ConfigMap may hold. */

@@ -4,6 +4,7 @@
  * a byte 0 and its length in four bytes, big endian.
  */
 import { connect, constants } from 'node:http2';
+import { HEALTH_ANSWER_BYTES_MAX } from '../limits.ts';
 
 export interface HealthAnswer {
   /** gRPC status code; 0 = OK. */
@@ -50,17 +51,33 @@ export function checkHealth(
     stream.on('trailers', (trailers) => {
       status = trailers;
     });
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    let byteCount = 0;
+    stream.on('data', (chunk: Buffer) => {
+      byteCount += chunk.length;
+      if (byteCount <= HEALTH_ANSWER_BYTES_MAX) chunks.push(chunk);
+      else fail(new Error(`answer of more than ${HEALTH_ANSWER_BYTES_MAX} bytes`));
+    });
     stream.on('error', fail);
+    stream.on('close', () => fail(new Error('stream closed before the answer'))); // Unless answered.
     stream.on('end', () => {
       session.close();
       const code = Number(status['grpc-status'] ?? 2);
       const text = status['grpc-message'];
-      const message = typeof text === 'string' ? decodeURIComponent(text) : '';
+      const message = typeof text === 'string' ? decodePercent(text) : '';
       resolve({ code, message, status: decodeStatus(Buffer.concat(chunks)) });
     });
     stream.end(encodeRequest(target.service));
   });
+}
+
+/** As written when it is not well-formed: the server is the pod's, it may send anything. */
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    return text;
+  }
 }
 
 function encodeRequest(service: string): Buffer {

@@ -111,3 +111,29 @@ t.test('gRPC: serving, not serving, services with long names', async (t) => {
   t.match(await check('none'), { result: 'failure', output: /code = 5/ });
   t.same(asked, ['', long, 'down', 'none']);
 });
+
+t.test('gRPC: what a server sends can neither break nor fill the agent', async (t) => {
+  const server = createHttp2Server();
+  server.on('stream', (stream: ServerHttp2Stream) => {
+    stream.on('error', () => {}); // The probe leaves early.
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc' },
+      { waitForTrailers: true },
+    );
+    stream.on('wantTrailers', () => {
+      stream.sendTrailers({ 'grpc-status': '13', 'grpc-message': 'half a percent: %zz' });
+    });
+    let body = '';
+    stream.on('data', (chunk: Buffer) => (body += chunk.toString('latin1')));
+    stream.on('end', () => {
+      if (body.includes('endless')) stream.write(Buffer.alloc(1024 * 1024));
+      else if (body.includes('cut')) stream.close();
+      else stream.end();
+    });
+  });
+  const port = await listen(t, server);
+  const probe = (service: string) => run({ timeoutSeconds: 5, grpc: { port, service } });
+  t.match(await probe('x'), { result: 'failure', output: /half a percent: %zz/ });
+  t.match(await probe('endless'), { result: 'failure', output: /more than \d+ bytes/ });
+  t.match(await probe('cut'), { result: 'failure' });
+});
