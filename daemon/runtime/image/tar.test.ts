@@ -148,3 +148,22 @@ await t.test('readTar() refuses damage', async (t) => {
     t.throws(() => parsePax(Buffer.from(text)), { code: 'IMAGE_INVALID' }, JSON.stringify(text));
   }
 });
+
+await t.test('readTar() refuses sizes that no file has', async (t) => {
+  const pax = (size: string) => {
+    const record = `size=${size}\n`;
+    const text = `${record.length + 3} ${record}`;
+    const head = { 0: 'pax', 124: text.length.toString(8).padStart(11, '0'), 156: 'x' };
+    const body = Buffer.alloc(512);
+    body.write(text);
+    return Buffer.concat([block(head), body, block({ 0: 'f', 156: '0' }), Buffer.alloc(2048)]);
+  };
+  for (const size of ['1.5', '-1', '1e300', 'x']) {
+    await t.rejects(readAll(pax(size)), { code: 'IMAGE_INVALID' }, size);
+  }
+  const negative = Uint8Array.of(...Array<number>(11).fill(0xff), 0xfb); // -5 in base 256.
+  for (const flag of ['0', 'x']) {
+    const data = Buffer.concat([block({ 0: 'f', 124: negative, 156: flag }), Buffer.alloc(2048)]);
+    await t.rejects(readAll(data), { code: 'IMAGE_INVALID' }, `negative, type ${flag}`);
+  }
+});

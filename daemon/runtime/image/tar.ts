@@ -187,7 +187,7 @@ function parseHeader(block: Buffer): { flag: string; header: TarHeader } {
     header: {
       name: fullName,
       type,
-      size: hasBody ? number(block, 124, 12) : 0,
+      size: hasBody ? checkedSize(number(block, 124, 12)) : 0,
       mode: number(block, 100, 8) & 0o7777,
       uid: number(block, 108, 8),
       gid: number(block, 116, 8),
@@ -198,6 +198,12 @@ function parseHeader(block: Buffer): { flag: string; header: TarHeader } {
       xattrs: new Map(),
     },
   };
+}
+
+/** A negative or broken size would never be read to its end. */
+function checkedSize(size: number): number {
+  if (!Number.isSafeInteger(size) || size < 0) throw invalid(`size ${size}`);
+  return size;
 }
 
 /** Octal text, or big-endian two's complement when the top bit of the first byte is set (GNU). */
@@ -271,7 +277,7 @@ function withMeta(
     ...header,
     name,
     type: header.type === 'file' && name.endsWith('/') ? 'directory' : header.type,
-    size: size ?? header.size,
+    size: size === undefined ? header.size : checkedSize(size),
     uid: numeric('uid') ?? header.uid,
     gid: numeric('gid') ?? header.gid,
     mtime: numeric('mtime') ?? header.mtime,
