@@ -3,10 +3,11 @@
  * and takes everything down again. Every call is idempotent, so that a restarted agent just mounts
  * again. Calls wait for each other: nothing is written below a directory that is being removed.
  */
-import { chmod, chown, lchown, mkdir, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pod, Volume } from '#base/kube/api/core-v1.gen.ts';
 import { parseQuantity, quantityValue } from '#base/kube/quantity.ts';
+import { removeTree } from '#base/linux/remove-tree.ts';
 import { amountOf } from '../container/resources.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import { prepareHostPath } from './host-path.ts';
@@ -137,7 +138,7 @@ export async function removePodDirectory(mounter: Mounter, directory: string): P
   const left = mounter.mountsBelow(directory);
   // Deleting through a mount that stayed would delete what is mounted there.
   if (left.length > 0) throw new VolumeError(`cannot unmount ${left[0]}`);
-  await rm(directory, { recursive: true, force: true });
+  await removeTree(directory);
 }
 
 /** UIDs that have a directory below `pods`. */
