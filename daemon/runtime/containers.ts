@@ -4,11 +4,12 @@
  * never interleave; waiting for an exit happens outside of it. After a restart `adopt` finds what runs.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { availableParallelism, constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { errorText, isErrno } from '#base/errors.ts';
+import { removeTree } from '#base/linux/remove-tree.ts';
 import type { Log } from '#base/log.ts';
 import type { TaskScope } from '#base/task-scope.ts';
 import { removeBundle } from './bundle.ts';
@@ -113,7 +114,14 @@ export class Containers implements Disposable {
     const states = new Map((await runc.list(signal)).map((state) => [state.id, state]));
     for (const id of states.keys()) orphans.add(id);
     for (const id of orphans) {
-      if (this.#records.get(id) === undefined) await this.#erase(id, signal);
+      if (this.#records.get(id) !== undefined) continue;
+      try {
+        await this.#erase(id, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        // What one container left must not keep the node from running the others.
+        log.error('rest of a container not removed', { id, error });
+      }
     }
     this.#watcher = new ExitWatcher(this.#exitDir, () => this.#readExits());
     for (const record of this.#records.all()) {
@@ -189,10 +197,12 @@ export class Containers implements Disposable {
     await this.#serial.run(id, async () => {
       const record = this.#records.get(id);
       if (record === undefined) return;
-      // The record first: what is left without one is removed at the next start.
+      // The record first: what is left without one is removed at the next start. In memory it goes last:
+      // its layers are in use until then, and what failed is tried again.
       rmSync(join(this.#records.dir(id), 'record.json'), { force: true });
-      this.#records.forget(id);
       await this.#erase(id, signal);
+      await removeLogs(record.logPath);
+      this.#records.forget(id);
       this.#changed(record);
     });
   }
@@ -314,14 +324,18 @@ export class Containers implements Disposable {
     record: ContainerRecord,
     end: { exitCode: number; finishedAtMs?: number; oomKilled?: boolean; startError?: string },
   ): void {
-    this.#put({
+    const ended: ContainerRecord = {
       ...record,
       state: 'exited',
       exitCode: end.exitCode,
       finishedAtMs: end.finishedAtMs ?? this.#options.clock.nowMs(),
       oomKilled: end.oomKilled ?? false,
       startError: end.startError,
-    });
+    };
+    if (!this.#records.putOrRemember(ended)) {
+      this.#options.log.warn('end of a container is not on disk', { id: record.id });
+    }
+    this.#changed(ended);
   }
 
   #put(record: ContainerRecord): void {
@@ -368,6 +382,19 @@ export class Containers implements Disposable {
     await this.#gate.run(() => this.#options.runc.delete(id, signal));
     await this.#options.turns.run(() => removeBundle(this.bundle(id)));
     rmSync(join(this.#exitDir, id), { force: true });
-    await rm(this.#records.dir(id), { recursive: true, force: true }); // Whatever it wrote: may be much.
+    await removeTree(this.#records.dir(id)); // Whatever it wrote: may be much.
+  }
+}
+
+/** The log and what was rotated away from it (`0.log.20261123-053219`): runs are many, disks are not. */
+async function removeLogs(path: string): Promise<void> {
+  const [directory, name] = [dirname(path), basename(path)];
+  try {
+    for (const entry of await readdir(directory)) {
+      if (entry !== name && !entry.startsWith(`${name}.`)) continue;
+      await rm(join(directory, entry), { force: true });
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error; // Gone with its pod, or never made.
   }
 }

@@ -6,9 +6,16 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '#base/errors.ts';
-import { writeAtomicSync } from './disk.ts';
+import { diskError, writeAtomicSync } from './disk.ts';
 import type { ResolvedUser } from './oci/user.ts';
-import type { Container, ContainerSpec, ContainerStatus, Sandbox, SandboxSpec } from './port.ts';
+import {
+  type Container,
+  type ContainerSpec,
+  type ContainerStatus,
+  RuntimeError,
+  type Sandbox,
+  type SandboxSpec,
+} from './port.ts';
 
 export interface SandboxRecord {
   readonly id: string;
@@ -135,9 +142,28 @@ export class RecordStore<T extends { readonly id: string }> {
 
   put(record: T): void {
     const dir = this.dir(record.id);
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    try {
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw diskError(error, dir);
+    }
     writeAtomicSync(join(dir, 'record.json'), JSON.stringify(record));
     this.#records.set(record.id, record);
+  }
+
+  /**
+   * For ends, which have happened whether or not they can be written down: on a full disk only in memory,
+   * so that pods can be deleted to make room; false then. The next start sees for itself what is gone.
+   */
+  putOrRemember(record: T): boolean {
+    try {
+      this.put(record);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || error.code !== 'NO_SPACE') throw error;
+      this.#records.set(record.id, record);
+      return false;
+    }
   }
 
   /** Only in memory: the caller removes the directory. */

@@ -78,13 +78,20 @@ export class Sandboxes {
     const orphans = this.#records.load();
     const leftovers = readdirSync(join(this.#options.runDir, 's'));
     for (const id of [...orphans, ...leftovers]) {
-      if (this.#records.get(id) === undefined) await this.#undo(id, signal);
+      if (this.#records.get(id) !== undefined) continue;
+      try {
+        await this.#undo(id, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        // What one pod left must not keep the node from running the others.
+        this.#options.log.error('rest of a sandbox not removed', { id, error });
+      }
     }
     for (const record of this.#records.all()) {
       if (record.state === 'ready' && !this.#isWhole(record)) {
         this.#options.log.warn('sandbox lost its namespaces', { id: record.id });
         this.#release(record.id, record.holder);
-        this.#records.put({ ...record, state: 'notReady' });
+        this.#ended(record);
       }
     }
     const ready = this.#records.all().filter((record) => record.state === 'ready');
@@ -115,7 +122,9 @@ export class Sandboxes {
       const state = 'ready';
       this.#records.put({ id, spec, state, createdAtMs, bootId: bootId(), ips, netnsPath, holder });
     } catch (error) {
-      await this.#undo(id, new AbortController().signal); // Also when the caller gave up.
+      const whole = new AbortController().signal; // Also when the caller gave up.
+      await this.#undo(id, whole);
+      await this.#removeCgroup(spec.cgroupParent, whole);
       if (error instanceof RuntimeError) throw error;
       throw new RuntimeError('CREATE_FAILED', `cannot make sandbox of pod ${spec.podName}`, {
         cause: error,
@@ -139,8 +148,13 @@ export class Sandboxes {
     if (record === undefined || record.state === 'notReady') return;
     await this.#options.network.detach(id, signal);
     await this.#turns.run(() => this.#release(id, record.holder));
-    this.#records.put({ ...record, state: 'notReady' });
+    this.#ended(record);
     this.#onChange(id);
+  }
+
+  #ended(record: SandboxRecord): void {
+    if (this.#records.putOrRemember({ ...record, state: 'notReady' })) return;
+    this.#options.log.warn('end of a sandbox is not on disk', { id: record.id });
   }
 
   /** Stopped, its containers removed. */

@@ -1,7 +1,7 @@
 /** The container runtime against the real kernel, runc and conmon. */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { ContainerSpec } from '#daemon/runtime/port.ts';
 import {
@@ -257,6 +257,21 @@ await t.test('containers', { skip, timeout: 120_000 }, async (t) => {
     t.equal(output(logOf(containers, id)), 'newkept\nnone\nkeptmore\n');
     await containers.removeContainer(id, signal);
     await images.remove('layered', signal);
+  });
+
+  await t.test('a container is removed with its logs and all it wrote, however deep', async (t) => {
+    // Two trees whose paths fit into a system call, one moved to the end of the other.
+    const tree = Array(15).fill('d'.repeat(200)).join('/');
+    const script = `mkdir -p /a/${tree} /b/${tree} && mv /b /a/${tree}/ && echo deep`;
+    const id = await run({ name: 'deep', command: ['sh', '-c', script], logPath: 'deep/0.log' });
+    await until('it has exited', () => find(containers, id).state === 'exited');
+    t.match(logOf(containers, id), / stdout F deep/);
+    const { logPath } = find(containers, id);
+    writeFileSync(`${logPath}.20260101-000000`, 'rotated away');
+    writeFileSync(join(dirname(logPath), '1.log'), 'of another run');
+    await containers.removeContainer(id, signal);
+    t.same(readdirSync(dirname(logPath)), ['1.log']);
+    t.notOk(existsSync(join(host.root, 'data/containers', id)));
   });
 
   await t.test('a network that fails leaves no sandbox', async (t) => {
