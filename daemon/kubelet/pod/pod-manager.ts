@@ -68,8 +68,9 @@ export class PodManager {
         if (worker.objectKeys.has(key)) worker.objectChanged();
       }
     });
-    const { tasks, clock } = this.#io;
-    tasks.spawn('size limits', (stop) => enforceSizeLimits(() => this.workers, clock, stop));
+    const { tasks, clock, log } = this.#io;
+    const limits = { workers: () => this.workers, clock, log };
+    tasks.spawn('size limits', (stop) => enforceSizeLimits(limits, stop));
     for (;;) {
       await this.#removeOrphans(signal);
       await this.#io.clock.sleep(ORPHAN_LOOK_MS, signal);
