@@ -195,7 +195,7 @@ export class Attacher implements Disposable {
 
 /**
  * A line to conmon's control fifo: `1 ROWS COLUMNS` resizes the terminal, `2 0 0` opens the log anew.
- * Nothing when the monitor is gone.
+ * Nothing when the monitor is gone, or so slow that its fifo is full.
  */
 export function controlMonitor(bundle: string, line: string): void {
   try {
@@ -206,6 +206,6 @@ export function controlMonitor(bundle: string, line: string): void {
       closeSync(fd);
     }
   } catch (error) {
-    if (!isErrno(error, 'ENXIO', 'ENOENT', 'EPIPE')) throw error;
+    if (!isErrno(error, 'ENXIO', 'ENOENT', 'EPIPE', 'EAGAIN')) throw error;
   }
 }

@@ -70,7 +70,9 @@ export class Access {
       const list = (value: string | string[] | undefined) =>
         value === undefined ? [] : Array.isArray(value) ? value : [value];
       const user = list(subject?.CN)[0];
-      if (user !== undefined) return { user, groups: list(subject?.O) };
+      // Every authenticator of the cluster adds the last one; token reviews bring it along.
+      if (user !== undefined)
+        return { user, groups: [...list(subject?.O), 'system:authenticated'] };
     }
     const [, token] = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
     return token === undefined ? undefined : this.#reviewToken(token, signal);

@@ -70,11 +70,17 @@ function decodeResize(data: Buffer): Frame | undefined {
   try {
     const size: unknown = JSON.parse(data.toString('utf8'));
     const { Width, Height } = (size ?? {}) as Record<string, unknown>; // Checked next.
-    if (typeof Width !== 'number' || typeof Height !== 'number') return undefined;
-    return { kind: 'resize', columns: Width, rows: Height };
+    return isSize(Width) && isSize(Height)
+      ? { kind: 'resize', columns: Width, rows: Height }
+      : undefined;
   } catch {
     return undefined; // A client's garbage changes nothing.
   }
+}
+
+/** struct winsize has 16 bits for each. */
+function isSize(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0xffff;
 }
 
 /** What channel 3 says when the process has ended. */

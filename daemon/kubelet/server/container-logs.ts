@@ -102,6 +102,7 @@ export async function sendLog(
 ): Promise<void> {
   const closed = new AbortController();
   response.on('close', () => closed.abort(new Error('client has gone')));
+  if (response.destroyed) return; // While it was being let in: 'close' comes no more.
   const request: LogRequest = {
     path: record.logPath,
     filter: options,

@@ -87,23 +87,29 @@ export class KubeletServer implements AsyncDisposable {
       this.#server.once('error', reject);
       this.#server.listen({ port, host }, () => resolve());
     });
-    watchFile(this.#files.certFile, { interval: CERTIFICATE_LOOK_MS, persistent: false }, () => {
-      try {
-        this.#server.setSecureContext(this.#credentials());
-      } catch (error) {
-        this.#io.log.warn('new serving certificate not usable', { error: errorText(error) });
-      }
-    });
+    // Both: one is there before the other, and only then do they fit.
+    for (const file of [this.#files.certFile, this.#files.keyFile]) {
+      watchFile(file, { interval: CERTIFICATE_LOOK_MS, persistent: false }, () => this.#renew());
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     unwatchFile(this.#files.certFile);
+    unwatchFile(this.#files.keyFile);
     this.#stop.abort(new Error('server stops'));
     for (const client of this.#sockets.clients) client.terminate();
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
+  }
+
+  #renew(): void {
+    try {
+      this.#server.setSecureContext(this.#credentials());
+    } catch (error) {
+      this.#io.log.warn('new serving certificate not usable', { error: errorText(error) });
+    }
   }
 
   #credentials() {
@@ -133,11 +139,8 @@ export class KubeletServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'https://kubelet');
-    const parts = url.pathname
-      .split('/')
-      .filter((p) => p !== '')
-      .map(decodeURIComponent);
+    const url = urlOf(request);
+    const parts = partsOf(url);
     if (url.pathname === '/healthz' || url.pathname === '/healthz/ping') {
       response.end('ok');
       return;
@@ -215,7 +218,7 @@ export class KubeletServer implements AsyncDisposable {
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const url = new URL(request.url ?? '/', 'https://kubelet');
+    const url = urlOf(request);
     await this.#admit(request, url.pathname);
     const offered = (request.headers['sec-websocket-protocol'] ?? '')
       .split(',')
@@ -238,10 +241,7 @@ export class KubeletServer implements AsyncDisposable {
 
   /** How to open the session that the request asks for; throws HttpError when it cannot be. */
   #opener(url: URL): (signal: AbortSignal) => Promise<StreamSession> {
-    const parts = url.pathname
-      .split('/')
-      .filter((p) => p !== '')
-      .map(decodeURIComponent);
+    const parts = partsOf(url);
     const [kind, namespace = '', name = ''] = parts;
     const container = parts.at(-1) ?? '';
     if ((kind !== 'exec' && kind !== 'attach') || parts.length < 4 || parts.length > 5) {
@@ -276,6 +276,24 @@ export class KubeletServer implements AsyncDisposable {
     const argv = url.searchParams.getAll('command');
     if (argv.length === 0) throw new HttpError(400, 'you must specify a command');
     return (signal) => runtime.exec(record.id, { ...streams, argv }, signal);
+  }
+}
+
+function urlOf(request: IncomingMessage): URL {
+  const url = URL.parse(request.url ?? '/', 'https://kubelet');
+  if (url === null) throw new HttpError(400, 'malformed URL');
+  return url;
+}
+
+function partsOf(url: URL): string[] {
+  try {
+    return url.pathname
+      .split('/')
+      .filter((part) => part !== '')
+      .map(decodeURIComponent);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    throw new HttpError(400, 'malformed escape in the path');
   }
 }
 

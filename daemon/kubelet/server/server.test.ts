@@ -36,6 +36,10 @@ await t.test('frames', async (t) => {
     rows: 24,
   });
   t.same(decodeFrame(plain, Buffer.from([255, 0])), { kind: 'closeStdin' });
+  for (const size of ['-1', '1.5', '65536', '"80"', '1e99']) {
+    const frame = Buffer.from(`\u0004{"Width":${size},"Height":24}`);
+    t.equal(decodeFrame(plain, frame), undefined, size);
+  }
   for (const bad of [[], [255, 1], [4, 0x7b], [4], [9, 1]]) {
     t.equal(decodeFrame(plain, Buffer.from(bad)), undefined, bad.join());
   }
@@ -114,6 +118,43 @@ await t.test('bridge() carries bytes, sizes, the end of input and the exit statu
   t.ok(got.includes('2 warned'));
   t.match(got.at(-1), /^3 .*NonZeroExitCode.*"message":"3"/);
   t.same(session.sizes, ['100x30']);
+  server.close();
+});
+
+await t.test('bridge() tells of output that fails, whenever it does', async (t) => {
+  const whole = echo();
+  const session: StreamSession = {
+    ...whole,
+    stdout: (async function* () {
+      yield Buffer.from('begun');
+      throw new Error('EIO: read');
+    })(),
+    closeStdin() {
+      throw new Error('no stdin');
+    },
+  };
+  const server = createServer();
+  const sockets = new WebSocketServer({ server });
+  sockets.on('connection', (socket) => {
+    bridge(socket, chooseProtocol([])!, async () => session).then(
+      // An offer of none is the default.
+      () => undefined,
+      (error: unknown) => t.fail(String(error)),
+    );
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo; // Of a listening TCP server.
+  const client = new WebSocket(`ws://127.0.0.1:${port}`);
+  const got: string[] = [];
+  client.on('message', (message: Buffer) => got.push(message.toString('utf8', 1)));
+  await once(client, 'open');
+  client.send(Buffer.from([255, 0]));
+  await once(client, 'close');
+  t.same(
+    got.filter((text) => text !== 'warned'),
+    ['begun', 'EIO: read'],
+  );
   server.close();
 });
 

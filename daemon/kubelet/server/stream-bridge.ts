@@ -17,6 +17,8 @@ import {
 
 /** Output waits while so much is unsent; input is not read while so much is unwritten. */
 const BUFFERED_BYTES_MAX = 1024 * 1024;
+/** Frames of a byte or none take memory too. */
+const FRAME_OVERHEAD_BYTES = 256;
 
 export async function bridge(
   socket: WebSocket,
@@ -35,12 +37,13 @@ export async function bridge(
       if (closed.signal.aborted) onAbort();
       else closed.signal.addEventListener('abort', onAbort, { once: true });
     });
-    const output = Promise.all([
+    // Together: output that fails before the process ends must have somebody who waits for it.
+    const ended = Promise.all([
+      session.exited,
       pump(socket, { protocol, channel: CHANNEL.stdout }, session.stdout),
       pump(socket, { protocol, channel: CHANNEL.stderr }, session.stderr),
     ]);
-    const exitCode = await Promise.race([session.exited, gone]);
-    await Promise.race([output, gone]);
+    const [exitCode] = await Promise.race([ended, gone]);
     finish(socket, protocol, exitStatus(exitCode), exitCode === 0 ? '' : `exit code ${exitCode}`);
   } catch (error) {
     if (closed.signal.aborted) return;
@@ -110,16 +113,17 @@ class Input {
       return;
     }
     if (frame.kind === 'closeStdin') {
-      this.#queue = this.#queue.then(() => session.closeStdin());
+      this.#queue = this.#queue.then(() => session.closeStdin()).catch(() => undefined); // As below.
       return;
     }
-    this.#bytesWaiting += frame.data.length;
+    const cost = frame.data.length + FRAME_OVERHEAD_BYTES;
+    this.#bytesWaiting += cost;
     if (this.#bytesWaiting > BUFFERED_BYTES_MAX) this.#socket.pause();
     this.#queue = this.#queue
       .then(() => session.writeStdin(frame.data))
       .catch(() => undefined) // The process reads no more; its exit is what the client gets.
       .then(() => {
-        this.#bytesWaiting -= frame.data.length;
+        this.#bytesWaiting -= cost;
         if (this.#bytesWaiting <= BUFFERED_BYTES_MAX && this.#socket.isPaused)
           this.#socket.resume();
       });
