@@ -115,13 +115,24 @@ export class PodStatusWriter {
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      // Conflict: the name belongs to another pod now.
-      this.#gone = isKubeError(error, 'NotFound', 'Conflict');
+      this.#gone = await this.#isGone(error, signal);
       if (!this.#gone) {
         const pod = `${this.#at.namespace}/${this.#at.name}`;
         this.#io.log.warn('pod status not written', { pod, error: errorText(error) });
       }
       return this.#gone;
+    }
+  }
+
+  /** A conflict says that the name belongs to another pod now, or only that others wrote meanwhile. */
+  async #isGone(failure: unknown, signal: AbortSignal): Promise<boolean> {
+    if (!isKubeError(failure, 'Conflict')) return isKubeError(failure, 'NotFound');
+    try {
+      const { metadata } = await this.#io.client.get(pods, this.#at, signal);
+      return metadata.uid !== this.#at.uid;
+    } catch (error) {
+      signal.throwIfAborted();
+      return isKubeError(error, 'NotFound');
     }
   }
 }
