@@ -46,6 +46,8 @@ async function* lines(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   let file = await open(request.path, 'r');
+  /** What took the place of `file`, which gets no more lines from then on but may hold unread ones. */
+  let next: FileHandle | undefined;
   try {
     let position = await startOf(file, request.tailLines);
     let rest: Buffer = Buffer.alloc(0);
@@ -61,18 +63,21 @@ async function* lines(
       if (block.length > 0) yield block;
       if (read.length > 0) continue;
       if (!request.follow) return;
-      const next = await rotated(file, request.path);
       if (next !== undefined) {
         await file.close();
         file = next;
+        next = undefined;
         position = 0;
         continue;
       }
+      next = await rotated(file, request.path);
+      if (next !== undefined) continue;
       if (ended) return;
       await changed(request.path, clock, signal);
     }
   } finally {
     await file.close();
+    await next?.close();
   }
 }
 

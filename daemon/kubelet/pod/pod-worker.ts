@@ -192,9 +192,11 @@ export class PodWorker {
     this.wake();
   }
 
-  /** Nothing of it runs, nor is being started. */
+  /** Nothing of it runs, nor is being started, and its status has been told to the writer. */
   get isStill(): boolean {
-    return isStill(this.#look());
+    const { initContainerStatuses = [], containerStatuses = [] } = this.#status;
+    const told = [...initContainerStatuses, ...containerStatuses];
+    return isStill(this.#look()) && told.every(({ state }) => state?.running === undefined);
   }
 
   /** Resolves when the API has the newest status, or the pod is gone. */
