@@ -32,6 +32,8 @@ import { ESP_NAME, partitionName, planDisk, VOLUME_NAMES, type VolumeName } from
 
 export { VOLUME_NAMES, type VolumeName } from './plan.ts';
 
+/** USB needs a second or two to tell what is plugged in. */
+const BOOT_DISK_MS = 5_000;
 /** ext4's superblock lies at byte 1024. */
 const WIPED_BYTES = 4096;
 
@@ -50,8 +52,33 @@ export interface PreparedDisk {
   readonly problems: ReadonlyMap<VolumeName, string>;
 }
 
+/**
+ * The boot disk, once it is there: drivers bring their disks on threads of their own (NVMe, USB), and a
+ * machine that ran without its disk would look like a new one. Without a controller there is nothing to
+ * wait for.
+ */
+export async function awaitBootDisk(): Promise<string | undefined> {
+  const startedAt = performance.now();
+  for (;;) {
+    const disk = findBootDisk();
+    if (disk !== undefined || !hasStorageController()) return disk;
+    if (performance.now() - startedAt > BOOT_DISK_MS) return undefined;
+    await sleep(50);
+  }
+}
+
+/** A PCI device of class 01 (mass storage) or 0c03 (USB). */
+function hasStorageController(): boolean {
+  const devices = '/sys/bus/pci/devices';
+  if (!existsSync(devices)) return false;
+  return readdirSync(devices).some((name) => {
+    const path = join(devices, name, 'class');
+    return existsSync(path) && /^0x(01|0c03)/.test(readFileSync(path, 'utf8'));
+  });
+}
+
 /** `vda`, or undefined when no disk of this machine was flashed with the image. */
-export function findBootDisk(): string | undefined {
+function findBootDisk(): string | undefined {
   for (const disk of readdirSync('/sys/block')) {
     if (!existsSync(join('/sys/block', disk, 'device'))) continue;
     if (!isReadable(disk)) continue;

@@ -2,6 +2,7 @@
  * `ApplyConfig` of the machine API: checks a configuration, saves it, puts it in force. Whatever it accepts is
  * carried out; what turns out not to work on this machine comes back as a warning that names the field.
  */
+import { isErrno } from '#base/errors.ts';
 import {
   type ClusterSecrets,
   ConfigError,
@@ -45,14 +46,28 @@ export async function applyConfig(
       return { effect: 'none', warnings: supervisor.foreseeProblems(config), diff };
     }
     supervisor.requireState();
-    if (mode === 'next-boot') state.saveNext(request.yaml, secrets);
-    else state.save(request.yaml, secrets);
+    save(() => {
+      if (mode === 'next-boot') state.saveNext(request.yaml, secrets);
+      else state.save(request.yaml, secrets);
+    });
     if (mode === 'live') await supervisor.configChanged();
     const warnings = mode === 'live' ? supervisor.warnings : supervisor.foreseeProblems(config);
     return { effect: mode, warnings: [...warnings, ...renameWarnings(old, config)], diff };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw invalid(error.problems[0]?.field ?? '', error.message);
+  }
+}
+
+/** A disk that is full or read-only is no fault of the configuration. */
+function save(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    throw new ProtocolError('FAILED_PRECONDITION', `STATE takes no writes: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 

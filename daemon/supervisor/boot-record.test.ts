@@ -35,6 +35,14 @@ t.test('BootRecord tells the same to later supervisors of a boot', async (t) => 
   t.equal(start(false).reason, 'reboot');
 });
 
+t.test('BootRecord outlives a disk that takes nothing', async (t) => {
+  const { noteFile, stateDir } = scene(t);
+  const missing = join(stateDir, 'missing');
+  const record = new BootRecord({ stateDir: missing, noteFile, isFirst: true });
+  t.equal(record.reason, 'power-on');
+  record.end('reboot');
+});
+
 t.test('BootRecord knows nothing without STATE', async (t) => {
   const { noteFile } = scene(t);
   const record = new BootRecord({ stateDir: undefined, noteFile, isFirst: true });

@@ -1,7 +1,8 @@
 /**
  * Why the machine started, from a record in STATE of how its last run ended: `running` is written at every
  * start, and how it ends at the end. A power cut, a kernel panic and a watchdog leave `running` behind: that
- * is a crash. What this boot found is kept in /run for supervisors that come later in it.
+ * is a crash. What this boot found is kept in /run for supervisors that come later in it. A disk that cannot be
+ * read or written makes it `unknown`, and hinders nothing.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,7 +42,7 @@ export class BootRecord {
       this.reason = known as BootReason; // By an earlier supervisor of this boot.
       return;
     }
-    this.reason = planBootReason(this.#path === undefined ? null : readIfPresent(this.#path));
+    this.reason = planBootReason(this.#path === undefined ? null : readRecord(this.#path));
     writeFileSync(noteFile, this.reason);
     this.#write('running');
   }
@@ -52,7 +53,22 @@ export class BootRecord {
   }
 
   #write(state: LastRun): void {
-    if (this.#path !== undefined) writeDurably(this.#path, state);
+    if (this.#path === undefined) return;
+    try {
+      writeDurably(this.#path, state);
+    } catch (error) {
+      if (!isErrno(error)) throw error; // Full, or read-only: told by whoever needs the disk.
+    }
+  }
+}
+
+/** null: it cannot be read. */
+function readRecord(path: string): string | undefined | null {
+  try {
+    return readIfPresent(path);
+  } catch (error) {
+    if (isErrno(error)) return null; // A bad sector.
+    throw error;
   }
 }
 

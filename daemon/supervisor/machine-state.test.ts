@@ -1,5 +1,5 @@
 /** MachineState: what waits for the next boot, damaged files, and who may mend them. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -129,6 +129,18 @@ t.test('whose a machine is is written down at its next start', async (t) => {
   rmSync(join(dir, 'machine-ca.crt')); // As a machine of an earlier version has none.
   state.promoteNext();
   t.equal(readFileSync(join(dir, 'machine-ca.crt'), 'utf8'), own.machineCa.certificate);
+});
+
+t.test('a disk that takes no writes leaves the machine with what it had', async (t) => {
+  const { dir, state } = scratch(t);
+  state.save(CONFIG, own);
+  mkdirSync(join(dir, 'secrets.yaml.next')); // No file can be replaced by it.
+  state.promoteNext();
+  t.equal(state.mode, 'configured');
+  t.match(state.problems, [/^what was saved for this boot is not in force: E/]);
+  rmdirSync(join(dir, 'secrets.yaml.next'));
+  state.save(CONFIG, undefined);
+  t.same(state.problems, []);
 });
 
 t.test('secrets for the next boot bring their owner along', async (t) => {

@@ -43,6 +43,7 @@ export class MachineState {
   readonly #dir: string;
   #config: Understood<MachineConfig> | undefined;
   #secrets: Understood<ClusterSecrets> | undefined;
+  #writeProblem: string | undefined;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -56,21 +57,33 @@ export class MachineState {
 
   /** What is wrong with files that are there, or that should be. */
   get problems(): string[] {
-    const problems = [this.#understandSecrets()?.problem, this.#understandConfig()?.problem];
+    const problems = [
+      this.#understandSecrets()?.problem,
+      this.#understandConfig()?.problem,
+      this.#writeProblem,
+    ];
     if (this.#hasOwner && this.#understandSecrets() === undefined) {
       problems.push('secrets.yaml is missing');
     }
     return problems.filter((problem) => problem !== undefined);
   }
 
-  /** What was saved for the next boot is in force from here on; called once a boot. */
+  /**
+   * What was saved for the next boot is in force from here on; called once a boot. On a disk that takes no
+   * writes the machine goes on with what it had: a problem, which the next save tries to mend.
+   */
   promoteNext(): void {
-    // Secrets first: a power cut between the two must not leave a configuration without them.
-    for (const name of ['secrets.yaml', 'config.yaml']) {
-      const path = join(this.#dir, name);
-      if (existsSync(`${path}.next`)) renameSync(`${path}.next`, path);
+    try {
+      // Secrets first: a power cut between the two must not leave a configuration without them.
+      for (const name of ['secrets.yaml', 'config.yaml']) {
+        const path = join(this.#dir, name);
+        if (existsSync(`${path}.next`)) renameSync(`${path}.next`, path);
+      }
+      this.#keepIdentity();
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      this.#writeProblem = `what was saved for this boot is not in force: ${error.code}`;
     }
-    this.#keepIdentity();
   }
 
   /** Undefined before a configuration was applied, and when the file is damaged (see `problems`). */
@@ -108,6 +121,7 @@ export class MachineState {
     if (secrets !== undefined) this.#write('secrets.yaml', formatYaml(secrets));
     this.#keepIdentity();
     this.#write('config.yaml', yaml);
+    this.#writeProblem = undefined;
   }
 
   /** In force after `promoteNext`. */

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { errorText, isErrno } from '#base/errors.ts';
 import { exitAtOnce } from '#base/linux/syscall.ts';
 import {
-  findBootDisk,
+  awaitBootDisk,
   mountVolume,
   prepareDisk,
   VOLUME_NAMES,
@@ -88,7 +88,7 @@ async function prepareVolumes(print: Print): Promise<{
 }> {
   const volumes = new Map<VolumeName, string>();
   const volumeProblems = new Map<VolumeName, string>();
-  const disk = findBootDisk();
+  const disk = await awaitBootDisk();
   if (disk === undefined) {
     print('no disk of ours: the machine runs in memory');
     return { volumes, volumeProblems };

@@ -12,10 +12,11 @@ const WDIOC_SETTIMEOUT = 0xc0045706;
 const WDIOC_GETTIMEOUT = 0x80045707;
 const WDIOF_CARDRESET = 0x20;
 
-/** What the supervisor asks for; a device may give less. */
-const TIMEOUT_SECONDS = 60;
+/** What the supervisor asks for, best first; a device that takes none of them has its own. */
+const TIMEOUTS_SECONDS = [120, 60];
 
 export interface Watchdog {
+  /** 0: the device does not say. */
   readonly timeoutSeconds: number;
   /** It was a watchdog that reset the machine. */
   readonly hasReset: boolean;
@@ -39,9 +40,10 @@ export function openWatchdog(path = '/dev/watchdog'): Watchdog | undefined {
 }
 
 function setTimeoutSeconds(fd: number): number {
-  tryIoctl(fd, WDIOC_SETTIMEOUT, TIMEOUT_SECONDS);
-  const seconds = tryIoctl(fd, WDIOC_GETTIMEOUT);
-  return seconds > 0 ? seconds : TIMEOUT_SECONDS;
+  for (const seconds of TIMEOUTS_SECONDS) {
+    if (tryIoctl(fd, WDIOC_SETTIMEOUT, seconds) > 0) break;
+  }
+  return tryIoctl(fd, WDIOC_GETTIMEOUT);
 }
 
 /** Devices need not know every call: 0 then. */
