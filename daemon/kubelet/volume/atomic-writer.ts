@@ -44,6 +44,7 @@ export async function writeAtomically(
   const current = await currentVersion(directory);
   if (current !== undefined && (await holds(join(directory, current), payload, ownership))) {
     await linkNames(directory, payload);
+    await dropOthers(directory, current);
     return false;
   }
   const version = await writeVersion(directory, payload, ownership);
@@ -99,6 +100,17 @@ async function writeVersion(
 ): Promise<string> {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '_').replace('T', '_');
   const version = await mkdtemp(join(directory, `..${time}.`));
+  try {
+    await fillVersion(version, payload, ownership);
+  } catch (error) {
+    // Tried again every so often: on a full disk the attempts would pile up.
+    await rm(version, { recursive: true, force: true });
+    throw error;
+  }
+  return version.slice(directory.length + 1);
+}
+
+async function fillVersion(version: string, payload: Payload, ownership: Ownership): Promise<void> {
   const directoryMode = ownership.fsGroup === undefined ? 0o755 : 0o2775;
   await own(version, directoryMode, ownership);
   const made = new Set<string>([version]);
@@ -111,10 +123,9 @@ async function writeVersion(
       await own(parent, directoryMode, ownership);
       made.add(parent);
     }
-    await writeFile(path, data);
+    await writeFile(path, data, { flag: 'wx', mode: 0o600 }); // Until it has its own.
     await own(path, modeOf(mode, ownership), { ...ownership, uid });
   }
-  return version.slice(directory.length + 1);
 }
 
 async function own(

@@ -7,6 +7,7 @@
 import {
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -98,15 +99,29 @@ function makeMissing(root: string, subPath: string): void {
       assertInside(root, parent, subPath);
       const fd = openBeneath(root, partsOf(parent.slice(root.length)));
       try {
-        mkdirSync(`/proc/self/fd/${fd}/${parts[i - 1] ?? ''}`, { mode });
-      } catch (failure) {
-        if (!isErrno(failure, 'EEXIST')) throw failure; // Another container made it meanwhile.
+        makeDirectory(`/proc/self/fd/${fd}/${parts[i - 1] ?? ''}`, mode);
       } finally {
         closeSync(fd);
       }
       continue;
     }
     assertInside(root, real, subPath);
+  }
+}
+
+/** With exactly `mode`, whatever the umask; of the directory that was made, should its name be a link by now. */
+function makeDirectory(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return; // Another container made it meanwhile.
+    throw error;
+  }
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    fchmodSync(fd, mode);
+  } finally {
+    closeSync(fd);
   }
 }
 

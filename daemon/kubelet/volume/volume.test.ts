@@ -1,6 +1,7 @@
 /** Volumes on disk: payloads, the atomic writer, subPath. Mounts need root and are skipped without. */
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -138,6 +139,12 @@ await t.test('writeAtomically()', async (t) => {
   t.equal(readdirSync(dir).length, 4);
   t.equal(await write({}), true, 'an optional source that has gone');
   t.equal(readdirSync(dir).filter((n) => !n.startsWith('..')).length, 0);
+  const before = readdirSync(dir);
+  await t.rejects(write({ a: 'a file', 'a/b': 'and a directory' }));
+  t.same(readdirSync(dir), before, 'what could not be written whole is gone');
+  mkdirSync(join(dir, '..2026_01_01_00_00_00.abcdef'));
+  t.equal(await write({}), false);
+  t.same(readdirSync(dir), before, 'and so is what a dead process left');
   if (process.getuid?.() === 0) {
     await writeAtomically(dir, payload({ g: 'x' }), { fsGroup: 1234 });
     const stats = statSync(join(dir, 'g'));
@@ -181,6 +188,11 @@ await t.test('bindSubPath() stays inside the volume', async (t) => {
   );
   t.ok(lstatSync(join(dir, 'targets/file')).isFile());
   t.ok(lstatSync(join(volumePath, 'new/deep')).isDirectory());
+  chmodSync(volumePath, 0o2777);
+  await bind('wide/deep');
+  for (const made of ['wide', 'wide/deep']) {
+    t.equal(statSync(join(volumePath, made)).mode & 0o7777, 0o2777, `${made}, whatever the umask`);
+  }
   for (const bad of ['etc', 'etc/passwd', 'up', 'etc/new']) {
     await t.rejects(bind(bad), { name: 'ConfigError' }, bad);
   }
