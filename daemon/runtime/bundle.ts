@@ -8,9 +8,9 @@
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mountsBelow, unmountMaybe } from '#base/linux/mounts.ts';
 import { hostDevices, readDevice } from './host.ts';
 import { USER_FILE_BYTES_MAX } from './limits.ts';
-import { mountsBelow, unmountMaybe } from './namespaces.ts';
 import {
   type Device,
   type HostFacts,

@@ -162,11 +162,7 @@ export class Conmon {
       failed.reject(signal.reason);
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    if (child.pid !== undefined) {
-      options.adopt(child.pid);
-      start.write('\0');
-    }
-    return {
+    const launch: Launch = {
       sync: lines(sync),
       start,
       attach: attach === null ? undefined : lines(attach),
@@ -177,6 +173,19 @@ export class Conmon {
         for (const stream of [sync, start, attach]) stream?.destroy();
       },
     };
+    if (child.pid === undefined) return launch;
+    try {
+      options.adopt(child.pid);
+      start.write('\0');
+    } catch (error) {
+      // ESRCH: it ended at once, and the sync pipe says why. Anything else, and nobody would end it.
+      if (!isErrno(error, 'ESRCH')) {
+        child.kill('SIGKILL');
+        launch.release();
+        throw error;
+      }
+    }
+    return launch;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Facts about this machine and process, read from /proc and /dev: input of the pure spec planning. */
 import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno } from '#base/errors.ts';
+import { processId } from '#base/linux/process.ts';
 import { deviceNumbers } from '#base/linux/syscall.ts';
 import { parseCapabilityMask } from './oci/capabilities.ts';
 import type { Device, HostFacts } from './oci/spec.ts';
@@ -29,15 +29,7 @@ export function bootId(): string {
  * undefined when there is none, or only a zombie.
  */
 export function processStart(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // Field 3 of proc(5) is first.
-    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-    return Number(fields[19]);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
-    throw error;
-  }
+  return processId(pid)?.startTicks;
 }
 
 const NOT_FOR_CONTAINERS = /^\/dev\/(pts|shm|fd|mqueue|\.lxc|\.lxd-mounts|\.udev)$/;

@@ -5,19 +5,12 @@
  *
  * Only a shared PID namespace needs a process (pid-holder.ts): the kernel ends it with its first one.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno } from '#base/errors.ts';
-import {
-  CLONE,
-  MNT_DETACH,
-  MS,
-  mount,
-  setHostname,
-  setns,
-  umount,
-  unshare,
-} from '#base/linux/syscall.ts';
+import { unmountMaybe } from '#base/linux/mounts.ts';
+import { CLONE, MS, mount, setHostname, setns, unshare } from '#base/linux/syscall.ts';
+import { sysctlPath } from '#base/sysctl-name.ts';
+import { RuntimeError } from './port.ts';
 
 const FLAGS = { net: CLONE.NEWNET, ipc: CLONE.NEWIPC, uts: CLONE.NEWUTS } as const;
 export type PinnedNamespace = keyof typeof FLAGS;
@@ -43,9 +36,7 @@ export function createNamespaces(request: NamespaceRequest): void {
     try {
       for (const kind of request.kinds) pin(kind, join(request.dir, kind));
       if (request.kinds.includes('uts')) setHostname(request.hostname);
-      for (const [name, value] of Object.entries(request.sysctls)) {
-        writeFileSync(sysctlPath(name), value);
-      }
+      for (const [name, value] of Object.entries(request.sysctls)) setSysctl(name, value);
     } finally {
       for (const { kind, fd } of home) setns(fd, FLAGS[kind]);
     }
@@ -62,11 +53,10 @@ function pin(kind: PinnedNamespace, path: string): void {
   mount({ source: `/proc/thread-self/ns/${kind}`, target: path, flags: MS.BIND });
 }
 
-/** Dots separate, unless the name has slashes: then dots are part of names (sysctl(8)). */
-export function sysctlPath(name: string): string {
-  const first = /[./]/.exec(name)?.[0];
-  const path = first === '/' ? name : name.replace(/[./]/g, (char) => (char === '.' ? '/' : '.'));
-  return join('/proc/sys', ...path.split('/').filter((part) => part !== '' && part !== '..'));
+function setSysctl(name: string, value: string): void {
+  const path = sysctlPath(name);
+  if (path === undefined) throw new RuntimeError('CREATE_FAILED', `no kernel parameter ${name}`);
+  writeFileSync(join('/proc/sys', path), value);
 }
 
 /** Lets go of whatever is mounted in `dir`. Idempotent. */
@@ -75,22 +65,4 @@ export function removeNamespaces(dir: string): void {
     unmountMaybe(join(dir, kind));
     rmSync(join(dir, kind), { force: true });
   }
-}
-
-/** Detaches a mount; nothing when there is none. */
-export function unmountMaybe(path: string): void {
-  try {
-    umount(path, MNT_DETACH);
-  } catch (error) {
-    if (!isErrno(error, 'EINVAL', 'ENOENT')) throw error; // EINVAL: not a mount point.
-  }
-}
-
-/** Mount points of this process at or below `dir`, innermost first. */
-export function mountsBelow(dir: string): readonly string[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => (line.split(' ')[4] ?? '').replaceAll('\\040', ' '))
-    .filter((path) => path === dir || path.startsWith(`${dir}/`))
-    .reverse();
 }

@@ -22,19 +22,14 @@ import { hostname as hostHostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { isErrno } from '#base/errors.ts';
-import type { Log } from '#base/log.ts';
+import { mountsBelow, unmountMaybe } from '#base/linux/mounts.ts';
 import { MS, mount } from '#base/linux/syscall.ts';
+import type { Log } from '#base/log.ts';
 import type { PodNetwork } from '#net/pod/port.ts';
 import type { Cgroups } from './cgroup.ts';
 import { bootId, processStart } from './host.ts';
 import { CGROUP_LEAVE_MS_MAX } from './limits.ts';
-import {
-  createNamespaces,
-  mountsBelow,
-  type PinnedNamespace,
-  removeNamespaces,
-  unmountMaybe,
-} from './namespaces.ts';
+import { createNamespaces, type PinnedNamespace, removeNamespaces } from './namespaces.ts';
 import { type NamespacePaths, NEW_NAMESPACE } from './oci/spec.ts';
 import { startHolder, writeHolderProgram } from './pid-holder.ts';
 import { type CgroupResources, RuntimeError, type Sandbox, type SandboxSpec } from './port.ts';

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import t from 'tap';
 import { isErrno } from '#base/errors.ts';
-import { mountsBelow, unmountMaybe } from '#daemon/runtime/namespaces.ts';
+import { mountsBelow, unmountMaybe } from '#base/linux/mounts.ts';
 import type { Container } from '#daemon/runtime/port.ts';
 import type { Runtime } from '#daemon/runtime/runtime.ts';
 import { bytes, cannotRun, TestHost, until } from './runtime-host.ts';

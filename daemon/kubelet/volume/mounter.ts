@@ -2,10 +2,11 @@
  * Mounts that volumes need, as a port and its Linux adapter: tmpfs, bind mounts, unmounting. Calls
  * are synchronous and short. Tests without root use the port.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isErrno } from '#base/errors.ts';
-import { MNT_DETACH, MS, mount, UMOUNT_NOFOLLOW, umount } from '#base/linux/syscall.ts';
+import { mountsBelow, unmountMaybe } from '#base/linux/mounts.ts';
+import { MS, mount } from '#base/linux/syscall.ts';
 
 export interface Mounter {
   /** tmpfs at `target`, at most `sizeBytes` large if given. */
@@ -30,12 +31,7 @@ export class LinuxMounter implements Mounter {
   }
 
   unmount(target: string): void {
-    try {
-      umount(target, MNT_DETACH | UMOUNT_NOFOLLOW);
-    } catch (error) {
-      // EINVAL: not a mount point.
-      if (!isErrno(error, 'EINVAL', 'ENOENT')) throw error;
-    }
+    unmountMaybe(target);
   }
 
   isMountPoint(path: string): boolean {
@@ -48,18 +44,6 @@ export class LinuxMounter implements Mounter {
   }
 
   mountsBelow(directory: string): string[] {
-    const found: string[] = [];
-    for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-      const target = unescape(line.split(' ')[4] ?? '');
-      if (target === directory || target.startsWith(`${directory}/`)) found.push(target);
-    }
-    return found.reverse();
+    return mountsBelow(directory);
   }
-}
-
-/** mountinfo writes blank, tab, newline and backslash as octal. */
-function unescape(field: string): string {
-  return field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
 }
