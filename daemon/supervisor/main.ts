@@ -17,7 +17,7 @@ import { enableCompileCache, flushCompileCache } from 'node:module';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { errorText, isErrno } from '#base/errors.ts';
-import { exitAtOnce } from '#base/linux/syscall.ts';
+import { exitAtOnce, MS, mount } from '#base/linux/syscall.ts';
 import {
   awaitBootDisk,
   mountVolume,
@@ -29,7 +29,7 @@ import { prepareCgroups } from './cgroups.ts';
 import { coldplug, NODE_MODULES } from './devices.ts';
 import { endMachine } from './end-machine.ts';
 import { ModuleLoader } from './modules.ts';
-import { mountBase } from './mounts.ts';
+import { mountBase, mountTargets } from './mounts.ts';
 import { type EndKind, forgetEnding } from './ending-note.ts';
 import { openSupervisorLog, type SupervisorLog } from './supervisor-log.ts';
 import { PLACES, UID } from './unit-specs.ts';
@@ -68,6 +68,7 @@ async function boot(): Promise<void> {
     import('./run.ts'),
   ]);
   if (volumes.has('STATE')) keepDhcpState();
+  if (volumes.has('DATA')) bindPodLogs(print);
   await modules;
   await runMachine({
     log,
@@ -129,6 +130,19 @@ function keepDhcpState(): void {
   }
 }
 
+/** Pods' logs are kept on DATA: in memory they would fill it, and be lost with the power. */
+function bindPodLogs(print: Print): void {
+  if (mountTargets().has(PLACES.podLogs)) return; // By an earlier supervisor of this boot.
+  const source = join(PLACES.agent, 'log/pods');
+  try {
+    mkdirSync(source, { recursive: true });
+    mkdirSync(PLACES.podLogs, { recursive: true });
+    mount({ source, target: PLACES.podLogs, flags: MS.BIND });
+  } catch (error) {
+    print(`error: pods' logs stay in memory: ${errorText(error)}`); // DATA is full, or failing.
+  }
+}
+
 /** The gateway connects to the sockets of the others: their folders are its group's. */
 function prepareSocketDirectories(): void {
   for (const name of ['supervisor', 'agent']) {
@@ -147,7 +161,7 @@ function end(kind: EndKind, volumes: ReadonlyMap<string, string>, print: Print):
     print(kind === 'reboot' ? 'restart' : 'power off');
     exitAtOnce(EXIT[kind]);
   };
-  endMachine([...volumes.values()], print).then(finish, (error: unknown) => {
+  endMachine([PLACES.podLogs, ...volumes.values()], print).then(finish, (error: unknown) => {
     print(`error: ${errorText(error)}`);
     finish();
   });

@@ -7,6 +7,7 @@ export const PLACES = {
   state: '/var/lib/bareboat/state',
   control: '/var/lib/bareboat/control',
   agent: '/var/lib/bareboat/agent',
+  podLogs: '/var/log/pods',
   pki: '/run/bareboat/pki',
   config: '/run/bareboat/config',
   logs: '/run/bareboat/log',
@@ -115,7 +116,7 @@ export const UNIT_SPECS: readonly MachineUnit[] = [
   }),
   node('agent', {
     uid: UID.root,
-    dirs: [PLACES.agent, '/var/log/pods'],
+    dirs: [PLACES.agent, PLACES.podLogs],
     memoryMinBytes: 64 * MIB,
     oomScoreAdj: -999,
   }),
