@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { contextOf, parseClientConfig } from '#base/client-config.ts';
+import { contextOf, formatClientConfig, parseClientConfig } from '#base/client-config.ts';
 import { Machine as MachineApi } from '#base/protocol/bareboat.gen.ts';
 import { connectInsecure } from '#cli/connect.ts';
 import { writeArchive } from '#image/archive.ts';
@@ -54,11 +54,22 @@ export async function checkRefusals(t: Test, run: MachineRun): Promise<void> {
 
   await t.test("another cluster's client certificate", async (t) => {
     const stranger = join(run.files.dir, 'refused/bareboat.yaml');
-    await t.rejects(operator.bareboat('--config', stranger, '--endpoint', run.endpoint, 'status'), {
-      message: /code 3: bareboat: cannot reach .*certificate/,
+    const at = ['--endpoint', run.endpoint];
+    await t.rejects(operator.bareboat('--config', stranger, ...at, 'status'), {
+      message: /code 3: bareboat: \S+ shows a certificate of another machine CA/,
     });
     const own = parseClientConfig(readFileSync(run.files.clientConfig, 'utf8'));
-    const { certificate, key } = contextOf(own, undefined);
+    const { ca, certificate, key } = contextOf(own, undefined);
+    const other = parseClientConfig(readFileSync(stranger, 'utf8'));
+    const mixed = { ...contextOf(other, undefined), ca };
+    const trusting = join(run.files.dir, 'trusting.yaml');
+    writeFileSync(
+      trusting,
+      formatClientConfig({ ...other, contexts: { [other.currentContext]: mixed } }),
+    );
+    await t.rejects(operator.bareboat('--config', trusting, ...at, 'status'), {
+      message: new RegExp(`code 3: bareboat: ${run.endpoint} refuses: .*certificate`),
+    });
     const files = [join(run.files.dir, 'wrong.crt'), join(run.files.dir, 'wrong.key')] as const;
     writeFileSync(files[0], certificate);
     writeFileSync(files[1], key, { mode: 0o600 });

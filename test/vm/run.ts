@@ -29,7 +29,10 @@ async function up(): Promise<void> {
   const run = await MachineRun.open(files, await ensureImage(steps), steps);
   const page = await run.up({ fast: process.env['FAST'] === '1' });
   console.log(`\n${run.sampleUrl} serves:\n\n${page}`);
-  const short = (path: string) => relative(process.cwd(), path);
+  const short = (path: string) => {
+    const fromHere = relative(process.cwd(), path);
+    return fromHere.startsWith('..') ? path : fromHere;
+  };
   const kubectl = `${short(join(OUT, 'bin/kubectl'))} --kubeconfig ${short(files.kubeconfig)}`;
   console.log('The machine goes on running. Type next:');
   console.log(`  ${kubectl} get pods -A -o wide`);
