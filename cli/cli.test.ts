@@ -117,6 +117,18 @@ const failures = [
     text: /cannot read \.: it is a directory/,
   },
   {
+    name: 'a place for its files that is none',
+    args: ['init', '--cluster', 'c', '--node', 'n2', '--output', 'n1.yaml/x'],
+    code: 2,
+    text: /cannot write n1.yaml\/x: a part of its path is no directory/,
+  },
+  {
+    name: 'an address of the API server that is none',
+    args: ['kubeconfig', '--server', '192.0.2.1:6443'],
+    code: 2,
+    text: /--server <url>' argument '192.0.2.1:6443' is invalid. Expected https:/,
+  },
+  {
     name: 'secrets that are not there',
     args: ['config', 'apply', 'n1.yaml', '--secrets', 'none.yaml'],
     code: 2,

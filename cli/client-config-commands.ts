@@ -2,7 +2,7 @@
  * Commands about the client's own configuration: several clusters in one file, and credentials for others.
  * The words are kubectl's (contexts, use-context) and talosctl's (endpoint, merge, new).
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
@@ -15,7 +15,7 @@ import { parseClusterSecrets } from '#base/machine-config.ts';
 import { issueLeaf } from '#base/pki/pki.ts';
 import type { Role } from '#base/protocol/protocol.ts';
 import { clientConfigPath, type ConnectOptions, ownClientConfigPath } from './connect.ts';
-import { parseInput, UsageError, writeSecretFile } from './files.ts';
+import { makeDirectory, parseInput, UsageError, writeSecretFile } from './files.ts';
 import { type Format, formatRows } from './output.ts';
 import { type Cli, countUpTo, endpointText, outputOption } from './program.ts';
 
@@ -71,7 +71,7 @@ export function addClientConfig(cli: Cli, config: Command): void {
       const result = existsSync(path)
         ? parseInput(path, (text) => merge(parseClientConfig(text), added, force))
         : added;
-      mkdirSync(dirname(path), { recursive: true });
+      makeDirectory(dirname(path));
       writeSecretFile(path, formatClientConfig(result));
       io.note(`${path} has the contexts ${Object.keys(result.contexts).join(', ')}`);
     });

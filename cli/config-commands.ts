@@ -1,5 +1,5 @@
 /** Commands about a machine's configuration: apply, get, validate, and those that start its cluster. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { parseClusterSecrets, parseMachineConfig } from '#base/machine-config.ts';
 import { Machine } from '#base/protocol/bareboat.gen.ts';
@@ -82,7 +82,7 @@ function addCluster({ program, io, withClient }: Cli): void {
   program
     .command('kubeconfig')
     .description('credentials of a cluster administrator, for kubectl')
-    .option('--server <url>', "API server's address (default: the machine's)", '')
+    .option('--server <url>', "API server's address (default: the machine's)", serverUrl, '')
     .option('--output <file>', 'write to a file')
     .action((options: { server: string; output?: string }) =>
       withClient(async (client) => {
@@ -92,4 +92,11 @@ function addCluster({ program, io, withClient }: Cli): void {
         else writeSecretFile(options.output, yaml);
       }),
     );
+}
+
+/** Parses an address of an API server for commander. */
+function serverUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'https:' && url.host !== '') return text;
+  throw new InvalidArgumentError('Expected https://HOST:PORT.');
 }

@@ -2,6 +2,7 @@
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -18,12 +19,12 @@ export class UsageError extends Error {
 
 /** The text of `path`. Throws UsageError when it cannot be read. */
 export function readInput(path: string): string {
-  return explained(path, () => readFileSync(path, 'utf8'));
+  return explained('read', path, () => readFileSync(path, 'utf8'));
 }
 
 /** Its size in bytes. Throws UsageError unless it is a file that is there. */
 export function sizeOfInput(path: string): number {
-  const stat = explained(path, () => statSync(path));
+  const stat = explained('read', path, () => statSync(path));
   if (stat.isDirectory()) throw new UsageError(`cannot read ${path}: it is a directory`);
   return stat.size;
 }
@@ -40,27 +41,44 @@ export function parseInput<T>(path: string, parse: (text: string) => T): T {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'it does not exist',
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
   ENOTDIR: 'a part of its path is no directory',
+  EROFS: 'its file system is read-only',
+  ENOSPC: 'no space left',
 };
 
-function explained<T>(path: string, read: () => T): T {
+/** Does what reads or writes `path`; an error of the system becomes a UsageError. */
+function explained<T>(what: 'read' | 'write', path: string, act: () => T): T {
   try {
-    return read();
+    return act();
   } catch (error) {
     if (!isErrno(error)) throw error;
-    const reason = REASONS[error.code] ?? error.code;
-    throw new UsageError(`cannot read ${path}: ${reason}`, { cause: error });
+    const absent = what === 'read' ? 'it does not exist' : 'its directory does not exist';
+    const reason = error.code === 'ENOENT' ? absent : (REASONS[error.code] ?? error.code);
+    throw new UsageError(`cannot ${what} ${path}: ${reason}`, { cause: error });
   }
+}
+
+/** Makes a directory and those above it. Throws UsageError. */
+export function makeDirectory(path: string): void {
+  explained('write', path, () => mkdirSync(path, { recursive: true }));
+}
+
+/** Writes what anybody may read. Throws UsageError. */
+export function writeOutput(path: string, text: string): void {
+  explained('write', path, () => writeFileSync(path, text));
 }
 
 /**
  * Writes keys: readable by the owner only, also where an older file was not, and whole or not at all. What is
- * no regular file (a pipe, /dev/stdout) is written to as it is.
+ * no regular file (a pipe, /dev/stdout) is written to as it is. Throws UsageError.
  */
 export function writeSecretFile(path: string, text: string): void {
+  explained('write', path, () => writeSecret(path, text));
+}
+
+function writeSecret(path: string, text: string): void {
   const target = existsSync(path) ? realpathSync(path) : path;
   if (existsSync(target) && !statSync(target).isFile()) {
     writeFileSync(target, text);

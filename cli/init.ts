@@ -1,11 +1,11 @@
 /** `bareboat init`: makes a cluster's secrets, the configuration of its first machine, and the client's. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ClientConfig, formatClientConfig } from '#base/client-config.ts';
 import { type ClusterSecrets, formatYaml, parseMachineConfig } from '#base/machine-config.ts';
 import { createCa, createSigningKey, issueLeaf } from '#base/pki/pki.ts';
-import { UsageError, writeSecretFile } from './files.ts';
+import { makeDirectory, UsageError, writeOutput, writeSecretFile } from './files.ts';
 
 const YEAR_MS = 365 * 24 * 3600 * 1000;
 
@@ -55,10 +55,10 @@ export async function init(request: InitRequest, nowMs: number): Promise<string[
       },
     },
   };
-  mkdirSync(output, { recursive: true });
+  makeDirectory(output);
   const [secretsFile = '', machineFile = '', clientFile = ''] = files;
   writeSecretFile(secretsFile, formatYaml(secrets));
-  writeFileSync(machineFile, formatYaml(machine));
+  writeOutput(machineFile, formatYaml(machine));
   writeSecretFile(clientFile, formatClientConfig(config));
   return files;
 }

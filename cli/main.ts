@@ -1,7 +1,8 @@
 /**
  * The operator's command. Exit codes: 0 done, 1 the machine refused or failed, 2 wrong usage or files,
- * 3 not reachable or not allowed. Errors are one line on standard error.
+ * 3 not reachable or not allowed, 130 interrupted. Errors are one line on standard error.
  */
+import { constants } from 'node:os';
 import { bareboat } from './commands.ts';
 import { explainFailure } from './failure.ts';
 
@@ -19,6 +20,7 @@ try {
   await bareboat(io).parseAsync();
   process.exit(0);
 } catch (error) {
+  if (stop.signal.aborted) process.exit(128 + constants.signals.SIGINT);
   const { code, line } = explainFailure(error);
   if (line !== undefined) process.stderr.write(`bareboat: ${line}\n`);
   process.exit(code);

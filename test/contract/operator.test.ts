@@ -131,7 +131,7 @@ async function startGateway(name: string, maintenance: boolean, host: string): P
     listen: { host, port: 0 },
     pkiDir: path(`pki-${name}`),
     maintenance,
-    sockets: { supervisor: path('s.sock'), agent: path('a.sock'), control: path('c.sock') },
+    sockets: { supervisor: path('s.sock'), agent: path('a.sock') },
   };
   writeFileSync(path(`${name}.json`), JSON.stringify(config));
   const main = join(checkout, 'daemon/gateway/main.ts');
@@ -143,7 +143,9 @@ async function startGateway(name: string, maintenance: boolean, host: string): P
     child.kill();
     await once(child, 'exit');
   });
+  const said: string[] = [];
   for await (const line of createInterface(child.stderr)) {
+    said.push(line);
     const port = /"port":(\d+)/.exec(line)?.[1] ?? / port=(\d+)/.exec(line)?.[1];
     if (port === undefined) continue;
     child.stderr.resume();
@@ -152,7 +154,7 @@ async function startGateway(name: string, maintenance: boolean, host: string): P
       endpoint: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
     };
   }
-  throw new Error(`gateway ${name} did not start`);
+  throw new Error(`gateway ${name} did not start: ${said.join(' ')}`);
 }
 
 async function writeServerPki(name: string, ca: KeyPair, withCa: boolean): Promise<string> {
@@ -304,6 +306,10 @@ t.test(
     t.match(takeAsked('GetKubeconfig'), { server: 'https://192.0.2.1:6443' });
     t.equal(readFileSync(file, 'utf8'), 'kind: Config\n');
     t.equal(statSync(file).mode & 0o777, 0o600);
+    t.match(await run('kubeconfig', '--output', path('none/kubeconfig')), {
+      code: 2,
+      notes: /cannot write .*none\/kubeconfig: its directory does not exist/,
+    });
   },
 );
 
