@@ -6,7 +6,6 @@
  * Invariant: every write is one transaction that expects the revision its decision was based on, so
  * concurrent writers never undo each other; the loser decides again on the new state.
  */
-import { assert } from '#base/assert.ts';
 import type { KubeObject } from '#base/kube/client.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Store } from '#control/store/store.ts';
@@ -26,13 +25,8 @@ import { GENERATE_NAME_ATTEMPTS, UPDATE_ATTEMPTS_MAX } from '../limits.ts';
 import { type FieldError, fieldErrorCauses } from '../resources/field-errors.ts';
 import type { AdmissionChain, AdmissionRequest, WriteContext } from './admission.ts';
 import { formatStored } from './codec.ts';
-import {
-  checkPreconditions,
-  type DeleteOptions,
-  isDoneDeleting,
-  planDelete,
-  validateDeleteOptions,
-} from './delete-plan.ts';
+import { type DeleteOptions, isDoneDeleting } from './delete-plan.ts';
+import { type Deleted, Deletion, type ObjectAt } from './deletion.ts';
 import {
   genericUpdateRules,
   validateGenericCreate,
@@ -49,6 +43,7 @@ import {
 import { type Extra, ObjectStorage } from './object-storage.ts';
 import { sameJson } from './same-json.ts';
 import type { ServedResource } from './served-resource.ts';
+import { type Current, done, lost, type Outcome, parseCurrent, settle } from './settle.ts';
 import type { WriteHooks } from './write-hooks.ts';
 
 /** An object after a write: what the client gets, in the storage version. */
@@ -56,14 +51,6 @@ export interface Written {
   readonly json: Buffer;
   readonly revision: number;
   readonly created?: boolean | undefined;
-}
-
-export interface Deleted {
-  readonly json: Buffer;
-  readonly revision: number;
-  readonly object: KubeObject;
-  /** False while grace or finalizers keep the object. */
-  readonly removed: boolean;
 }
 
 /** Where an update is aimed at. */
@@ -76,11 +63,6 @@ export interface UpdateTarget {
 
 /** Makes the new object from a copy of the current one; `undefined` current: it does not exist. */
 export type Produce = (current: KubeObject | undefined) => KubeObject | Promise<KubeObject>;
-
-interface Current {
-  readonly json: Buffer;
-  readonly revision: number;
-}
 
 export interface RegistryIo {
   readonly store: Store;
@@ -95,12 +77,14 @@ export class Registry {
   readonly #storage: ObjectStorage;
   readonly #admission: AdmissionChain;
   readonly #hooks: WriteHooks;
+  readonly #deletion: Deletion;
 
   constructor(io: RegistryIo, parts: { admission: AdmissionChain; hooks: WriteHooks }) {
     this.#io = io;
     this.#storage = new ObjectStorage(io.store);
     this.#admission = parts.admission;
     this.#hooks = parts.hooks;
+    this.#deletion = new Deletion({ storage: this.#storage, ...parts });
   }
 
   /** The latest state of an object, reading every write acknowledged before. */
@@ -191,26 +175,23 @@ export class Registry {
     options: { readonly isPatch?: boolean } = {},
   ): Promise<Written> {
     const { resource, namespace, name, subresource } = target;
-    const key = resource.key(namespace, name);
     await this.#io.hub.waitForLatest(context.signal);
-    let current: Current | undefined = resource.cache.get(key);
-    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt++) {
+    const { groupResource, cache } = resource;
+    const first = cache.get(resource.key(namespace, name));
+    return await settle({ groupResource, name }, first, async (current) => {
       if (current === undefined) {
         const may = resource.rules.allowCreateOnUpdate === true && subresource === '';
-        if (!may || options.isPatch === true) throw notFound(resource.groupResource, name);
+        if (!may || options.isPatch === true) throw notFound(groupResource, name);
         const object = await produce(undefined);
         object.metadata.resourceVersion = '';
-        return this.create({ resource, namespace }, object, context);
+        return done(await this.create({ resource, namespace }, object, context));
       }
-      const old = parse(current);
-      const object = await produce(parse(current));
+      const old = parseCurrent(current);
+      const object = await produce(parseCurrent(current));
       this.#checkVersion(target, object, old);
       const extra = await this.#prepareUpdate(target, object, old, context);
-      const outcome = await this.#commitUpdate(target, { current, old, object, extra }, context);
-      if (outcome.kind === 'done') return outcome.written;
-      if (outcome.kind === 'changed') current = outcome.current;
-    }
-    throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
+      return await this.#commitUpdate(target, { current, old, object, extra }, context);
+    });
   }
 
   /** Throws ApiError 409 when the client changes another object or version than the current one. */
@@ -293,11 +274,7 @@ export class Registry {
     target: UpdateTarget,
     write: { current: Current; old: KubeObject; object: KubeObject; extra: Extra },
     context: WriteContext,
-  ): Promise<
-    | { kind: 'done'; written: Written }
-    | { kind: 'changed'; current: Current | undefined }
-    | { kind: 'again' }
-  > {
+  ): Promise<Outcome<Written>> {
     const { resource, namespace, name } = target;
     const { current, old, object, extra } = write;
     const key = resource.storeKey(resource.key(namespace, name));
@@ -307,38 +284,18 @@ export class Registry {
       const json = Buffer.from(JSON.stringify(object));
       const release = this.#hooks.onDelete(resource, old);
       const result = await this.#storage.delete(at, context.signal, release);
-      if (result.kind === 'written') {
-        return { kind: 'done', written: { json, revision: result.revision } };
-      }
-      return this.#retry(result);
+      return result.kind === 'written' ? done({ json, revision: result.revision }) : lost(result);
     }
     const value = formatStored(object);
     const json = withResourceVersion(value, current.revision);
-    if (context.dryRun) return { kind: 'done', written: { json, revision: current.revision } };
+    if (context.dryRun) return done({ json, revision: current.revision });
     if (json.equals(current.json) || sameJson(object, old)) {
-      return { kind: 'done', written: { json: current.json, revision: current.revision } };
+      return done({ json: current.json, revision: current.revision });
     }
     const result = await this.#storage.update(at, value, context.signal, extra);
-    if (result.kind === 'written') {
-      const { revision } = result;
-      return { kind: 'done', written: { json: withResourceVersion(value, revision), revision } };
-    }
-    return this.#retry(result);
-  }
-
-  #retry(
-    result:
-      | { kind: 'extraFailed' }
-      | { kind: 'changed'; current: { value: Uint8Array; modRevision: number } | undefined },
-  ): { kind: 'changed'; current: Current | undefined } | { kind: 'again' } {
-    if (result.kind === 'extraFailed') return { kind: 'again' };
-    const found = result.current;
-    if (found === undefined) return { kind: 'changed', current: undefined };
-    const revision = found.modRevision;
-    return {
-      kind: 'changed',
-      current: { json: withResourceVersion(found.value, revision), revision },
-    };
+    if (result.kind !== 'written') return lost(result);
+    const { revision } = result;
+    return done({ json: withResourceVersion(value, revision), revision });
   }
 
   /**
@@ -346,113 +303,33 @@ export class Registry {
    * node of a pod, the count of a budget). `change` is called again on a new state.
    */
   async mutate(
-    at: { resource: ServedResource; namespace: string; name: string },
+    at: ObjectAt,
     change: (object: KubeObject) => void,
     context: WriteContext,
   ): Promise<Written> {
     const { resource, namespace, name } = at;
     const key = resource.key(namespace, name);
     await this.#io.hub.waitForLatest(context.signal);
-    let current: Current | undefined = resource.cache.get(key);
-    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt++) {
-      if (current === undefined) throw notFound(resource.groupResource, name);
-      const object = parse(current);
+    const { groupResource, cache } = resource;
+    return await settle({ groupResource, name }, cache.get(key), async (current) => {
+      if (current === undefined) throw notFound(groupResource, name);
+      const object = parseCurrent(current);
       change(object);
       const value = formatStored(object);
       const { revision } = current;
       const json = withResourceVersion(value, revision);
-      if (context.dryRun || json.equals(current.json)) return { json, revision };
+      if (context.dryRun || json.equals(current.json)) return done<Written>({ json, revision });
       const store = { key: resource.storeKey(key), revision };
       const result = await this.#storage.update(store, value, context.signal);
-      if (result.kind === 'written') {
-        return { json: withResourceVersion(value, result.revision), revision: result.revision };
-      }
-      const outcome = this.#retry(result);
-      if (outcome.kind === 'changed') current = outcome.current;
-    }
-    throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
+      if (result.kind !== 'written') return lost(result);
+      const written = withResourceVersion(value, result.revision);
+      return done({ json: written, revision: result.revision });
+    });
   }
 
-  async delete(
-    at: { resource: ServedResource; namespace: string; name: string },
-    options: DeleteOptions,
-    context: WriteContext,
-    /** Looks at the object before it goes; throws to refuse (preconditions of an eviction). */
-    check?: (object: KubeObject) => void,
-  ): Promise<Deleted> {
-    const { resource, namespace, name } = at;
-    validateDeleteOptions(options);
-    const key = resource.key(namespace, name);
+  async delete(at: ObjectAt, options: DeleteOptions, context: WriteContext): Promise<Deleted> {
     await this.#io.hub.waitForLatest(context.signal);
-    let current: Current | undefined = resource.cache.get(key);
-    let admitted = false;
-    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt++) {
-      if (current === undefined) throw notFound(resource.groupResource, name);
-      const old = parse(current);
-      // Upstream names the kind, not the resource, in these conflicts.
-      const of = { group: resource.facts.group, resource: resource.facts.kind };
-      checkPreconditions(old, options, of);
-      check?.(old);
-      if (!admitted) {
-        await this.#admission.validate({
-          operation: 'DELETE',
-          resource,
-          subresource: '',
-          namespace,
-          name,
-          object: undefined,
-          old,
-          context,
-        });
-        for (const text of resource.rules.warningsOnDelete?.(old, context) ?? []) {
-          if (options.propagationPolicy === undefined && options.orphanDependents === undefined) {
-            context.warn(text);
-          }
-        }
-        admitted = true;
-      }
-      const outcome = await this.#commitDelete(at, { current, old }, options, context);
-      if (outcome.kind === 'done') return outcome.deleted;
-      if (outcome.kind === 'changed') current = outcome.current;
-    }
-    throw conflict(resource.groupResource, name, OBJECT_MODIFIED);
-  }
-
-  async #commitDelete(
-    at: { resource: ServedResource; namespace: string; name: string },
-    seen: { current: Current; old: KubeObject },
-    options: DeleteOptions,
-    context: WriteContext,
-  ): Promise<
-    | { kind: 'done'; deleted: Deleted }
-    | { kind: 'changed'; current: Current | undefined }
-    | { kind: 'again' }
-  > {
-    const { resource, namespace, name } = at;
-    const { current, old } = seen;
-    const { revision } = current;
-    const store = { key: resource.storeKey(resource.key(namespace, name)), revision };
-    const plan = planDelete(parse(current), resource.rules, options, context.nowMs);
-    const keep = (json: Buffer, newRevision: number, object: KubeObject) =>
-      ({
-        kind: 'done',
-        deleted: { json, revision: newRevision, object, removed: false },
-      }) as const;
-    if (plan.kind === 'pending') return keep(current.json, revision, old);
-    if (plan.kind === 'mark') {
-      const value = formatStored(plan.object);
-      const json = withResourceVersion(value, revision);
-      if (context.dryRun || json.equals(current.json)) return keep(json, revision, plan.object);
-      const result = await this.#storage.update(store, value, context.signal);
-      if (result.kind !== 'written') return this.#retry(result);
-      return keep(withResourceVersion(value, result.revision), result.revision, plan.object);
-    }
-    const gone = { json: current.json, object: old, removed: true };
-    if (context.dryRun) return { kind: 'done', deleted: { ...gone, revision } };
-    const extra = this.#hooks.onDelete(resource, old);
-    const result = await this.#storage.delete(store, context.signal, extra);
-    if (result.kind !== 'written') return this.#retry(result);
-    return { kind: 'done', deleted: { ...gone, revision: result.revision } };
+    return await this.#deletion.run(at, options, context);
   }
 
   #refuse(resource: ServedResource, object: KubeObject, errors: readonly FieldError[]): void {
@@ -464,12 +341,6 @@ export class Registry {
 
 function nameOfKey(key: string): string {
   return key.slice(key.indexOf('/') + 1);
-}
-
-function parse(current: Current): KubeObject {
-  const object: KubeObject = JSON.parse(current.json.toString());
-  assert(object.metadata !== undefined, 'stored object has no metadata');
-  return object;
 }
 
 function setOrDelete<T extends object, K extends keyof T>(target: T, key: K, value: T[K]): void {
