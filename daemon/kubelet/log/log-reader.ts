@@ -145,8 +145,10 @@ async function changed(path: string, clock: Clock, signal: AbortSignal): Promise
     await clock.sleep(LOOK_MS, AbortSignal.any([signal, stop.signal]));
   } catch (error) {
     signal.throwIfAborted();
-    if (!stop.signal.aborted && !isErrno(error, 'ENOENT')) throw error;
-    if (!stop.signal.aborted) await clock.sleep(LOOK_MS, signal);
+    if (stop.signal.aborted) return;
+    // Gone in a rotation, or no watch to be had (inotify(7)): then the clock alone says when to look.
+    if (!isErrno(error, 'ENOENT', 'ENOSPC', 'EMFILE', 'ENFILE')) throw error;
+    await clock.sleep(LOOK_MS, signal);
   } finally {
     watcher?.[Symbol.dispose]();
   }

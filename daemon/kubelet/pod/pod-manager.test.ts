@@ -1,5 +1,5 @@
 /** Admission and the company of other pods, on the fake runtime. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -174,8 +174,21 @@ function startManager(t: Test, tasks: TaskScope) {
   );
   tasks.spawn('informer', (signal) => informer.run(signal));
   tasks.spawn('manager', (signal) => manager.run(signal));
-  return { api, runtime, manager };
+  return { api, runtime, manager, dataDir };
 }
+
+await t.test('removes what pods left that the API does not know', async (t) => {
+  await using tasks = new TaskScope(new AbortController().signal);
+  const { api, dataDir } = startManager(t, tasks);
+  const left = [join(dataDir, 'pods/old'), join(dataDir, 'logs/ns_name_old/c')];
+  for (const path of left) mkdirSync(path, { recursive: true });
+  mkdirSync(join(dataDir, 'logs/not-a-pod'));
+  api.put(pod('a', '100m'));
+  await until('it runs', () => api.get('a')?.status?.phase === 'Running');
+  await until('the rest is gone', () => !existsSync(join(dataDir, 'logs/ns_name_old')));
+  await until('the directory too', () => !existsSync(join(dataDir, 'pods/old')));
+  t.same(readdirSync(join(dataDir, 'logs')).length, 2, 'of the pod that runs, and what is no pod');
+});
 
 await t.test('refuses what does not fit, resizes within what is left', async (t) => {
   await using tasks = new TaskScope(new AbortController().signal);

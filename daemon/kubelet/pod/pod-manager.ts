@@ -1,15 +1,16 @@
 /**
  * All pods of this node: one worker for each pod that the API has bound here, from its first sight
  * until its last trace. Admission happens once, at first sight of a pod that has not run yet. At
- * start, what the runtime or the disk has of pods that the API does not know is taken down.
+ * start, what the runtime or the disk has of pods that the API does not know is taken down, logs too.
  */
-import { rm } from 'node:fs/promises';
-import { errorText } from '#base/errors.ts';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorText, isErrno } from '#base/errors.ts';
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import type { ResizeRefusal, Verdict } from '../lifecycle/model.ts';
 import { refuse, refuseResize } from '../node/admission.ts';
-import { PodPaths, podDirectory, podsDirectory } from '../volume/paths.ts';
+import { podDirectory, podsDirectory, uidOfLogDirectory } from '../volume/paths.ts';
 import { podDirectories, removePodDirectory } from '../volume/pod-volumes.ts';
 import type { PodIo } from './io.ts';
 import { PodWorker } from './pod-worker.ts';
@@ -175,10 +176,15 @@ export class PodManager {
       await this.#try('remove orphaned sandbox', async () => {
         await runtime.stopSandbox(sandbox.id, signal);
         await runtime.removeSandbox(sandbox.id, signal);
-        const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
-        const { logDirectory } = new PodPaths(settings, { namespace, name, uid });
-        await rm(logDirectory, { recursive: true, force: true });
       });
+    }
+    for (const name of await logDirectories(settings.logDir)) {
+      const uid = uidOfLogDirectory(name);
+      if (uid === undefined || this.#workers.has(uid)) continue;
+      if (runtime.listSandboxes().some((sandbox) => sandbox.podUid === uid)) continue;
+      await this.#try('remove orphaned logs', () =>
+        rm(join(settings.logDir, name), { recursive: true, force: true }),
+      );
     }
     for (const uid of await podDirectories(podsDirectory(settings.dataDir))) {
       if (this.#workers.has(uid)) continue;
@@ -197,5 +203,14 @@ export class PodManager {
       if (this.#io.tasks.signal.aborted) throw error;
       this.#io.log.warn(`cannot ${what}`, { error: errorText(error) });
     }
+  }
+}
+
+async function logDirectories(logDir: string): Promise<string[]> {
+  try {
+    return await readdir(logDir);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return []; // No pod has run yet.
+    throw error;
   }
 }

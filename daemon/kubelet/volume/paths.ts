@@ -38,6 +38,11 @@ export class PodPaths {
   }
 }
 
+/** The UID in the name of a pod's log directory; undefined for what is none. */
+export function uidOfLogDirectory(name: string): string | undefined {
+  return /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
+}
+
 export interface PodName {
   readonly namespace: string;
   readonly name: string;
