@@ -23,6 +23,7 @@ import { silentLog } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import { TestInformer, testService, testSlice } from '#net/test-objects.ts';
 import { ClusterDns, parseNameservers } from './dns.ts';
+import { framed } from './upstream.ts';
 
 /** `A 10.96.0.1`, with priorities and the like left out. */
 function readAnswer(answer: Answer): string {
@@ -378,6 +379,29 @@ t.test('cluster DNS', async (t) => {
     socket.send(encode({ ...base, type: 'response' }), port, '127.0.0.1');
     t.equal(readPacket(await askUdp(port, question(`web.${N}`, 'A'))), 'NOERROR AA A 10.96.0.1');
     socket.close();
+  });
+
+  await t.test('cuts off who asks by TCP and never reads', async (t) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined); // A reset is one way of being cut off.
+    socket.pause();
+    const frames = Buffer.concat(
+      Array<Buffer>(64).fill(Buffer.from(framed(question(`many.${N}`, 'A')))),
+    );
+    let isOpen = true;
+    const closed = new Promise<void>((resolve) => {
+      socket.on('close', () => {
+        isOpen = false;
+        resolve();
+      });
+    });
+    const endAtMs = Date.now() + 5000;
+    while (isOpen && Date.now() < endAtMs) {
+      if (socket.write(frames)) await new Promise(setImmediate);
+      else await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed]);
+    }
+    t.notOk(isOpen);
+    socket.destroy();
   });
 
   await t.test('follows changes', async (t) => {

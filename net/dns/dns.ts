@@ -136,10 +136,8 @@ export class ClusterDns {
   ): Promise<Uint8Array | undefined> {
     const wire = parseWire(bytes);
     if (wire === undefined || (wire.flags & FLAG_RESPONSE) !== 0) return undefined;
-    let query: DecodedPacket;
-    try {
-      query = decode(Buffer.from(bytes));
-    } catch {
+    const query = decodeMaybe(bytes);
+    if (query === undefined) {
       return encode({ type: 'response', id: wire.id, flags: RCODE.FORMERR }); // Names cut off.
     }
     return this.#answerQuery({ query, bytes, bytesMax: bytesMaxOf(query, transport) }, signal);
@@ -201,7 +199,9 @@ export class ClusterDns {
     try {
       const key = cacheKey(asked, undefined);
       const bytes = await this.#upstream.resolve(key, new Uint8Array(query), signal);
-      const { answers = [], flags = 0 } = decode(Buffer.from(bytes));
+      const outside = decodeMaybe(bytes); // Its names are checked here, not in the forwarder.
+      if (outside === undefined) return { rcode: RCODE.SERVFAIL, answers: aliases };
+      const { answers = [], flags = 0 } = outside;
       return { rcode: flags & 0xf, answers: [...aliases, ...answers] };
     } catch (error) {
       if (!(error instanceof DnsUpstreamError)) throw error;
@@ -268,6 +268,15 @@ export class ClusterDns {
       }),
     );
     return handlers;
+  }
+}
+
+/** Undefined for what is malformed, which dns-packet tells by errors of many kinds. */
+function decodeMaybe(bytes: Uint8Array): DecodedPacket | undefined {
+  try {
+    return decode(Buffer.from(bytes));
+  } catch {
+    return undefined;
   }
 }
 

@@ -26,6 +26,8 @@ export const FORWARD_TIMEOUT_MS_SILENT = 300;
 export const FORWARD_ATTEMPTS = 2;
 
 export const TCP_CONNECTIONS_MAX = 256;
+/** Answers that a client of one connection has not read; four of the largest. */
+export const TCP_UNSENT_BYTES_MAX = 4 * TCP_MESSAGE_BYTES_MAX;
 /** RFC 7766 6.2.3: a few seconds. */
 export const TCP_IDLE_MS = 10_000;
 

@@ -6,7 +6,7 @@ import { type RemoteInfo, type Socket as UdpSocket, createSocket } from 'node:dg
 import { once } from 'node:events';
 import { type Server, type Socket, createServer } from 'node:net';
 import type { Log } from '#base/log.ts';
-import { TCP_CONNECTIONS_MAX, TCP_IDLE_MS } from './limits.ts';
+import { TCP_CONNECTIONS_MAX, TCP_IDLE_MS, TCP_UNSENT_BYTES_MAX } from './limits.ts';
 import { framed } from './upstream.ts';
 
 /** Undefined: no answer is owed (what came is no query). `bytesMax` bounds the answer. */
@@ -76,6 +76,8 @@ export class DnsSockets implements AsyncDisposable {
         this.#answer(query, 'tcp').then(
           (answer) => {
             if (answer !== undefined && socket.writable) socket.write(framed(answer));
+            // Asks on and reads nothing: its answers must not pile up here.
+            if (socket.writableLength > TCP_UNSENT_BYTES_MAX) socket.destroy();
           },
           (error: unknown) => this.#log.error('query failed', { error }),
         );
