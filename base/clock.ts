@@ -40,13 +40,13 @@ export class RealClock implements Clock {
         return;
       }
       const onAbort = () => {
-        clearTimeout(timer);
+        timer[Symbol.dispose]();
         reject(signal.reason);
       };
-      const timer = setTimeout(() => {
+      const timer = after(ms, () => {
         signal.removeEventListener('abort', onAbort);
         resolve();
-      }, ms);
+      });
       signal.addEventListener('abort', onAbort, { once: true });
     });
   }
@@ -54,18 +54,31 @@ export class RealClock implements Clock {
   deadline(ms: number, parent: AbortSignal): Deadline {
     const controller = new AbortController();
     const onAbort = () => controller.abort(parent.reason);
-    const timer = setTimeout(
-      () => controller.abort(new DeadlineExceeded(`deadline of ${ms} ms exceeded`)),
-      ms,
+    const timer = after(ms, () =>
+      controller.abort(new DeadlineExceeded(`deadline of ${ms} ms exceeded`)),
     );
     if (parent.aborted) onAbort();
     else parent.addEventListener('abort', onAbort, { once: true });
     return {
       signal: controller.signal,
       [Symbol.dispose]() {
-        clearTimeout(timer);
+        timer[Symbol.dispose]();
         parent.removeEventListener('abort', onAbort);
       },
     };
   }
+}
+
+/** What setTimeout takes; beyond (25 days) it would fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Calls back once after `ms`, however many those are: users write graces of years. */
+function after(ms: number, run: () => void): Disposable {
+  let timer: NodeJS.Timeout;
+  const wait = (leftMs: number) => {
+    if (leftMs <= TIMER_MS_MAX) timer = setTimeout(run, leftMs);
+    else timer = setTimeout(() => wait(leftMs - TIMER_MS_MAX), TIMER_MS_MAX);
+  };
+  wait(ms);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
 }
