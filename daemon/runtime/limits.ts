@@ -18,7 +18,7 @@ export const BLOB_ATTEMPT_COUNT_MAX = 5;
 export const BLOB_BACKOFF_MS = 500;
 /** A registry that says nothing for this long is given up. */
 export const REGISTRY_IDLE_MS_MAX = 30_000;
-/** Partial downloads older than this are dropped at start. */
+/** Downloads untouched for longer than this are dropped, at start and before a pull. */
 export const PARTIAL_AGE_MS_MAX = 24 * 60 * 60 * 1000;
 /** Output of execSync kept per stream. */
 export const EXEC_OUTPUT_BYTES_MAX = 1024 * 1024;

@@ -47,6 +47,9 @@ export interface ImageStoreOptions {
   readonly log: Log;
 }
 
+/** Layers on their way, partial or whole: registry-puller.ts. */
+const DOWNLOAD = /\.(part|blob)$/;
+
 export class ImageStore implements ImageService {
   readonly layers: LayerStore;
   readonly #options: ImageStoreOptions;
@@ -91,6 +94,7 @@ export class ImageStore implements ImageService {
     signal: AbortSignal,
   ): Promise<Image> {
     const parsed = parseReference(reference);
+    await this.#dropOldDownloads();
     for (let attempt = 1; ; attempt++) {
       const pulled = await this.#options.puller.pull(this.#pullRequest(parsed, auth), signal);
       const record = await this.#serial.run('commit', async () => {
@@ -285,14 +289,23 @@ export class ImageStore implements ImageService {
     }
   }
 
+  /** At the start: all but downloads belonged to a dead process. */
   async #cleanIngest(): Promise<void> {
     const dir = join(this.#options.root, 'ingest');
     for (const name of readdirSync(dir)) {
+      if (!DOWNLOAD.test(name)) await rm(join(dir, name), { recursive: true, force: true });
+    }
+    await this.#dropOldDownloads();
+  }
+
+  /** Downloads are worth going on with, but not for ever: pulls that are given up would fill the disk. */
+  async #dropOldDownloads(): Promise<void> {
+    const dir = join(this.#options.root, 'ingest');
+    for (const name of readdirSync(dir)) {
       const path = join(dir, name);
-      const ageMs = Date.now() - statSync(path).mtimeMs;
-      // Partial downloads are worth going on with; everything else belonged to a dead process.
-      if (/\.(part|blob)$/.test(name) && ageMs < PARTIAL_AGE_MS_MAX) continue;
-      await rm(path, { recursive: true, force: true });
+      const stat = DOWNLOAD.test(name) ? statSync(path, { throwIfNoEntry: false }) : undefined;
+      if (stat === undefined || Date.now() - stat.mtimeMs < PARTIAL_AGE_MS_MAX) continue;
+      await rm(path, { force: true });
     }
   }
 }

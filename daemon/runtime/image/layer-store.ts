@@ -121,6 +121,7 @@ export class LayerStore {
       this.#layers.delete(chainId);
       const id = layerId(chainId);
       const doomed = join(this.root, `old-${id}`);
+      await rm(doomed, { recursive: true, force: true }); // Of a removal that failed half way.
       renameSync(join(this.root, id), doomed); // Gone at once for a process that starts meanwhile.
       await rm(doomed, { recursive: true, force: true });
       this.#log.debug('layer removed', { chainId });
