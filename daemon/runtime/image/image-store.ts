@@ -133,7 +133,13 @@ export class ImageStore implements ImageService {
     pulled: PulledImage,
     signal: AbortSignal,
   ): Promise<ImageRecord> {
-    await this.layers.ensure(pulled.layers, signal);
+    try {
+      await this.layers.ensure(pulled.layers, signal);
+    } catch (error) {
+      // What cannot be unpacked is fetched anew next time: a power cut may have spoilt it.
+      if (error instanceof RuntimeError && error.code !== 'NO_SPACE') await dropBlobs(pulled);
+      throw error;
+    }
     await this.#writeBlob(pulled.manifestDigest, pulled.manifestBytes);
     const record = await this.#commit({
       configDigest: pulled.configDigest,
@@ -143,9 +149,7 @@ export class ImageStore implements ImageService {
       diffIds: pulled.layers.map((layer) => layer.diffId),
       sizeBytes: pulled.sizeBytes,
     });
-    for (const { blobPath } of pulled.layers) {
-      if (blobPath !== '') await rm(blobPath, { force: true });
-    }
+    await dropBlobs(pulled);
     return record;
   }
 
@@ -308,4 +312,8 @@ export class ImageStore implements ImageService {
       await rm(path, { force: true });
     }
   }
+}
+
+async function dropBlobs({ layers }: PulledImage): Promise<void> {
+  for (const { blobPath } of layers) if (blobPath !== '') await rm(blobPath, { force: true });
 }

@@ -6,7 +6,7 @@
 import { errorText } from '#base/errors.ts';
 import { DOCUMENT_BYTES_MAX, REGISTRY_IDLE_MS_MAX } from '../limits.ts';
 import { type RegistryAuth, RuntimeError, type RuntimeErrorCode } from '../port.ts';
-import { MANIFEST_TYPES } from './manifest.ts';
+import { MANIFEST_TYPES, parseJson } from './manifest.ts';
 import { basicAuthorization, parseChallenge, tokenUrl } from './registry-auth.ts';
 
 export interface Endpoint {
@@ -84,11 +84,14 @@ export class RegistryClient {
     if (challenge?.scheme !== 'bearer') {
       throw new RuntimeError('IMAGE_AUTH', `${baseUrl} wants credentials for ${repository}`);
     }
+    if (!URL.canParse(challenge.realm)) {
+      throw new RuntimeError('IMAGE_AUTH', `${baseUrl} names no token server: ${challenge.realm}`);
+    }
     const url = tokenUrl(challenge, repository).href;
     const headers: Record<string, string> = basic === undefined ? {} : { authorization: basic };
     using response = await request(url, headers, signal);
     if (!response.ok) throw statusError(response.status, url);
-    const body: unknown = JSON.parse((await readBounded(response)).toString('utf8'));
+    const body = parseJson(await readBounded(response), `answer of ${url}`) ?? {};
     const { token, access_token: accessToken } = body as { token?: string; access_token?: string }; // Spec.
     const value = token ?? accessToken;
     if (typeof value !== 'string') throw new RuntimeError('IMAGE_AUTH', `${url} gave no token`);

@@ -215,3 +215,20 @@ await t.test('pull() tries mirrors first, then the registry', async (t) => {
   await pull(registry, scratch(t), { mirrors: ['http://127.0.0.1:1'] });
   t.ok(registry.requests.length > 0);
 });
+
+await t.test('pull() is not kept from the registry by a mirror that talks nonsense', async (t) => {
+  const registry = await startRegistry(t);
+  const mirror = createServer((request, response) => {
+    if (request.url?.startsWith('/token') === true) response.end('no JSON');
+    else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+  });
+  await new Promise<void>((resolve) => mirror.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => mirror.close());
+  const url = `http://127.0.0.1:${(mirror.address() as AddressInfo).port}`; // TCP.
+  let realm = 'nowhere';
+  for (const next of [`${url}/token`, '']) {
+    const image = await pull(registry, scratch(t), { mirrors: [url] });
+    t.equal(image.configDigest, digestOf(CONFIG), realm);
+    realm = next;
+  }
+});
