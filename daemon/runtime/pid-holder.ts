@@ -123,7 +123,12 @@ export function startHolder(program: string, nsPath: string): ProcessName {
   if (pid === undefined) throw new RuntimeError('CREATE_FAILED', `cannot run ${program}`);
   const start = processStart(pid);
   assert(start !== undefined, 'the holder of a PID namespace runs');
-  writeFileSync(nsPath, '');
-  mount({ source: `/proc/${pid}/ns/pid`, target: nsPath, flags: MS.BIND });
+  try {
+    writeFileSync(nsPath, '');
+    mount({ source: `/proc/${pid}/ns/pid`, target: nsPath, flags: MS.BIND });
+  } catch (error) {
+    process.kill(pid, 'SIGKILL'); // Nobody else knows of it yet.
+    throw error;
+  }
   return { pid, start };
 }

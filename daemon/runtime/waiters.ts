@@ -7,10 +7,13 @@ export class Waiters {
   async next(name: string, signal?: AbortSignal): Promise<void> {
     const waiting = this.#waiting.get(name) ?? new Set();
     this.#waiting.set(name, waiting);
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    const resolve = () => gate.resolve();
     waiting.add(resolve);
-    signal?.addEventListener('abort', () => resolve(), { once: true });
-    await promise;
+    signal?.addEventListener('abort', resolve, { once: true });
+    if (signal?.aborted === true) resolve();
+    await gate.promise;
+    signal?.removeEventListener('abort', resolve);
     waiting.delete(resolve);
     if (waiting.size === 0 && this.#waiting.get(name) === waiting) this.#waiting.delete(name);
   }
