@@ -1,5 +1,5 @@
 /** Facts about processes from /proc (proc(5)). */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { isErrno } from '../errors.ts';
 
 /** Names a process for good: its number is used again, its number with its start time is not. */
@@ -24,15 +24,33 @@ export function isRunning(id: ProcessId): boolean {
   return processId(id.pid)?.startTicks === id.startTicks;
 }
 
+/** The first process with just this command line whose parent is process 1, or undefined. */
+export function findOrphan(argv: readonly string[]): ProcessId | undefined {
+  const wanted = `${argv.join('\0')}\0`;
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!(pid > 1)) continue;
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1') !== wanted) continue;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES')) continue; // It has ended, or is not ours to see.
+      throw error;
+    }
+    if (readStat(pid)?.parent === 1) return processId(pid);
+  }
+  return undefined;
+}
+
 /** The name in parentheses may hold blanks and parentheses: fields are counted behind the last one. */
 function readStat(
   pid: number,
-): { state: string; threadCount: number; startTicks: number } | undefined {
+): { state: string; parent: number; threadCount: number; startTicks: number } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return {
       state: fields[0] ?? '',
+      parent: Number(fields[1]),
       threadCount: Number(fields[17]),
       startTicks: Number(fields[19]),
     };

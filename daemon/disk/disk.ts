@@ -78,7 +78,7 @@ function hasStorageController(): boolean {
 }
 
 /** `vda`, or undefined when no disk of this machine was flashed with the image. */
-function findBootDisk(): string | undefined {
+export function findBootDisk(): string | undefined {
   for (const disk of readdirSync('/sys/block')) {
     if (!existsSync(join('/sys/block', disk, 'device'))) continue;
     if (!isReadable(disk)) continue;

@@ -20,6 +20,7 @@ import { errorText, isErrno } from '#base/errors.ts';
 import { exitAtOnce, MS, mount } from '#base/linux/syscall.ts';
 import {
   awaitBootDisk,
+  findBootDisk,
   mountVolume,
   prepareDisk,
   VOLUME_NAMES,
@@ -64,7 +65,7 @@ async function boot(): Promise<void> {
   }
   prepareSocketDirectories();
   const [{ volumes, volumeProblems }, { runMachine }] = await Promise.all([
-    prepareVolumes(print),
+    prepareVolumes(again, print),
     import('./run.ts'),
   ]);
   if (volumes.has('STATE')) keepDhcpState();
@@ -83,13 +84,17 @@ async function boot(): Promise<void> {
 }
 
 /** Mounts the volumes of the boot disk; a machine without one runs in memory. */
-async function prepareVolumes(print: Print): Promise<{
+async function prepareVolumes(
+  again: boolean,
+  print: Print,
+): Promise<{
   volumes: Map<VolumeName, string>;
   volumeProblems: Map<VolumeName, string>;
 }> {
   const volumes = new Map<VolumeName, string>();
   const volumeProblems = new Map<VolumeName, string>();
-  const disk = await awaitBootDisk();
+  // A later supervisor of this boot finds what the first one found.
+  const disk = again ? findBootDisk() : await awaitBootDisk();
   if (disk === undefined) {
     print('no disk of ours: the machine runs in memory');
     return { volumes, volumeProblems };

@@ -107,6 +107,7 @@ export class Supervisor {
       log,
       runDir: PLACES.units,
       logDir: PLACES.logs,
+      adoptOrphans: !options.isFirst,
       onReport: (unit, { message, level }) => {
         const why = level === 'info' ? '' : lastLine(join(PLACES.logs, `${unit}.log`));
         this.events.add(unit, why === '' ? message : `${message}: ${why}`, level);

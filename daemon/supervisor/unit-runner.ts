@@ -22,7 +22,7 @@ import { dirname, join } from 'node:path';
 import { must } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { errorText, isErrno } from '#base/errors.ts';
-import { isRunning, type ProcessId, processId } from '#base/linux/process.ts';
+import { findOrphan, isRunning, type ProcessId, processId } from '#base/linux/process.ts';
 import type { Log } from '#base/log.ts';
 import {
   type Exit,
@@ -56,6 +56,8 @@ export interface UnitRunnerOptions {
   /** Process ids of running units; on a tmpfs, gone with the machine. */
   readonly runDir: string;
   readonly logDir: string;
+  /** This process's own PID namespace has no other runner: orphans with a unit's command are its own. */
+  readonly adoptOrphans?: boolean;
   readonly onReport: (unit: string, report: Extract<UnitEffect, { kind: 'report' }>) => void;
 }
 
@@ -90,8 +92,8 @@ export class UnitRunner implements Disposable {
   /** Makes a unit known, adopting its process when one runs; it starts by `want`. */
   add(spec: UnitSpec): void {
     this.#units.set(spec.name, { spec, state: INITIAL, child: undefined, adopted: undefined });
-    const recorded = this.#readRecord(spec.name);
-    if (recorded === undefined || !isRunning(recorded)) return;
+    const recorded = this.#findRunning(spec);
+    if (recorded === undefined) return;
     this.#entry(spec.name).adopted = recorded;
     this.#apply(spec.name, { kind: 'adopted', pid: recorded.pid });
   }
@@ -251,6 +253,7 @@ export class UnitRunner implements Disposable {
     try {
       writeFileSync(`/proc/${pid}/oom_score_adj`, String(oomScoreAdj));
     } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH')) return; // It has ended already; its exit follows.
       if (!isErrno(error, 'EACCES', 'EPERM')) throw error;
       this.#options.log.info('oom score not set', { unit: name, oomScoreAdj });
     }
@@ -305,6 +308,16 @@ export class UnitRunner implements Disposable {
         this.#waiters.add(wake);
       });
     }
+  }
+
+  #findRunning(spec: UnitSpec): ProcessId | undefined {
+    const recorded = this.#readRecord(spec.name);
+    if (recorded !== undefined && isRunning(recorded)) return recorded;
+    // A supervisor may be killed between the start of a process and its record: two of one unit would
+    // quarrel about ports and files.
+    const found = this.#options.adoptOrphans === true ? findOrphan(spec.argv) : undefined;
+    if (found !== undefined) this.#writeRecord(spec.name, found.pid);
+    return found;
   }
 
   #recordPath(name: string): string {

@@ -4,7 +4,7 @@
  * which they stand, on one machine.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -231,6 +231,18 @@ for (const one of killed) {
     t.equal(await operator.kubectl('get', 'pods', '-o', `jsonpath=${restarts}`), '0 0');
   });
 }
+
+t.test('a process whose record is lost is adopted, not started twice', async (t) => {
+  const bundles = ['gateway', 'control', 'agent'];
+  const pids = () => bundles.map((bundle) => machine.pidOf(bundle));
+  const before = pids();
+  for (const name of bundles) rmSync(machine.path(`/run/bareboat/units/${name}`));
+  await killAndTime(killed[0]);
+  await eventually('the machine answers', 30_000, () => status());
+  t.same(pids(), before);
+  const all = machine.processes().filter(({ command }) => command.includes('bareboat/control.js'));
+  t.equal(all.length, 1);
+});
 
 const pod = (name: string, script: string, spec: object = {}, more: object = {}) => ({
   apiVersion: 'v1',
