@@ -1,6 +1,6 @@
 /**
- * Gives the machine's volumes back: everything that is mounted below them first (layers, volumes of pods),
- * the newest first. A mount that stays busy is never let go silently: it becomes read-only if that is
+ * Gives the machine's volumes back: everything that is mounted below them, or elsewhere out of them, first
+ * (volumes of pods; root filesystems of containers, whose layers lie on a volume), the newest first. A mount that stays busy is never let go silently: it becomes read-only if that is
  * possible, and is named.
  */
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -29,9 +29,16 @@ function unescape(text: string): string {
   );
 }
 
-/** Resolves when nothing is mounted at or below `targets` any more, to a line for each that stayed busy. */
-export async function unmountVolumes(targets: readonly string[]): Promise<string[]> {
-  for (const target of targets) flush(target);
+/**
+ * Resolves when nothing is mounted at or below `volumes` and `users` (folders with mounts that hold volumes:
+ * overlays) any more, to a line for each that stayed busy.
+ */
+export async function unmountVolumes(
+  volumes: readonly string[],
+  users: readonly string[] = [],
+): Promise<string[]> {
+  for (const volume of volumes) flush(volume);
+  const targets = [...volumes, ...users];
   const startedAt = performance.now();
   for (;;) {
     const left = unmountAll(targets);

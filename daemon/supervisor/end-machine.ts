@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unmountVolumes } from '#daemon/disk/unmount.ts';
 import { isErrno } from '#base/errors.ts';
 
+/** Containers' root filesystems are mounted there, with layers on DATA. */
+const RUNTIME = '/run/bareboat/agent';
 const KILL_MS = 5_000;
 const LOOK_MS = 20;
 /** Flags of a kernel thread (include/linux/sched.h). */
@@ -20,7 +22,7 @@ export async function endMachine(
 ): Promise<void> {
   const left = await killRemaining();
   if (left.length > 0) print(`error: processes that cannot be ended: ${left.join(', ')}`);
-  for (const line of await unmountVolumes(volumes)) print(`error: ${line}`);
+  for (const line of await unmountVolumes(volumes, [RUNTIME])) print(`error: ${line}`);
 }
 
 /** Kills until none is left but those that wait for the kernel; these are named. */

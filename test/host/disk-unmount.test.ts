@@ -42,3 +42,24 @@ t.test('unmountVolumes() waits for what is busy, and names it', { skip }, async 
   t.equal(busy.told[1]?.startsWith(`${at} is now read-only: EBUSY`), true);
   t.equal(busy.left, '', 'it is let go all the same');
 });
+
+t.test(
+  'unmountVolumes() frees a volume of the overlay that lies elsewhere',
+  { skip },
+  async (t) => {
+    const made = `
+import { mkdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+for (const name of ['l', 'u', 'w']) mkdirSync('${at}/' + name);
+mkdirSync('/tmp/bareboat-elsewhere-' + process.pid);
+const target = '/tmp/bareboat-elsewhere-' + process.pid;
+const options = 'lowerdir=${at}/l,upperdir=${at}/u,workdir=${at}/w';
+execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, target]);
+const { unmountVolumes: unmount } = await import('${new URL('../../daemon/disk/unmount.ts', import.meta.url).href}');
+const told = await unmount(['${at}'], [target]);
+execFileSync('rmdir', [target]);`;
+    const { told, left } = inNamespace(made);
+    t.same(told, []);
+    t.equal(left, '');
+  },
+);
