@@ -7,6 +7,7 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import * as tls from 'node:tls';
 import t from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { issueLeaf } from '#base/pki/pki.ts';
@@ -53,7 +54,9 @@ sockets.on('connection', (socket, request) => {
   asked.push(request.url ?? '');
   socket.on('message', (data) => socket.send(data));
 });
+const seen: http.IncomingMessage[] = [];
 const pod = http.createServer((request, response) => {
+  seen.push(request);
   response.setHeader('content-type', 'text/html');
   if (request.url === '/moved') {
     response.writeHead(302, { location: '/there' });
@@ -210,4 +213,59 @@ t.test('pods/proxy and services/proxy', async (t) => {
   const missing = await send('GET', '/api/v1/namespaces/default/services/web:http/proxy/');
   t.equal(missing.status, 503);
   t.match(missing.body.message, /no endpoints available for service "web"/);
+});
+
+/** Opens a connection of the admin's and sends `head`; what was answered until it closed. */
+function raw(head: readonly string[], onData: (socket: tls.TLSSocket) => void): Promise<string> {
+  const { certificate: cert, key } = files.admin;
+  const at = { host: '127.0.0.1', port: client.port, ALPNProtocols: ['http/1.1'] };
+  const socket = tls.connect({ ...at, ca: files.ca.certificate, cert, key });
+  let text = '';
+  socket.write(`${head.join('\r\n')}\r\n\r\n`);
+  return new Promise((resolve, reject) => {
+    socket.on('data', (data: Buffer) => {
+      text += data.toString();
+      onData(socket);
+    });
+    socket.on('close', () => resolve(text));
+    socket.on('error', reject);
+  });
+}
+
+t.test('a refused upgrade gives the client no connection to the backend', async (t) => {
+  const from = seen.length;
+  const token = `base64url.bearer.authorization.k8s.io.${Buffer.from('secret').toString('base64url')}`;
+  const text = await raw(
+    [
+      `GET ${PODS}/web:${portOf(pod)}/proxy/first HTTP/1.1`,
+      'Host: x',
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      `Sec-WebSocket-Protocol: ${token}, chat`,
+    ],
+    (socket) => socket.write('GET /second HTTP/1.1\r\nHost: x\r\n\r\n'),
+  );
+  t.match(text, /^HTTP\/1\.1 200 OK\r\n/);
+  t.match(text, /GET \/first/);
+  t.same(
+    seen.slice(from).map((request) => request.url),
+    ['/first'],
+    'nothing else reaches the backend',
+  );
+  t.equal(seen[from]?.headers['sec-websocket-protocol'], 'chat', 'the token stays here');
+});
+
+t.test('a body that is not over yet when the backend is found missing', async (t) => {
+  const text = await raw(
+    [
+      `POST ${PODS}/web:1/proxy/x HTTP/1.1`,
+      'Host: x',
+      'Connection: close',
+      'Content-Length: 100',
+      '',
+      'some',
+    ],
+    (socket) => socket.end(),
+  );
+  t.match(text, /^HTTP\/1\.1 503 /);
 });

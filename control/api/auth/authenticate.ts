@@ -9,7 +9,8 @@ import type { UserInfo } from '../resource.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
 import { ANONYMOUS, withAuthenticatedGroup } from './users.ts';
 
-const WEBSOCKET_TOKEN_PROTOCOL = 'base64url.bearer.authorization.k8s.io.';
+/** Begins the WebSocket subprotocol that carries a token. */
+export const TOKEN_PROTOCOL = 'base64url.bearer.authorization.k8s.io.';
 
 /** The token of `Authorization: Bearer`, or of the WebSocket subprotocol that browsers use. */
 function bearerToken(request: ApiRequest): string | undefined {
@@ -17,9 +18,9 @@ function bearerToken(request: ApiRequest): string | undefined {
   const match = header === undefined ? null : /^bearer\s+(\S+)\s*$/i.exec(header);
   if (match?.[1] !== undefined) return match[1];
   const protocols = headerOf(request.headers, 'sec-websocket-protocol');
-  const carrier = protocols?.split(/\s*,\s*/).find((p) => p.startsWith(WEBSOCKET_TOKEN_PROTOCOL));
+  const carrier = protocols?.split(/\s*,\s*/).find((p) => p.startsWith(TOKEN_PROTOCOL));
   if (carrier === undefined) return undefined;
-  return Buffer.from(carrier.slice(WEBSOCKET_TOKEN_PROTOCOL.length), 'base64url').toString();
+  return Buffer.from(carrier.slice(TOKEN_PROTOCOL.length), 'base64url').toString();
 }
 
 /** The user of the request; throws ApiError 401. */

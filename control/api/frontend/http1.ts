@@ -24,7 +24,8 @@ function toRequest(request: IncomingMessage, peer: Peer): ApiRequest {
       body ??= readAll(request);
       return body;
     },
-    streamBody: () => request,
+    // Who stops reading early still answers: the connection stays.
+    streamBody: () => request.iterator({ destroyOnReturn: false }),
   };
 }
 

@@ -32,7 +32,7 @@ export function serveStream(
       body ??= stream.endAfterHeaders ? Promise.resolve(EMPTY) : readAll(stream);
       return body;
     },
-    streamBody: () => stream,
+    streamBody: () => stream.iterator({ destroyOnReturn: false }),
   };
   stream.on('error', () => stream.close(constants.NGHTTP2_CANCEL)); // The peer reset it.
   handle(request)

@@ -25,6 +25,8 @@ const LOG_OPTIONS = [
   'stream',
 ];
 const ERROR_BYTES_MAX = 2048;
+/** Unread by the client beyond this, the log is not read either. */
+const UNREAD_BYTES_MAX = 1024 * 1024;
 const LOG_PROTOCOLS = ['binary.k8s.io', 'base64.binary.k8s.io'];
 
 async function findPod(call: Call): Promise<Pod> {
@@ -130,17 +132,24 @@ function logSocket(upgrade: UpgradeRequest, message: IncomingMessage): ApiRespon
     perMessageDeflate: false,
     handleProtocols: (offered) => LOG_PROTOCOLS.find((p) => offered.has(p)) ?? false,
   });
+  let isOpen = false;
   server.handleUpgrade(upgrade.message, upgrade.socket, upgrade.head, (socket) => {
+    isOpen = true;
     const asText = socket.protocol === 'base64.binary.k8s.io';
+    const onSent = () => {
+      if (socket.bufferedAmount <= UNREAD_BYTES_MAX) message.resume();
+    };
     message.on('data', (chunk: Buffer) => {
-      if (asText) socket.send(chunk.toString('base64'));
-      else socket.send(chunk, { binary: true });
+      const data = asText ? chunk.toString('base64') : chunk;
+      socket.send(data, { binary: !asText }, onSent);
+      if (socket.bufferedAmount > UNREAD_BYTES_MAX) message.pause();
     });
     message.on('end', () => socket.close(1000));
     message.on('error', () => socket.close(1011));
     socket.on('close', () => message.destroy());
     socket.on('error', () => message.destroy());
   });
+  if (!isOpen) message.destroy(); // No WebSocket handshake; its client was told.
   return { status: 101, headers: {}, body: new Uint8Array() };
 }
 
@@ -158,8 +167,7 @@ async function passToKubelet(call: Call, path: string, pod: Pod): Promise<ApiRes
   if (nodeName === '') throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
   const { upgrade } = call.request;
   if (upgrade === undefined) throw badRequest('Upgrade request required');
-  await joinUpgrade(upgrade, call.services.kubelets.of(nodeName), path);
-  return { status: 101, headers: {}, body: new Uint8Array() };
+  return await joinUpgrade(upgrade, call.services.kubelets.of(nodeName), path);
 }
 
 function streamHandler(endpoint: 'exec' | 'attach') {

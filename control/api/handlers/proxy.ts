@@ -17,6 +17,9 @@ import {
 } from '../stream/backend.ts';
 import type { Call } from './call.ts';
 
+/** Links of larger pages are not rewritten, so that nobody's page fills this server's memory. */
+const HTML_BYTES_MAX = 4 * 1024 * 1024;
+
 interface Target {
   readonly scheme: string;
   readonly name: string;
@@ -134,8 +137,7 @@ async function pass(call: Call, backend: Backend): Promise<ApiResponse> {
   const rest = full.slice(root.length);
   const path = rest === '' || rest.startsWith('?') ? `/${rest}` : rest;
   if (call.request.upgrade !== undefined) {
-    await joinUpgrade(call.request.upgrade, backend, path);
-    return { status: 101, headers: {}, body: new Uint8Array() };
+    return await joinUpgrade(call.request.upgrade, backend, path);
   }
   const { method } = call.request;
   // Relative links of the answer are read against a path that ends with a slash.
@@ -143,7 +145,9 @@ async function pass(call: Call, backend: Backend): Promise<ApiResponse> {
     const headers = { location: `${root}${path}` };
     return { status: 301, headers, body: new Uint8Array() };
   }
-  const { authorization: _a, cookie: _c, ...headers } = forwardable(call.request.headers);
+  const passed = forwardable(call.request.headers);
+  // The last may carry a token like the first.
+  const { authorization: _a, cookie: _c, 'sec-websocket-protocol': _p, ...headers } = passed;
   const hasBody = !['GET', 'HEAD', 'OPTIONS'].includes(method);
   const message = await requestBackend(backend, {
     method,
@@ -172,7 +176,14 @@ async function answerOf(
     return streamOn(message, { status, headers });
   }
   const parts: Buffer[] = [];
-  for await (const part of message) parts.push(part);
+  let length = 0;
+  for await (const part of message.iterator({ destroyOnReturn: false })) {
+    parts.push(part);
+    length += part.length;
+    if (length <= HTML_BYTES_MAX) continue;
+    message.unshift(Buffer.concat(parts)); // Goes on as it is.
+    return streamOn(message, { status, headers });
+  }
   delete headers['content-length'];
   const body = Buffer.from(rewriteLinks(Buffer.concat(parts).toString(), root));
   return { status, headers, body };

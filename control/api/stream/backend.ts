@@ -4,10 +4,11 @@
  */
 import * as http from 'node:http';
 import * as https from 'node:https';
-import * as net from 'node:net';
+import type * as net from 'node:net';
 import type { Duplex } from 'node:stream';
-import * as tls from 'node:tls';
-import { serviceUnavailable } from '../errors.ts';
+import type * as tls from 'node:tls';
+import { TOKEN_PROTOCOL } from '../auth/authenticate.ts';
+import { type ApiError, serviceUnavailable } from '../errors.ts';
 import type { ApiResponse, BodySink, UpgradeRequest } from '../exchange.ts';
 
 export interface Backend {
@@ -27,6 +28,8 @@ export interface BackendRequest {
 const CONNECT_TIMEOUT_MS = 30_000;
 /** Unread by the client beyond this, the backend is not read either. */
 const BUFFER_BYTES_MAX = 1024 * 1024;
+/** Of an answer that refuses an upgrade. */
+const REFUSAL_BYTES_MAX = 64 * 1024;
 /** Headers that belong to one connection (RFC 9110 section 7.6.1), and pseudo-headers. */
 const HOP_BY_HOP = new Set([
   'connection',
@@ -55,12 +58,31 @@ export function forwardable(
 }
 
 /**
- * The backend's response, its body still to be read. Throws ApiError 503 when it is not reached.
+ * The backend's response, its body still to be read; that of the request goes out at the backend's
+ * pace, and may do so after the answer. Throws ApiError 503 when it is not reached.
  */
-export async function requestBackend(
+export function requestBackend(
   backend: Backend,
   request: BackendRequest,
 ): Promise<http.IncomingMessage> {
+  const outgoing = openRequest(backend, request);
+  const answered = new Promise<http.IncomingMessage>((resolve, reject) => {
+    outgoing.once('response', resolve);
+    onFailure(outgoing, reject);
+  });
+  if (request.body === undefined) outgoing.end();
+  else {
+    sendBody(outgoing, request.body).catch((error: unknown) =>
+      outgoing.destroy(error instanceof Error ? error : new Error(String(error))),
+    );
+  }
+  return answered;
+}
+
+function openRequest(
+  backend: Backend,
+  request: { method: string; path: string; headers: http.OutgoingHttpHeaders | readonly string[] },
+): http.ClientRequest {
   const options: https.RequestOptions = {
     host: backend.host,
     port: backend.port,
@@ -71,25 +93,44 @@ export async function requestBackend(
     ...backend.tls,
   };
   const outgoing = backend.tls === undefined ? http.request(options) : https.request(options);
-  const answered = new Promise<http.IncomingMessage>((resolve, reject) => {
-    outgoing.once('response', resolve);
-    outgoing.once('error', (error) => {
-      const made = serviceUnavailable(`error trying to reach service: ${error.message}`);
-      reject(Object.assign(made, { cause: error }));
-    });
-  });
   outgoing.setTimeout(CONNECT_TIMEOUT_MS, () => {
     if (outgoing.socket?.connecting === true) outgoing.destroy(new Error('connection timed out'));
   });
-  try {
-    if (request.body !== undefined) {
-      for await (const chunk of request.body) outgoing.write(chunk);
-    }
-    outgoing.end();
-  } catch (error) {
-    outgoing.destroy(error instanceof Error ? error : new Error(String(error)));
+  return outgoing;
+}
+
+/** Stays for all errors: those after the answer are the answer's too, and must not end the process. */
+function onFailure(outgoing: http.ClientRequest, reject: (error: ApiError) => void): void {
+  const fail = (error: Error) => {
+    const made = serviceUnavailable(`error trying to reach service: ${error.message}`);
+    reject(Object.assign(made, { cause: error }));
+  };
+  outgoing.on('error', fail);
+  outgoing.on('close', () => fail(new Error('connection closed')));
+}
+
+async function sendBody(
+  outgoing: http.ClientRequest,
+  body: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  for await (const chunk of body) {
+    if (outgoing.destroyed) return;
+    if (!outgoing.write(chunk)) await drained(outgoing);
   }
-  return answered;
+  outgoing.end();
+}
+
+function drained(outgoing: http.ClientRequest): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => {
+    outgoing.off('drain', done);
+    outgoing.off('close', done);
+    resolve();
+  };
+  outgoing.on('drain', done);
+  outgoing.on('close', done);
+  if (outgoing.destroyed) done();
+  return promise;
 }
 
 /** The backend's body as ours, at the pace of the slower side. */
@@ -122,56 +163,73 @@ export async function readText(message: http.IncomingMessage, bytesMax: number):
 }
 
 /**
- * Sends the client's upgrade request to the backend and joins both connections: the backend's
- * answer, whatever it is, reaches the client as it stands. Throws ApiError 503 when it is not
- * reached.
+ * Sends the client's upgrade request to the backend and, once that switches protocols, joins both
+ * connections. Any other answer is returned as it stands, and the backend's connection ends with it:
+ * this server's credentials opened it, so a client that is not let through never writes to it
+ * (CVE-2018-1002105). Throws ApiError 503 when the backend is not reached.
  */
 export async function joinUpgrade(
   upgrade: UpgradeRequest,
   backend: Backend,
   path: string,
-): Promise<void> {
-  const far = await connect(backend);
+): Promise<ApiResponse> {
   const { message, socket, head } = upgrade;
-  const lines = [`GET ${path} HTTP/1.1`, `Host: ${backend.host}:${backend.port}`];
-  for (let i = 0; i + 1 < message.rawHeaders.length; i += 2) {
-    const name = message.rawHeaders[i] ?? '';
-    // Credentials were for this server alone.
-    if (/^(host|authorization|cookie)$/i.test(name)) continue;
-    lines.push(`${name}: ${message.rawHeaders[i + 1] ?? ''}`);
-  }
-  upgrade.taken = true;
-  far.write(`${lines.join('\r\n')}\r\n\r\n`);
-  if (head.length > 0) far.write(head);
-  join(socket, far);
-  join(far, socket);
+  const headers = upgradeHeaders(message.rawHeaders, backend);
+  const outgoing = openRequest(backend, { method: 'GET', path, headers });
+  socket.once('close', () => outgoing.destroy());
+  const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage | undefined>();
+  onFailure(outgoing, reject);
+  outgoing.once('response', resolve);
+  outgoing.once('upgrade', (answer, far: net.Socket, farHead) => {
+    upgrade.taken = true;
+    far.setTimeout(0);
+    far.setNoDelay(true);
+    socket.write(switching(answer));
+    if (farHead.length > 0) socket.write(farHead);
+    if (head.length > 0) far.write(head);
+    join(socket, far);
+    join(far, socket);
+    resolve(undefined);
+  });
+  outgoing.end();
+  const refused = await promise;
+  if (refused === undefined) return { status: 101, headers: {}, body: new Uint8Array() };
+  const { 'content-length': _length, ...kept } = forwardable(refused.headers);
+  const body = Buffer.from(await readText(refused, REFUSAL_BYTES_MAX));
+  outgoing.destroy();
+  return { status: refused.statusCode ?? 502, headers: kept, body };
 }
 
+/** What goes on of an upgrade's headers. Credentials were for this server alone. */
+function upgradeHeaders(raw: readonly string[], backend: Backend): string[] {
+  const kept = ['Host', `${backend.host}:${backend.port}`];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    let value = raw[i + 1] ?? '';
+    // An upgrade has no body.
+    if (/^(host|authorization|cookie|content-length|transfer-encoding)$/i.test(name)) continue;
+    if (name.toLowerCase() === 'sec-websocket-protocol') {
+      const offered = value.split(/\s*,\s*/).filter((p) => !p.startsWith(TOKEN_PROTOCOL));
+      if (offered.length === 0) continue;
+      value = offered.join(', ');
+    }
+    kept.push(name, value);
+  }
+  return kept;
+}
+
+function switching(answer: http.IncomingMessage): string {
+  const lines = [`HTTP/1.1 101 ${answer.statusMessage ?? ''}`];
+  for (let i = 0; i + 1 < answer.rawHeaders.length; i += 2) {
+    lines.push(`${answer.rawHeaders[i]}: ${answer.rawHeaders[i + 1]}`);
+  }
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}
+
+/** Either side's end is the other's, and nothing stays open for a peer that never closes. */
 function join(from: Duplex, to: Duplex): void {
   from.pipe(to);
   from.on('error', () => to.destroy());
-  from.on('close', () => to.end());
-}
-
-function connect(backend: Backend): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    const { host, port } = backend;
-    const socket =
-      backend.tls === undefined
-        ? net.connect({ host, port })
-        : tls.connect({ host, port, ...backend.tls });
-    const fail = (error: Error) => {
-      socket.destroy();
-      const made = serviceUnavailable(`error dialing backend: ${error.message}`);
-      reject(Object.assign(made, { cause: error }));
-    };
-    socket.setTimeout(CONNECT_TIMEOUT_MS, () => fail(new Error('connection timed out')));
-    socket.once('error', fail);
-    socket.once(backend.tls === undefined ? 'connect' : 'secureConnect', () => {
-      socket.off('error', fail);
-      socket.setTimeout(0);
-      socket.setNoDelay(true);
-      resolve(socket);
-    });
-  });
+  from.on('close', () => to.end(() => to.destroy()));
+  if (from.destroyed) to.destroy();
 }
