@@ -7,16 +7,20 @@
  * bundle puts what it names into the output folder and the reference is rewritten, so that one
  * source runs both from the tree and from the bundle. Native addons stay outside, in node_modules.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
+import { assert } from '#base/assert.ts';
 import { imagePaths } from './paths.ts';
+
+/** Process 1 of a development node: in the root tree, not in the image. */
+export const DEV_INIT = 'dev-init';
 
 /** Entry point by name of the process; `NAME.js` in the output folder. */
 export const PROCESSES: Readonly<Record<string, string>> = {
   agent: 'daemon/agent/main.ts',
   control: 'control/main.ts',
-  'dev-init': 'test/dev/init.ts',
+  [DEV_INIT]: 'test/dev/init.ts',
   gateway: 'daemon/gateway/main.ts',
   supervisor: 'daemon/supervisor/main.ts',
 };
@@ -32,24 +36,27 @@ export const NATIVE_PACKAGES = [
 
 const REFERENCE = /new URL\(\s*'(\.[^']+)',\s*import\.meta\.url,?\s*\)/g;
 
-/** Bundles `names` (those that exist in the tree) into `outDir`. Returns the files written. */
+/**
+ * Bundles `names` into `outDir`. Returns the sources that went in, as paths from the repository, sorted.
+ * Throws when a name is none of `PROCESSES`.
+ */
 export async function bundle(names: readonly string[], outDir: string): Promise<string[]> {
   const { repository } = imagePaths();
   mkdirSync(outDir, { recursive: true });
   const entries = new Map<string, string>();
   for (const name of names) {
     const entry = PROCESSES[name];
-    if (entry !== undefined && existsSync(join(repository, entry))) {
-      entries.set(name, join(repository, entry));
-    }
+    assert(entry !== undefined, `no process is called ${name}`);
+    entries.set(name, join(repository, entry));
   }
-  const outputs = [...entries.keys()].map((name) => join(outDir, `${name}.js`));
+  const inputs = new Set<string>();
   const done = new Set<string>();
   // Workers found in one round are entry points of the next.
   while (entries.size > done.size) {
-    const round = [...entries].filter(([name]) => !done.has(name));
+    // Sorted: the order in which esbuild came upon them is not the same each time.
+    const round = [...entries].filter(([name]) => !done.has(name)).toSorted(byName);
     for (const [name] of round) done.add(name);
-    await build({
+    const { metafile } = await build({
       entryPoints: Object.fromEntries(round),
       outdir: outDir,
       absWorkingDir: repository,
@@ -60,6 +67,9 @@ export async function bundle(names: readonly string[], outDir: string): Promise<
       format: 'esm',
       target: 'node26',
       minifySyntax: true,
+      // Names stay, and lines short, so that stack traces can be read.
+      minifyWhitespace: true,
+      lineLimit: 160,
       legalComments: 'none',
       external: EXTERNAL,
       banner: {
@@ -67,9 +77,15 @@ export async function bundle(names: readonly string[], outDir: string): Promise<
       },
       plugins: [references(entries, outDir)],
       logLevel: 'warning',
+      metafile: true,
     });
+    for (const output of Object.values(metafile.outputs)) {
+      for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
+        if (bytesInOutput > 0) inputs.add(path);
+      }
+    }
   }
-  return outputs;
+  return [...inputs].toSorted();
 }
 
 function references(entries: Map<string, string>, outDir: string): Plugin {
@@ -95,6 +111,10 @@ function references(entries: Map<string, string>, outDir: string): Plugin {
       });
     },
   };
+}
+
+function byName([a]: readonly [string, string], [b]: readonly [string, string]): number {
+  return a < b ? -1 : 1;
 }
 
 /** `control/store/worker.ts` becomes `control-store-worker.ts`: unique in one folder. */

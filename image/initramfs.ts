@@ -1,15 +1,12 @@
 /**
- * The initramfs: stage0 as /init, the root image, and the modules needed to mount it, as a cpio archive
- * in the kernel's `newc` format (Documentation/driver-api/early-userspace/buffer-format.rst). It is
- * not compressed: the root image in it is. Equal input gives equal bytes.
+ * The initramfs: stage0 as /init, the root image, and the modules needed to mount it. It is two archives
+ * in a row, as the kernel's initramfs format allows (Documentation/driver-api/early-userspace/
+ * buffer-format.rst): a zstd frame with the small files, then the root image as it is, for it is
+ * compressed in itself. Each is a cpio archive in `newc` format, the second at a multiple of 4 bytes.
+ * Equal input gives equal bytes.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-
-export interface CpioFile {
-  readonly path: string;
-  readonly content: Uint8Array;
-  readonly mode: number;
-}
+import { readFileSync, writeFileSync } from 'node:fs';
+import { constants, zstdCompressSync } from 'node:zlib';
 
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
@@ -20,28 +17,27 @@ export function writeInitramfs(
   parts: { stage0: string; erofs: string; modules: readonly string[] },
   target: string,
 ): void {
-  const cpio = new CpioWriter(target);
+  const small = new Cpio();
   for (const dir of ['dev', 'modules', 'proc', 'root', 'sys'])
-    cpio.add(dir, { mode: S_IFDIR | 0o755 });
+    small.add(dir, { mode: S_IFDIR | 0o755 });
   // Messages before devtmpfs is mounted need a console.
-  cpio.add('dev/console', { mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } });
-  cpio.add('init', { mode: S_IFREG | 0o755, content: readFileSync(parts.stage0) });
+  small.add('dev/console', { mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } });
+  small.add('init', { mode: S_IFREG | 0o755, content: readFileSync(parts.stage0) });
   for (const [index, path] of parts.modules.entries()) {
     const name = `modules/${String(index).padStart(2, '0')}-${path.split('/').at(-1)}`;
-    cpio.add(name, { mode: S_IFREG | 0o644, content: readFileSync(path) });
+    small.add(name, { mode: S_IFREG | 0o644, content: readFileSync(path) });
   }
-  cpio.add('root.erofs', { mode: S_IFREG | 0o644, content: readFileSync(parts.erofs) });
-  cpio.close();
+  const params = { [constants.ZSTD_c_compressionLevel]: 19, [constants.ZSTD_c_checksumFlag]: 1 };
+  const head = zstdCompressSync(small.end(), { params });
+  const image = new Cpio();
+  image.add('root.erofs', { mode: S_IFREG | 0o644, content: readFileSync(parts.erofs) });
+  writeFileSync(target, Buffer.concat([head, padding(head.length), image.end()]));
 }
 
-class CpioWriter {
-  readonly #fd: number;
+class Cpio {
+  readonly #chunks: Uint8Array[] = [];
   #inode = 1;
-  #offset = 0;
-
-  constructor(path: string) {
-    this.#fd = openSync(path, 'w');
-  }
+  #length = 0;
 
   add(
     path: string,
@@ -65,24 +61,24 @@ class CpioWriter {
       0, // checksum, unused in newc
     ];
     const head = fields.map((field) => field.toString(16).padStart(8, '0')).join('');
-    this.#write(Buffer.from(`070701${head}`));
-    this.#write(name);
-    this.#align();
-    this.#write(content);
-    this.#align();
+    this.#put(Buffer.from(`070701${head}`), name);
+    this.#put(content);
   }
 
-  close(): void {
+  end(): Buffer {
     this.add('TRAILER!!!', { mode: 0 });
-    closeSync(this.#fd);
+    return Buffer.concat(this.#chunks);
   }
 
-  #write(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-    this.#offset += bytes.length;
+  /** Zeros follow up to a multiple of 4. */
+  #put(...chunks: readonly Uint8Array[]): void {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, this.#length);
+    const zeros = padding(length);
+    this.#chunks.push(...chunks, zeros);
+    this.#length = length + zeros.length;
   }
+}
 
-  #align(): void {
-    this.#write(Buffer.alloc(-this.#offset & 3));
-  }
+function padding(length: number): Buffer {
+  return Buffer.alloc(-length & 3);
 }

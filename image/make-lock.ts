@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PrivateApt } from './debian/apt.ts';
-import { type PackageLock, readLock, writeLock } from './debian/lock.ts';
+import { isKernel, type PackageLock, readLock, writeLock } from './debian/lock.ts';
 import { PACKAGES, RELEASE } from './packages.ts';
 import { debianArchitecture, imagePaths } from './paths.ts';
 
@@ -17,7 +17,6 @@ const apt = new PrivateApt({
   keysDir: join(paths.source, 'keys'),
 });
 apt.update();
-const isKernel = (name: string) => /^linux-image-\d/.test(name);
 const wanted = new Set(PACKAGES.root);
 const lock: PackageLock = {
   release: RELEASE,

@@ -52,9 +52,13 @@ export const PACKAGES: Readonly<Record<PackageSet, readonly string[]>> = {
     'erofs-utils',
     'gcc', // stage0, dhcpcd's hook
     'kmod', // depmod
-    'libc6-dev',
     'mtools', // ESP, without mounting
+    'musl-dev', // libc of stage0 and dhcpcd's hook: static, a twentieth of glibc's size
+    'musl-tools', // how gcc uses it
     'systemd-boot-efi', // UKI stub
     'xz-utils',
   ],
 };
+
+/** Packages of the build root of which bytes go into the image: libc of static programs, the EFI stub. */
+export const LINKED: readonly string[] = ['musl-dev', 'systemd-boot-efi'];

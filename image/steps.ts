@@ -6,29 +6,32 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
-  readdirSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { must } from '#base/assert.ts';
 import { BuildRoot } from './build-root.ts';
-import { bundle, NATIVE_PACKAGES, PROCESSES } from './bundle.ts';
+import { bundle, DEV_INIT, NATIVE_PACKAGES, PROCESSES } from './bundle.ts';
+import { type Compiled, compilePrograms } from './compile.ts';
 import { PrivateApt } from './debian/apt.ts';
-import { type Drift, fetchPackages, readLock } from './debian/lock.ts';
+import { type FetchedLock, fetchLock, readLock } from './debian/lock.ts';
 import { unpackPackages } from './debian/unpack.ts';
-import { type Compiled, compilePrograms, strippedNode } from './compile.ts';
-import { writeInitramfs } from './initramfs.ts';
-import { RELEASE } from './packages.ts';
-import { debianArchitecture, type ImagePaths } from './paths.ts';
-import { buildRoot as layOutRoot } from './root/build.ts';
-import { copyModules } from './root/modules.ts';
 import { buildDisk } from './disk.ts';
+import { packRoot } from './erofs.ts';
+import { writeInitramfs } from './initramfs.ts';
+import { slimNode } from './node-binary.ts';
+import { type NpmLock, npmPackages } from './npm-packages.ts';
+import { bareboatVersion, osRelease } from './os-release.ts';
+import { LINKED, RELEASE } from './packages.ts';
+import { debianArchitecture, type ImagePaths } from './paths.ts';
+import { buildRoot as layOutRoot, settleModes } from './root/build.ts';
+import { copyModules, modulesInOrder } from './root/modules.ts';
+import { formatSbom } from './sbom.ts';
 import { buildUki } from './uki.ts';
 
 export interface Prepared {
@@ -37,7 +40,7 @@ export interface Prepared {
   readonly buildRoot: BuildRoot;
   /** The pinned Node's package. */
   readonly nodeHome: string;
-  readonly drift: readonly Drift[];
+  readonly fetched: FetchedLock;
 }
 
 const say = (text: string) => console.log(`image: ${text}`);
@@ -57,49 +60,47 @@ export function preparePackages(paths: ImagePaths): Prepared {
     say(`fetching ${missing.length} Debian packages`);
     apt.update();
   }
-  const fetch = (list: typeof lock.root) =>
-    fetchPackages(apt, list, { cacheDir: paths.debCache, onProgress: () => {} });
-  const root = fetch(lock.root);
-  const build = fetch(lock.build);
-  const drift = [...root.drift, ...build.drift];
-  for (const d of drift) say(`lock: drifted: ${d.name} ${d.locked} -> ${d.used}`);
+  const fetched = fetchLock(apt, lock, { cacheDir: paths.debCache, say });
   const packages = join(paths.out, 'packages/root');
-  unpackPackages([...root.files.values()], packages);
+  const files = (set: 'root' | 'build') => fetched[set].map(({ file }) => file);
+  unpackPackages(files('root'), packages);
   const buildRoot = new BuildRoot(join(paths.out, 'packages/build'));
-  buildRoot.prepare([...build.files.values()]);
+  buildRoot.prepare(files('build'));
   const nodeHome = dirname(dirname(process.execPath));
-  return { packages, buildRoot, nodeHome, drift };
+  return { packages, buildRoot, nodeHome, fetched };
 }
 
 export interface RootTree {
   readonly dir: string;
   readonly kernelVersion: string;
   readonly compiled: Compiled;
+  /** Sources that went into the bundles, and folders beside them, as paths from the repository. */
+  readonly sources: readonly string[];
 }
 
 /** Makes out/root: programs, libraries, kernel modules, Node and bundles. */
 export async function makeRootTree(paths: ImagePaths, prepared: Prepared): Promise<RootTree> {
-  const { packages, buildRoot, nodeHome, drift } = prepared;
+  const { packages, buildRoot, nodeHome, fetched } = prepared;
   say('compiling stage0');
   const compiled = compilePrograms(buildRoot, paths);
   say('bundling');
   const bundles = join(paths.out, 'bundles');
   rmSync(bundles, { recursive: true, force: true });
-  await bundle(Object.keys(PROCESSES), bundles);
+  const inputs = await bundle(Object.keys(PROCESSES), bundles);
   const modules = join(paths.repository, 'node_modules');
   const native = new Map<string, string>(
     NATIVE_PACKAGES.map((name) => [name, join(modules, name)]),
   );
   say('laying out the root filesystem');
   const dir = join(paths.out, 'root');
-  const node = strippedNode(buildRoot, paths, nodeHome);
+  const node = slimNode(buildRoot, paths, nodeHome);
   layOutRoot({ packages, node, bundles, nativePackages: native }, dir);
   copyFileSync(compiled.dhcpEvent, join(dir, 'usr/lib/bareboat/dhcp-event'));
-  const { version: kernelVersion, packed } = copyModules(packages, dir);
-  buildRoot.run(['xz', '--decompress', ...packed.map((path) => `/work/${path}`)], dir);
-  buildRoot.run(['depmod', '-b', '/work', kernelVersion], dir);
-  writeFileSync(join(dir, 'etc/os-release'), osRelease(paths, drift));
-  return { dir, kernelVersion, compiled };
+  const kernelVersion = copyModules(buildRoot, packages, dir);
+  writeFileSync(join(dir, 'etc/os-release'), osRelease(paths, fetched));
+  settleModes(dir);
+  const sources = [...inputs, ...NATIVE_PACKAGES.map((name) => `node_modules/${name}`)];
+  return { dir, kernelVersion, compiled, sources };
 }
 
 export interface BootFiles {
@@ -107,9 +108,6 @@ export interface BootFiles {
   readonly initramfs: string;
   readonly erofs: string;
 }
-
-/** Modules that stage0 loads before the root image is there, dependencies first. */
-const STAGE0_MODULES = ['libcrc32c', 'netfs', 'erofs'];
 
 /** Makes out/image/{root.erofs,initramfs,vmlinuz}. */
 export function makeBootFiles(paths: ImagePaths, prepared: Prepared, tree: RootTree): BootFiles {
@@ -121,39 +119,14 @@ export function makeBootFiles(paths: ImagePaths, prepared: Prepared, tree: RootT
   say('packing the root filesystem');
   const erofs = join(dir, 'root.erofs');
   rmSync(erofs, { force: true });
-  const link = join(paths.out, 'pack');
-  rmSync(link, { recursive: true, force: true });
-  mkdirSync(link);
-  cpSync(tree.dir, join(link, 'root'), { recursive: true, verbatimSymlinks: true });
-  prepared.buildRoot.run(
-    [
-      'mkfs.erofs',
-      '--quiet',
-      '-zlz4hc,12',
-      '-C65536',
-      '-Ededupe,fragments',
-      '-T0',
-      '--all-root',
-      '-Ub0a7b0a7-0000-4000-8000-000000000000',
-      '/work/root.erofs',
-      '/work/root',
-    ],
-    link,
-  );
-  copyFileSync(join(link, 'root.erofs'), erofs);
-  rmSync(link, { recursive: true, force: true });
+  const folder = paths.out;
+  const leftOut = [`usr/lib/bareboat/${DEV_INIT}.js`];
+  packRoot(prepared.buildRoot, { folder, root: 'root', target: 'image/root.erofs', leftOut });
   say('making the initramfs');
   const initramfs = join(dir, 'initramfs');
-  const modulesDir = join(tree.dir, 'usr/lib/modules', tree.kernelVersion, 'kernel');
-  const files = readdirSync(modulesDir, { recursive: true, encoding: 'utf8' });
-  const modules = STAGE0_MODULES.flatMap((name) => {
-    const found = files.find((path) => new RegExp(`/${name}\\.ko(\\.xz)?$`).test(path));
-    return found === undefined ? [] : [join(modulesDir, found)];
-  });
-  must(
-    modules.find((path) => path.includes('/erofs.ko')),
-    'the kernel has no module erofs',
-  );
+  const modulesDir = join(tree.dir, 'usr/lib/modules', tree.kernelVersion);
+  const dep = readFileSync(join(modulesDir, 'modules.dep'), 'latin1');
+  const modules = modulesInOrder(dep, 'erofs').map((path) => join(modulesDir, path));
   writeInitramfs({ stage0: tree.compiled.stage0, erofs, modules }, initramfs);
   return { kernel, initramfs, erofs };
 }
@@ -186,22 +159,39 @@ export function makeBootable(
   return { uki, disk };
 }
 
+/** Makes out/image/bareboat.spdx.json, the bill of materials of `uki`. */
+export function makeSbom(
+  paths: ImagePaths,
+  prepared: Prepared,
+  tree: RootTree,
+  uki: string,
+): { sbom: string } {
+  say('writing the bill of materials');
+  const { root, build } = prepared.fetched;
+  const lock: NpmLock = JSON.parse(
+    readFileSync(join(paths.repository, 'package-lock.json'), 'utf8'),
+  );
+  const nodeFolder = relative(paths.repository, prepared.nodeHome);
+  const sbom = join(paths.out, 'image/bareboat.spdx.json');
+  const text = formatSbom({
+    version: bareboatVersion(paths),
+    architecture: debianArchitecture(),
+    release: RELEASE,
+    imageSha256: createHash('sha256').update(readFileSync(uki)).digest('hex'),
+    contained: root,
+    linked: build.filter(({ name }) => LINKED.includes(name)),
+    tools: build.filter(({ name }) => !LINKED.includes(name)),
+    node: must(npmPackages(lock, [nodeFolder])[0], `${nodeFolder} is no npm package`),
+    nodeVersions: process.versions,
+    npm: npmPackages(lock, tree.sources),
+  });
+  writeFileSync(sbom, text);
+  return { sbom };
+}
+
 /** Prints the size of each part, in bytes. */
 export function printSizes(files: Readonly<Record<string, string>>): void {
   for (const [name, path] of Object.entries(files)) {
     console.log(`${name.padEnd(12)} ${String(statSync(path).size).padStart(12)} bytes`);
   }
-}
-
-function osRelease(paths: ImagePaths, drift: readonly Drift[]): string {
-  const { version } = JSON.parse(readFileSync(join(paths.repository, 'package.json'), 'utf8'));
-  const lock = createHash('sha256').update(readFileSync(paths.lock)).digest('hex').slice(0, 12);
-  return [
-    'NAME=Bareboat',
-    'ID=bareboat',
-    `VERSION_ID=${version}`,
-    `PRETTY_NAME="Bareboat ${version}"`,
-    `BAREBOAT_LOCK=${drift.length === 0 ? lock : `${lock}-drifted`}`,
-    '',
-  ].join('\n');
 }

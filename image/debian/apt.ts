@@ -34,8 +34,17 @@ export class PrivateApt {
   readonly #dir: string;
   readonly #config: string;
 
-  /** `dir` is made, and kept between runs. `architecture` is Debian's name, `amd64`. */
-  constructor(options: { dir: string; release: string; architecture: string; keysDir: string }) {
+  /**
+   * `dir` is made, and kept between runs. `architecture` is Debian's name, `amd64`. `sources` (deb822)
+   * stand for those of `release` on the host's mirror.
+   */
+  constructor(options: {
+    dir: string;
+    release: string;
+    architecture: string;
+    keysDir: string;
+    sources?: string;
+  }) {
     const { dir, release, architecture, keysDir } = options;
     this.#dir = dir;
     this.#config = join(dir, 'apt.conf');
@@ -46,7 +55,8 @@ export class PrivateApt {
       .toSorted()
       .map((file) => join(keysDir, file));
     writeFileSync(join(dir, 'state/status'), '');
-    const sources = formatSources(findMirrors(release, keyrings), release, keyrings);
+    const sources =
+      options.sources ?? formatSources(findMirrors(release, keyrings), release, keyrings);
     writeFileSync(join(dir, 'etc/archive.sources'), sources);
     writeFileSync(
       this.#config,
@@ -83,9 +93,12 @@ export class PrivateApt {
     return this.#describe(chosen);
   }
 
-  /** The newest version of exactly `names`, without what they depend on. */
+  /** The newest versions of exactly `names`, without what they depend on; of those that exist. */
   newest(names: readonly string[]): LockedPackage[] {
-    return this.#describe(names);
+    return names.flatMap((name) => {
+      const known = this.#run('apt-cache', ['pkgnames', name]).split('\n').includes(name);
+      return known ? this.#describe([name]) : [];
+    });
   }
 
   /**

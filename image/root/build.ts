@@ -22,6 +22,7 @@ import { basename, dirname, join } from 'node:path';
 import { assert } from '#base/assert.ts';
 import { readElfNeeds } from './elf.ts';
 import { CA_CERTIFICATES, DATA, DIRECTORIES, FILES, PROGRAMS, SYMLINKS } from './manifest.ts';
+import { walk } from './walk.ts';
 
 export interface RootSources {
   /** Unpacked `root` packages. */
@@ -73,15 +74,18 @@ export function buildRoot(sources: RootSources, rootDir: string): void {
   }
 }
 
-/** Programs and libraries in `rootDir`, as paths from it, sorted: what the file-list test compares. */
-export function listFiles(rootDir: string, below = ''): string[] {
-  return readdirSync(join(rootDir, below))
-    .toSorted()
-    .flatMap((name) => {
-      const path = join(below, name);
-      const stat = lstatSync(join(rootDir, path));
-      return stat.isDirectory() ? listFiles(rootDir, path) : [path];
-    });
+/**
+ * Gives every file and folder its mode, whatever the umask and the modes in the checkout were: folders as
+ * the manifest says or 0755, files 0755 when their owner may run them, else 0644.
+ */
+export function settleModes(rootDir: string): void {
+  const modes = new Map(DIRECTORIES.map(({ path, mode }) => [path, mode ?? 0o755]));
+  for (const { path, entry } of walk(rootDir)) {
+    const file = join(rootDir, path);
+    if (entry.isDirectory()) chmodSync(file, modes.get(path) ?? 0o755);
+    else if (entry.isFile()) chmodSync(file, (lstatSync(file).mode & 0o100) === 0 ? 0o644 : 0o755);
+  }
+  chmodSync(rootDir, 0o755);
 }
 
 class LibraryFinder {
@@ -110,6 +114,7 @@ class LibraryFinder {
       this.#add(basename(needs.interpreter), join('usr', needs.interpreter), path);
     }
     for (const soname of wanted) {
+      if (soname.startsWith('ld-linux')) continue; // The interpreter, there for every program.
       const found = this.#bySoname.get(soname);
       assert(found !== undefined, `${path} needs ${soname}: add its package to image/packages.ts`);
       this.#add(soname, found, path);
@@ -137,12 +142,13 @@ function put(rootDir: string, path: string, write: (file: string) => void): void
   write(file);
 }
 
-/** JavaScript, package.json and this platform's addon of a native package; no sources, no docs. */
+/** JavaScript, package.json and this platform's addon of a native package; no sources, docs or scripts. */
 function copyNativePackage(from: string, to: string): void {
   assert(existsSync(from), `native package ${from} is missing: run npm ci`);
   const skipped = new Set([
     'deps',
     'doc',
+    `musl_${process.arch}`, // The image's libc is glibc.
     'prebuilds',
     'scripts',
     'third_party',
@@ -154,7 +160,11 @@ function copyNativePackage(from: string, to: string): void {
     filter: (path) => {
       const inside = path.slice(from.length + 1).split('/');
       if (skipped.has(inside[0] ?? '')) return false;
-      return lstatSync(path).isDirectory() || /(?<!\.test)\.(js|cjs|mjs|json|node)$/.test(path);
+      if (lstatSync(path).isDirectory()) return true;
+      // Programs of its build begin with `#!`.
+      return (
+        /\.(js|cjs|mjs|json|node)$/.test(path) && !readFileSync(path, 'latin1').startsWith('#!')
+      );
     },
   });
   removeEmptyDirectories(to);

@@ -1,7 +1,7 @@
 /**
  * The root filesystem of the image, as data: everything that the machine has, and nothing else.
  * Libraries are not named here: image/root/build.ts adds those that the programs need, and
- * image/root/files.test.ts compares the whole list with the committed one.
+ * executables.txt lists all that may be run, which test/host/image-root.test.ts compares.
  */
 
 /** A program out of a Debian package (or of Node's npm package). */
