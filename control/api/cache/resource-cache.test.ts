@@ -70,6 +70,7 @@ t.test('receivers get the events of their scope, in order', (t) => {
     'namespace a/9',
     'all reset',
     'namespace reset',
+    'all reset', // Of the load: what was made of the empty cache is void.
     'all a/1',
   ]);
   t.end();
@@ -82,5 +83,19 @@ t.test('the window forgets old events, whole revisions at a time', (t) => {
   t.ok(cache.windowStart > 1);
   t.equal(cache.eventsAfter(cache.windowStart)[0]?.revision, cache.windowStart + 1);
   t.equal(cache.snapshot('', cache.windowStart - 1), undefined);
+  t.end();
+});
+
+t.test('load() resets whoever came while the cache was empty', (t) => {
+  const cache = filled();
+  cache.reset();
+  let resets = 0;
+  const onReset = () => {
+    resets++;
+    return 'stay' as const;
+  };
+  cache.subscribe('', { onEvent: () => {}, onReset });
+  cache.load([{ key: 'a/1', value: stored('1'), revision: 3 }], 11);
+  t.equal(resets, 1);
   t.end();
 });

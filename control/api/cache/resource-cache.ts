@@ -124,8 +124,12 @@ export class ResourceCache {
     };
   }
 
-  /** Fills the empty cache with the state at `revision`. */
+  /**
+   * Fills the empty cache with the state at `revision`. Who came while it was empty is told as well: an
+   * index that was made then is of nothing.
+   */
   load(objects: readonly { key: string; value: Uint8Array; revision: number }[], revision: number) {
+    this.#tellReset();
     this.#objects.clear();
     for (const { key, value, revision: at } of objects) {
       this.#keys.add(key);
@@ -136,14 +140,18 @@ export class ResourceCache {
 
   /** Empties the cache, because the feed from the store broke; `load` fills it again. */
   reset(): void {
-    for (const set of this.#receivers.values()) {
-      const all = Array.from(set); // The set changes meanwhile.
-      for (const receiver of all) if (receiver.onReset() === 'end') set.delete(receiver);
-    }
+    this.#tellReset();
     this.#keys = new SortedKeys();
     this.#objects.clear();
     this.#events = [];
     this.#eventsHead = 0;
+  }
+
+  #tellReset(): void {
+    for (const set of this.#receivers.values()) {
+      const all = Array.from(set); // The set changes meanwhile.
+      for (const receiver of all) if (receiver.onReset() === 'end') set.delete(receiver);
+    }
   }
 
   apply(change: CacheChange, revision: number, nowMs: number): void {

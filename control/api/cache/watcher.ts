@@ -35,6 +35,8 @@ export class Watcher implements EventReceiver {
   #initialEndsAt: number | undefined;
   /** Events that wait for the initial ones to be through; undefined once they are. */
   #waiting: CacheEvent[] | undefined;
+  /** Of the objects in `#waiting`, which it keeps in memory. */
+  #waitingBytes = 0;
   #frames: Uint8Array[] = [];
   #flushDue = false;
   #ended = false;
@@ -56,11 +58,15 @@ export class Watcher implements EventReceiver {
 
   onEvent(event: CacheEvent): void {
     if (this.#ended) return;
-    if (this.#waiting !== undefined) {
-      this.#waiting.push(event);
+    if (this.#waiting === undefined) {
+      this.#send(event);
       return;
     }
-    this.#send(event);
+    this.#waiting.push(event);
+    this.#waitingBytes += (event.current ?? event.previous)?.json.length ?? 0;
+    if (this.#waitingBytes <= WATCH_BUFFER_BYTES_MAX) return;
+    this.abandon();
+    this.#sink.destroy();
   }
 
   onReset(): 'end' {
