@@ -32,6 +32,8 @@ export const COMPACTION_PERIOD_MS = 300_000;
 /** Events (core/v1) vanish after this. */
 export const EVENT_TTL_SECONDS = 3_600;
 export const JSON_PATCH_OPERATIONS_MAX = 10_000;
+/** What the `copy` operations of one JSON patch may add: they can double a document each. */
+export const JSON_PATCH_COPY_BYTES_MAX = REQUEST_BODY_BYTES_MAX;
 /** Objects loaded from the store in one range when caches are filled. */
 export const LOAD_PAGE_COUNT = 500;
 /** Objects deleted at the same time by one deletecollection. */

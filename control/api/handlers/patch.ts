@@ -3,7 +3,6 @@
  * applied again to the new state whenever another writer came first, so only a patch that names a
  * resourceVersion can conflict.
  */
-import jsonPatch from 'fast-json-patch';
 import type { KubeObject } from '#base/kube/client.ts';
 import {
   type ApiObject,
@@ -15,19 +14,18 @@ import {
   strategicMergePatch,
 } from '#control/schema/schema.ts';
 import {
-  ApiError,
+  type ApiError,
   badRequest,
   invalid,
   plainError,
   quote,
-  requestEntityTooLarge,
   unsupportedMediaType,
 } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
-import { JSON_PATCH_OPERATIONS_MAX } from '../limits.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
 import { formatGvk, toStored } from './body.ts';
 import type { Call } from './call.ts';
+import { applyJsonPatch, unprocessablePatch } from './json-patch.ts';
 import { scopeOf } from './list.ts';
 import { type FieldValidation, parseWriteOptions } from './options.ts';
 import { replyWritten } from './write.ts';
@@ -101,55 +99,6 @@ function parsePatch(text: string): unknown {
 function requireObject(patch: unknown, text: string): unknown {
   if (typeof patch === 'object' && patch !== null && !Array.isArray(patch)) return patch;
   throw badRequest(`error decoding patch: json: cannot unmarshal ${text.slice(0, 40)}`);
-}
-
-function applyJsonPatch(current: ApiObject, patch: unknown): unknown {
-  if (!Array.isArray(patch)) {
-    throw badRequest(
-      'error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch',
-    );
-  }
-  if (patch.length > JSON_PATCH_OPERATIONS_MAX) {
-    throw requestEntityTooLarge(
-      `The allowed maximum operations in a JSON patch is ${JSON_PATCH_OPERATIONS_MAX}, got ${patch.length}`,
-    );
-  }
-  const operations: jsonPatch.Operation[] = structuredClone(patch);
-  for (const operation of operations) resolveNegative(operation, current);
-  try {
-    return jsonPatch.applyPatch(structuredClone(current), operations, true, false).newDocument;
-  } catch (error) {
-    const text = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw unprocessablePatch(text);
-  }
-}
-
-/** 422 as upstream answers a patch that does not apply. */
-function unprocessablePatch(text: string): ApiError {
-  return new ApiError({
-    kind: 'Status',
-    apiVersion: 'v1',
-    metadata: {},
-    status: 'Failure',
-    message: `the server rejected our request due to an error in our request: ${text}`,
-    reason: 'Invalid',
-    details: {},
-    code: 422,
-  });
-}
-
-/** `/list/-1` counts from the end; fast-json-patch knows only `/list/-`. */
-function resolveNegative(operation: jsonPatch.Operation, current: unknown): void {
-  const match = /^(.*)\/-(\d+)$/.exec(operation.path);
-  if (match === null) return;
-  const [, parent = '', back = '0'] = match;
-  let list: unknown;
-  try {
-    list = jsonPatch.getValueByPointer(current, parent);
-  } catch {
-    return; // The path does not exist: applying the patch says so.
-  }
-  if (Array.isArray(list)) operation.path = `${parent}/${list.length - Number(back)}`;
 }
 
 export async function patchObject(call: Call, resource: ServedResource): Promise<ApiResponse> {
