@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
+import { podReferences } from '../auth/node-authorizer.ts';
 import { nodeNameOf } from '../auth/users.ts';
 import { type ApiError, forbidden } from '../errors.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../registry/admission.ts';
@@ -50,6 +51,10 @@ export class NodeRestriction implements AdmissionPlugin {
         if (pod.spec?.nodeName !== node) {
           throw only('create pods with spec.nodeName set to itself');
         }
+        for (const reference of podReferences(pod)) {
+          const [referred = ''] = reference.split('/');
+          throw refuse(request, `node "${node}" can not create pods that reference ${referred}`);
+        }
         return;
       case 'UPDATE':
         if (request.subresource !== 'status') {
@@ -78,9 +83,12 @@ export class NodeRestriction implements AdmissionPlugin {
     if (request.operation === 'DELETE' || request.object === undefined) return;
     const { metadata, spec } = request.object as Node; // By the resource.
     const old = request.old as Node | undefined; // Likewise.
-    const changed = Object.entries(metadata.labels ?? {})
-      .filter(([key, value]) => old?.metadata.labels?.[key] !== value && isRestricted(key))
-      .map(([key]) => key);
+    const labels = metadata.labels ?? {};
+    const before = old?.metadata.labels ?? {};
+    // Those taken away too.
+    const changed = [...new Set([...Object.keys(labels), ...Object.keys(before)])].filter(
+      (key) => isRestricted(key) && labels[key] !== before[key],
+    );
     if (changed.length > 0) {
       throw refuse(request, `is not allowed to modify labels: ${changed.sort().join(', ')}`);
     }

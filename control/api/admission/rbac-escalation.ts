@@ -9,6 +9,7 @@ import type {
   Role,
   RoleBinding,
 } from '#base/kube/api/rbac-v1.gen.ts';
+import type { KubeObject } from '#base/kube/client.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { Authorizer } from '../auth/authorizer.ts';
 import { type RbacAuthorizer, uncoveredRules } from '../auth/rbac.ts';
@@ -17,6 +18,10 @@ import { forbidden } from '../errors.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../registry/admission.ts';
 
 const GROUP = 'rbac.authorization.k8s.io';
+const FULL_AUTHORITY: readonly PolicyRule[] = [
+  { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
+  { verbs: ['*'], nonResourceURLs: ['*'] },
+];
 
 export class RbacEscalation implements AdmissionPlugin {
   readonly name = 'RbacEscalation';
@@ -49,21 +54,20 @@ export class RbacEscalation implements AdmissionPlugin {
   #checkRole(request: AdmissionRequest): void {
     const role = request.object as Role | ClusterRole; // By the resource.
     const old = request.old as Role | ClusterRole | undefined; // Likewise.
-    if (old !== undefined && isDeepStrictEqual(old.rules, role.rules)) return;
+    if (old !== undefined && differInGcFieldsOnly(role, old)) return;
     if (this.#may(request, 'escalate', request.resource.facts.resource, request.name)) return;
     this.#requireHeld(request, role.rules ?? []);
+    if (!aggregates(role) && !aggregates(old)) return;
+    const { user } = request.context;
+    if (uncoveredRules(this.#rbac.rules(user, ''), FULL_AUTHORITY).length === 0) return;
+    const because = 'must have cluster-admin privileges to use the aggregationRule';
+    throw forbidden(request.resource.groupResource, request.name, because);
   }
 
   #checkBinding(request: AdmissionRequest): void {
     const binding = request.object as RoleBinding | ClusterRoleBinding; // By the resource.
     const old = request.old as RoleBinding | ClusterRoleBinding | undefined; // Likewise.
-    if (
-      old !== undefined &&
-      isDeepStrictEqual(old.subjects, binding.subjects) &&
-      isDeepStrictEqual(old.roleRef, binding.roleRef)
-    ) {
-      return;
-    }
+    if (old !== undefined && differInGcFieldsOnly(binding, old)) return;
     const { roleRef } = binding;
     const plural = roleRef.kind === 'ClusterRole' ? 'clusterroles' : 'roles';
     if (this.#may(request, 'bind', plural, roleRef.name)) return;
@@ -105,6 +109,30 @@ export class RbacEscalation implements AdmissionPlugin {
         `currently held:\n${lines}`,
     );
   }
+}
+
+/** An aggregated role can come to hold the rules of any other. */
+function aggregates(role: Role | ClusterRole | undefined): boolean {
+  return role !== undefined && 'aggregationRule' in role && role.aggregationRule !== undefined;
+}
+
+/**
+ * Whether an update only lets the garbage collector go on. Any other needs the rules: a label alone
+ * can make them part of an aggregated role.
+ */
+function differInGcFieldsOnly(object: KubeObject, old: KubeObject): boolean {
+  return isDeepStrictEqual(withoutGcFields(object), withoutGcFields(old));
+}
+
+function withoutGcFields(object: KubeObject): object {
+  const {
+    ownerReferences: _o,
+    finalizers: _f,
+    managedFields: _m,
+    resourceVersion: _r,
+    ...metadata
+  } = object.metadata;
+  return { ...object, metadata };
 }
 
 /** `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}` */

@@ -5,7 +5,7 @@
  * the events of pods.
  * Semantics: kubernetes plugin/pkg/auth/authorizer/node.
  */
-import type { Pod, PodSpec } from '#base/kube/api/core-v1.gen.ts';
+import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { PolicyRule } from '#base/kube/api/rbac-v1.gen.ts';
 import type { CacheEvent, ResourceCache } from '../cache/resource-cache.ts';
 import type { UserInfo } from '../resource.ts';
@@ -15,6 +15,7 @@ import { nodeNameOf } from './users.ts';
 
 type Asked = Extract<Attributes, { kind: 'resource' }>;
 
+const MIRROR = 'kubernetes.io/config.mirror';
 const ALLOWED: Decision = { allowed: true, reason: '' };
 const no = (reason: string): Decision => ({ allowed: false, reason });
 const UNRELATED = (node: string) =>
@@ -161,18 +162,18 @@ export class NodeAuthorizer {
     if (this.#stale) return;
     const known = this.#byPod.get(event.key);
     if (event.current === undefined) this.#drop(event.key);
-    // References of a pod cannot change once it is bound.
-    else if (known === undefined) this.#put(event.key, event.current.parse() as Pod); // Its cache.
+    // Of the references of a bound pod, only ephemeral containers add some.
+    else if (known === undefined || event.current.json.includes('"ephemeralContainers"')) {
+      this.#drop(event.key);
+      this.#put(event.key, event.current.parse() as Pod); // Its cache.
+    }
   }
 
   #put(key: string, pod: Pod): void {
     const node = pod.spec?.nodeName ?? '';
     if (node === '' || pod.spec === undefined) return;
-    const references = podReferences(
-      pod.metadata.namespace ?? '',
-      pod.spec,
-      pod.metadata.name ?? '',
-    );
+    // A kubelet makes mirror pods itself: they must open nothing to it.
+    const references = pod.metadata.annotations?.[MIRROR] === undefined ? podReferences(pod) : [];
     this.#byPod.set(key, { node, references });
     for (const reference of references) this.#count(`${node} ${reference}`, 1);
   }
@@ -192,7 +193,9 @@ export class NodeAuthorizer {
 }
 
 /** `resource/namespace/name` of everything in its namespace that a pod makes its kubelet read. */
-function podReferences(namespace: string, spec: PodSpec, podName: string): string[] {
+export function podReferences(pod: Pod): string[] {
+  const { metadata, spec } = pod;
+  const namespace = metadata.namespace ?? '';
   const found = new Set<string>();
   const add = (resource: string, name: string | undefined) => {
     if (name) found.add(`${resource}/${namespace}/${name}`);
@@ -219,7 +222,7 @@ function podReferences(namespace: string, spec: PodSpec, podName: string): strin
     add('configmaps', volume.configMap?.name);
     add('persistentvolumeclaims', volume.persistentVolumeClaim?.claimName);
     if (volume.ephemeral !== undefined) {
-      add('persistentvolumeclaims', `${podName}-${volume.name}`);
+      add('persistentvolumeclaims', `${metadata.name}-${volume.name}`);
     }
     add('secrets', volume.csi?.nodePublishSecretRef?.name);
     for (const source of volume.projected?.sources ?? []) {

@@ -5,12 +5,13 @@
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Store } from '#control/store/store.ts';
-import type { Authorizer } from '../auth/authorizer.ts';
+import { attributesOf, type Authorizer, denialText } from '../auth/authorizer.ts';
 import type { RbacAuthorizer } from '../auth/rbac.ts';
 import type { ServiceAccountTokens } from '../auth/service-account-tokens.ts';
 import type { CacheHub } from '../cache/cache-hub.ts';
 import { type Format, negotiate, type Shape } from '../encode/media-type.ts';
 import type { IncludeObject } from '../encode/shapes.ts';
+import { forbidden } from '../errors.ts';
 import { type ApiRequest, type ApiResponse, headerOf } from '../exchange.ts';
 import type { AdmissionChain, WriteContext } from '../registry/admission.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -76,6 +77,15 @@ export class Call {
       warn: (text) => this.warnings.add(text),
       annotate: (key, value) => this.auditAnnotations.set(key, value),
     };
+  }
+
+  /** Throws ApiError 403 unless the user may also do `verb` to what the request is about. */
+  require(verb: string): void {
+    const attributes = attributesOf({ ...this.info, verb });
+    const { allowed, reason } = this.services.authorizer.decide(this.user, attributes);
+    if (allowed) return;
+    const { group, resource, name } = this.info;
+    throw forbidden({ group, resource }, name, denialText(this.user, attributes, reason));
   }
 
   /** The format of the answer. Throws ApiError 406. */

@@ -6,9 +6,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { WebSocketServer } from 'ws';
-import { ApiError, badRequest, forbidden, internalError } from '../errors.ts';
+import { ApiError, badRequest, internalError } from '../errors.ts';
 import type { ApiResponse, UpgradeRequest } from '../exchange.ts';
-import { attributesOf, denialText } from '../auth/authorizer.ts';
 import { isTrue } from '../request-info.ts';
 import { joinUpgrade, readText, requestBackend, streamOn } from '../stream/backend.ts';
 import type { Call } from './call.ts';
@@ -153,15 +152,6 @@ function logSocket(upgrade: UpgradeRequest, message: IncomingMessage): ApiRespon
   return { status: 101, headers: {}, body: new Uint8Array() };
 }
 
-/** Upgrades are GETs, but what they do needs the verb create. */
-function requireCreate(call: Call): void {
-  const attributes = attributesOf({ ...call.info, verb: 'create' });
-  const { allowed, reason } = call.services.authorizer.decide(call.user, attributes);
-  if (allowed) return;
-  const of = { group: '', resource: 'pods' };
-  throw forbidden(of, call.info.name, denialText(call.user, attributes, reason));
-}
-
 async function passToKubelet(call: Call, path: string, pod: Pod): Promise<ApiResponse> {
   const nodeName = pod.spec?.nodeName ?? '';
   if (nodeName === '') throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
@@ -172,7 +162,7 @@ async function passToKubelet(call: Call, path: string, pod: Pod): Promise<ApiRes
 
 function streamHandler(endpoint: 'exec' | 'attach') {
   return async (call: Call): Promise<ApiResponse> => {
-    requireCreate(call);
+    call.require('create'); // Upgrades are GETs, but what they do is more.
     const pod = await findPod(call);
     const { query } = call;
     const container = containerOf(pod, query.get('container') ?? '');
@@ -206,7 +196,7 @@ export const podExec = streamHandler('exec');
 export const podAttach = streamHandler('attach');
 
 export async function podPortForward(call: Call): Promise<ApiResponse> {
-  requireCreate(call);
+  call.require('create');
   const pod = await findPod(call);
   const passed = new URLSearchParams();
   for (const ports of call.query.getAll('ports')) passed.append('ports', ports);

@@ -4,8 +4,8 @@
  */
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { KubernetesClaim } from '../auth/service-account-tokens.ts';
-import { withAuthenticatedGroup } from '../auth/users.ts';
-import { badRequest, conflict, invalid, notFound } from '../errors.ts';
+import { nodeNameOf, withAuthenticatedGroup } from '../auth/users.ts';
+import { badRequest, conflict, forbidden, invalid, notFound } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import { formatTime } from '../registry/codec.ts';
 import { readAs } from './body.ts';
@@ -54,6 +54,7 @@ export async function requestToken(call: Call): Promise<ApiResponse> {
   const given = request.spec?.audiences ?? [];
   const audiences = given.length > 0 ? given : [tokens.issuer];
   const bound = bindTo(call, request, name);
+  checkNode(call, request);
   const isOwn = audiences.every((a) => a === tokens.issuer);
   const extended = bound.pod !== undefined && seconds === EXTENDED_REQUEST_SECONDS && isOwn;
   const nowSeconds = Math.floor(call.nowMs / 1000);
@@ -151,6 +152,25 @@ function bindTo(
     return { node: { name, uid: find('nodes', name).metadata.uid } };
   }
   throw badRequest(`cannot bind token to object of type ${apiVersion}, Kind=${kind}`);
+}
+
+/**
+ * A kubelet gets tokens for the pods on its node only, which end with them. Source: kubernetes
+ * plugin/pkg/admission/noderestriction.
+ */
+function checkNode(call: Call, request: TokenRequest): void {
+  const node = nodeNameOf(call.user);
+  if (node === undefined) return;
+  const { namespace } = call.info;
+  const { resources } = call.services;
+  const { groupResource } = resources.must('', 'v1', 'serviceaccounts');
+  const refuse = (because: string) => forbidden(groupResource, call.info.name, because);
+  const { kind, name = '', uid = '' } = request.spec?.boundObjectRef ?? {};
+  if (kind !== 'Pod' || name === '') throw refuse('node requested token not bound to a pod');
+  if (uid === '') throw refuse('node requested token with a pod binding without a uid');
+  const pod = resources.must('', 'v1', 'pods').cache.get(`${namespace}/${name}`)?.parse();
+  if ((pod as Pod | undefined)?.spec?.nodeName === node) return; // The cache of pods.
+  throw refuse('node requested token bound to a pod scheduled on a different node');
 }
 
 export async function reviewToken(call: Call): Promise<ApiResponse> {

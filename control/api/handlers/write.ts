@@ -55,7 +55,10 @@ export async function updateObject(call: Call, resource: ServedResource): Promis
   checkName(object, { name, namespace });
   const written = await call.services.registry.update(
     { resource, namespace, name, subresource },
-    () => structuredClone(object),
+    (current) => {
+      if (current === undefined) call.require('create'); // An update of nothing makes it.
+      return structuredClone(object);
+    },
     call.writeContext(options.dryRun),
   );
   return replyWritten(call, resource, written.created === true ? 201 : 200, written);
