@@ -5,15 +5,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { isRunning, processId } from './process.ts';
 
-/** Ends its first thread, as SIGKILL does before the others: the second one holds the files still. */
+const SYS_EXIT = process.arch === 'arm64' ? 93 : 60;
+
+/** Ends its first thread (exit(2) ends one thread), as SIGKILL does before the others: a second one holds the files still. */
 const SECOND_THREAD = `
-import ctypes, threading, time
-threading.Thread(target=lambda: time.sleep(60)).start()
-ctypes.CDLL(None).pthread_exit(0)
+const { Worker } = require('node:worker_threads');
+new Worker("require('node:worker_threads').parentPort.on('message', () => {})", { eval: true }).once('online', () => {
+  require('koffi').load('libc.so.6').func('long syscall(long, ...)')(${SYS_EXIT}, 'int', 0);
+});
 `;
 
 t.test('isRunning() holds until the last thread of a process has ended', async (t) => {
-  const child = spawn('python3', ['-c', SECOND_THREAD], { stdio: 'ignore' });
+  const child = spawn(process.execPath, ['-e', SECOND_THREAD], { stdio: 'ignore' });
   const exited = once(child, 'exit');
   const pid = child.pid ?? 0;
   t.teardown(() => child.kill('SIGKILL'));
