@@ -131,8 +131,12 @@ export class ModuleLoader {
     }
   }
 
-  /** Loads modules one after the other on another thread, while this one goes on. */
-  async loadInBackground(modules: readonly string[]): Promise<void> {
+  /** Loads modules one after the other on another thread, while this one goes on; failures are warnings. */
+  loadInBackground(modules: readonly string[]): Promise<void> {
+    return this.#loadInBackground(modules, 'warn');
+  }
+
+  async #loadInBackground(modules: readonly string[], level: 'info' | 'warn'): Promise<void> {
     for (const module of modules) {
       for (const path of planLoad(this.#index, module)) {
         if (this.#done.has(path)) continue;
@@ -143,7 +147,7 @@ export class ModuleLoader {
         const loaded = await loadModuleInBackground(fd, compression(path));
         closeSync(fd);
         if (!loaded && !existsSync(join('/sys/module', moduleName(path)))) {
-          this.#log.warn('cannot load module', { path });
+          this.#log[level]('cannot load module', { path });
         }
       }
     }
@@ -154,8 +158,9 @@ export class ModuleLoader {
     for (const module of modulesFor(this.#index, alias)) this.load(module);
   }
 
+  /** The same in the background. That a driver finds no hardware of its own (ENODEV) is no failure. */
   loadForInBackground(alias: string): Promise<void> {
-    return this.loadInBackground(modulesFor(this.#index, alias));
+    return this.#loadInBackground(modulesFor(this.#index, alias), 'info');
   }
 
   #loadFile(path: string): void {
