@@ -36,5 +36,8 @@ export const JSON_PATCH_OPERATIONS_MAX = 10_000;
 export const JSON_PATCH_COPY_BYTES_MAX = REQUEST_BODY_BYTES_MAX;
 /** Objects loaded from the store in one range when caches are filled. */
 export const LOAD_PAGE_COUNT = 500;
+/** Between two attempts to fill the caches again, doubled while the store does not answer. */
+export const RELOAD_PAUSE_MS_MIN = 100;
+export const RELOAD_PAUSE_MS_MAX = 2_000;
 /** Objects deleted at the same time by one deletecollection. */
 export const DELETE_COLLECTION_PARALLEL = 8;

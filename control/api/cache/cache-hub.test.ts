@@ -1,7 +1,7 @@
 import t from 'tap';
 import { RealClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
-import type { Store, Watch } from '#control/store/store.ts';
+import { type Store, StoreError, type Watch } from '#control/store/store.ts';
 import { makeTestCluster } from '../testing/test-server.ts';
 import { until } from '../testing/test-server.ts';
 import { CacheHub } from './cache-hub.ts';
@@ -22,6 +22,7 @@ function put(name: string) {
 
 t.test('CacheHub fills caches, follows, and starts again when its watch breaks', async (t) => {
   let watch: Watch | undefined;
+  let failures = 0;
   const store: Store = Object.create(cluster.store, {
     watch: {
       value: (request: Parameters<Store['watch']>[0]) => {
@@ -29,7 +30,13 @@ t.test('CacheHub fills caches, follows, and starts again when its watch breaks',
         return watch;
       },
     },
-    range: { value: cluster.store.range.bind(cluster.store) },
+    range: {
+      value: (...asked: Parameters<Store['range']>) => {
+        if (failures === 0) return cluster.store.range(...asked);
+        failures--;
+        return Promise.reject(new StoreError('UNAVAILABLE', 'no leader'));
+      },
+    },
   });
   const cache = new ResourceCache(() => ({}));
   const hub = new CacheHub(
@@ -55,8 +62,10 @@ t.test('CacheHub fills caches, follows, and starts again when its watch breaks',
       return 'end';
     },
   });
+  failures = 2; // The store that broke the watch may not answer at once.
   watch?.[Symbol.dispose]();
   await until(() => ended === 1, 'watches to end');
+  await until(() => failures === 0 && hub.ready, 'the store to answer again');
   await hub.waitForLatest(never);
   t.ok(cache.get('latest'), 'a read waits until the caches are filled again');
   await t.rejects(hub.waitFor(revision + 1000, never), { code: 504 });

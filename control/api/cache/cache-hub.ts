@@ -9,7 +9,12 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Store } from '#control/store/store.ts';
 import { serviceUnavailable, tooLargeResourceVersion } from '../errors.ts';
-import { LOAD_PAGE_COUNT, REVISION_WAIT_MS } from '../limits.ts';
+import {
+  LOAD_PAGE_COUNT,
+  RELOAD_PAUSE_MS_MAX,
+  RELOAD_PAUSE_MS_MIN,
+  REVISION_WAIT_MS,
+} from '../limits.ts';
 import type { CacheChange, ResourceCache } from './resource-cache.ts';
 
 export const REGISTRY = '/registry/';
@@ -81,10 +86,16 @@ export class CacheHub {
     this.#ready = true;
   }
 
-  /** Follows the store until `signal` aborts. A broken feed ends all watches and loads again. */
+  /**
+   * Follows the store until `signal` aborts. A broken feed ends all watches and loads again, as often
+   * as the store needs to answer.
+   */
   async run(signal: AbortSignal): Promise<void> {
+    let pauseMs = RELOAD_PAUSE_MS_MIN;
     while (!signal.aborted) {
       try {
+        if (!this.#ready) await this.load(signal);
+        pauseMs = RELOAD_PAUSE_MS_MIN;
         await this.#follow(signal);
       } catch (error) {
         if (signal.aborted) return;
@@ -94,8 +105,8 @@ export class CacheHub {
       this.#ready = false;
       this.#revision = 0; // Until the load is done, every read waits.
       for (const cache of this.#caches.values()) cache.reset();
-      await this.#io.clock.sleep(100, signal);
-      await this.load(signal);
+      await this.#io.clock.sleep(pauseMs, signal);
+      pauseMs = Math.min(pauseMs * 2, RELOAD_PAUSE_MS_MAX);
     }
   }
 
