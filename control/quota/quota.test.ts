@@ -140,3 +140,16 @@ t.test('formatUsed(), describeMissing() and unknownStatus()', async (t) => {
   t.equal(unknownStatus(limited, delta), 'status unknown for quota: q, resources: pods');
   t.equal(unknownStatus(quota({ pods: '1' }, { pods: '0' }), delta), undefined);
 });
+
+t.test('usageOf() counts the limits that a pod states for itself, not its requests', async (t) => {
+  const usage = usageOf(
+    core('pods'),
+    pod({
+      ...resources({ cpu: '1m' }, { cpu: '2m' }),
+      resources: { requests: { cpu: '1' }, limits: { cpu: '100' } },
+      overhead: { cpu: '1', memory: '1Mi' },
+    }),
+  );
+  t.match(show(usage), { 'requests.cpu': '2', 'limits.cpu': '101', 'requests.memory': '1Mi' });
+  t.notOk(usage.has('limits.memory'), 'overhead is no limit of its own');
+});

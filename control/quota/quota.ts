@@ -21,7 +21,7 @@ import {
   quantityFromValue,
   subtractQuantities,
 } from '#base/kube/quantity.ts';
-import { parseAmounts, podRequests } from '#control/scheduler/scheduler.ts';
+import { podLimits, podRequests } from '#control/scheduler/scheduler.ts';
 
 export type Usage = Map<string, Quantity>;
 
@@ -67,14 +67,14 @@ function addPod(usage: Usage, pod: Pod): void {
   const { phase } = pod.status ?? {};
   if (phase === 'Succeeded' || phase === 'Failed') return; // It uses nothing any more.
   usage.set('pods', ONE);
-  const limits = podRequests(pod, (container) => parseAmounts(container.resources?.limits));
   for (const [name, amount] of podRequests(pod)) {
     const quantity = quantityOf(name, amount);
     usage.set(`requests.${name}`, quantity);
     const isPlain = ['cpu', 'memory', 'ephemeral-storage'].includes(name);
     if (isPlain || name.startsWith('hugepages-')) usage.set(name, quantity);
   }
-  for (const [name, amount] of limits) usage.set(`limits.${name}`, quantityOf(name, amount));
+  for (const [name, amount] of podLimits(pod))
+    usage.set(`limits.${name}`, quantityOf(name, amount));
 }
 
 function addService(usage: Usage, service: Service): void {

@@ -90,6 +90,24 @@ export function podRequests(
   pod: Pod,
   of: Requests = (container) => parseAmounts(container.resources?.requests),
 ): Map<string, number> {
+  const total = containerTotal(pod, of);
+  override(total, pod.spec.resources?.requests);
+  add(total, parseAmounts(pod.spec.overhead));
+  return total;
+}
+
+/** Effective limits, by the same sum; overhead counts where there is a limit to raise. */
+export function podLimits(pod: Pod): Map<string, number> {
+  const total = containerTotal(pod, (container) => parseAmounts(container.resources?.limits));
+  override(total, pod.spec.resources?.limits);
+  for (const [name, amount] of parseAmounts(pod.spec.overhead)) {
+    const limit = total.get(name) ?? 0;
+    if (limit > 0) total.set(name, limit + amount);
+  }
+  return total;
+}
+
+function containerTotal(pod: Pod, of: Requests): Map<string, number> {
   const total = new Map<string, number>();
   for (const container of pod.spec.containers) add(total, of(container));
   const sidecars = new Map<string, number>();
@@ -103,13 +121,19 @@ export function podRequests(
     add(total, of(container));
   }
   raise(total, initial);
-  for (const [name, amount] of parseAmounts(pod.spec.resources?.requests)) {
+  return total;
+}
+
+/** What the pod itself states counts instead of the sum. */
+function override(
+  total: Map<string, number>,
+  stated: Readonly<Record<string, string>> | undefined,
+): void {
+  for (const [name, amount] of parseAmounts(stated)) {
     if (name === 'cpu' || name === 'memory' || name.startsWith('hugepages-')) {
       total.set(name, amount);
     }
   }
-  add(total, parseAmounts(pod.spec.overhead));
-  return total;
 }
 
 const DEFAULT_CPU_MILLI = 100;

@@ -23,7 +23,7 @@ import { failureText, planPreemption } from './preempt.ts';
 import { type ClusterEvent, SchedulingQueue } from './queue.ts';
 
 export { findUntolerated, isCordonedFor, matchesNodeAffinity, tolerates } from './node-match.ts';
-export { parseAmounts, podRequests } from './pod-facts.ts';
+export { podLimits, podRequests } from './pod-facts.ts';
 
 export const SCHEDULER_NAME = 'default-scheduler';
 
