@@ -113,6 +113,15 @@ t.test('kubelets', async (t) => {
   const read = await send('GET', `${DEFAULT}/secrets/default`, { as: kubelet });
   t.equal(read.status, 403, 'read nothing by a mirror pod');
 
+  const other = await user('system:node:n2', ['system:nodes']);
+  const evicted = await send('POST', `${DEFAULT}/pods/web/eviction`, {
+    as: other,
+    body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'web' } },
+  });
+  t.match(evicted.body.message, /can only evict pods with spec.nodeName set to itself/);
+  const untouched = await send('GET', `${DEFAULT}/pods/web`);
+  t.equal(untouched.body.metadata.resourceVersion, web.body.metadata.resourceVersion);
+
   const token = (boundObjectRef?: object) =>
     send('POST', `${DEFAULT}/serviceaccounts/default/token`, {
       as: kubelet,

@@ -5,6 +5,7 @@
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { PodDisruptionBudget } from '#base/kube/api/policy-v1.gen.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
+import { nodeNameOf } from '../auth/users.ts';
 import { ApiError, badRequest, conflict, forbidden, success, tooManyRequests } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import { formatTime } from '../registry/codec.ts';
@@ -129,6 +130,7 @@ export async function evictPod(call: Call): Promise<ApiResponse> {
   const pods = resources.must('', 'v1', 'pods');
   // Its registry.
   const pod = (await registry.get(pods, pods.key(namespace, name), signal)).parse() as Pod;
+  checkNode(call, pod);
   if (!ignoresBudgets(pod)) await spendBudget(call, pod, context.dryRun);
   if (!context.dryRun) {
     await registry.mutate(
@@ -149,6 +151,14 @@ export async function evictPod(call: Call): Promise<ApiResponse> {
   }
   await registry.delete({ resource: pods, namespace, name }, options, context);
   return replyObject(201, success(undefined, undefined, undefined, 201), call.format());
+}
+
+/** A kubelet evicts pods of its node only; refused before a budget is spent on it. */
+function checkNode(call: Call, pod: Pod): void {
+  const node = nodeNameOf(call.user);
+  if (node === undefined || pod.spec.nodeName === node) return;
+  const because = `node "${node}" can only evict pods with spec.nodeName set to itself`;
+  throw forbidden({ group: '', resource: 'pods' }, pod.metadata.name, because);
 }
 
 /** Pods that are over, never began or are leaving disrupt nothing. */
