@@ -4,6 +4,11 @@
 export const REQUEST_BODY_BYTES_MAX = 3 * 1024 * 1024;
 /** Requests that do not stream are answered 504 after this (--request-timeout). */
 export const REQUEST_TIMEOUT_MS_MAX = 60_000;
+/**
+ * Requests over the network handled at the same time, streams and the cluster's admins apart; more are
+ * answered 429 (--max-requests-inflight and --max-mutating-requests-inflight). Each may hold a body.
+ */
+export const REQUESTS_IN_FLIGHT_MAX = 600;
 /** Audit events that wait for the disk; more are dropped and counted. */
 export const AUDIT_QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 /** Larger stored objects are refused, as etcd refuses them. */

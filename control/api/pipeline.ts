@@ -12,15 +12,15 @@ import { audit, type AuditLog, type Trail } from './audit/audit.ts';
 import { attributesOf, denialText } from './auth/authorizer.ts';
 import { authenticate } from './auth/authenticate.ts';
 import { impersonate } from './auth/impersonate.ts';
-import { ANONYMOUS } from './auth/users.ts';
+import { ANONYMOUS, GROUP_MASTERS } from './auth/users.ts';
 import { encodePlain } from './encode/encoder.ts';
 import { contentTypeOf, type Format, JSON_FORMAT, negotiate } from './encode/media-type.ts';
-import { ApiError, forbidden, internalError } from './errors.ts';
+import { ApiError, forbidden, internalError, tooManyRequests } from './errors.ts';
 import { type ApiRequest, type ApiResponse, headerOf, isStream } from './exchange.ts';
 import { Call, type Handler, type Services } from './handlers/call.ts';
-import { GZIP_BYTES_MIN } from './limits.ts';
+import { GZIP_BYTES_MIN, REQUESTS_IN_FLIGHT_MAX } from './limits.ts';
 import type { Metrics } from './metrics.ts';
-import { requestTimedOut, requestTimeoutMs } from './request-deadline.ts';
+import { isLongRunning, requestTimedOut, requestTimeoutMs } from './request-deadline.ts';
 import { parseRequestInfo, type RequestInfo } from './request-info.ts';
 import { storeFailure } from './registry/object-storage.ts';
 
@@ -31,6 +31,7 @@ export class Pipeline {
   readonly #handler: Handler;
   readonly #metrics: Metrics;
   readonly #audit: AuditLog | undefined;
+  #inFlight = 0;
 
   constructor(parts: {
     services: Services;
@@ -81,7 +82,24 @@ export class Pipeline {
     const user = impersonate(trail.authenticated, request.headers, services.authorizer);
     trail.call = new Call({ request, info, query, user, services });
     this.#authorize(trail);
-    return await this.#handler(trail.call);
+    return await this.#withinLimit(trail.call);
+  }
+
+  /** Throws ApiError 429 when too many requests are under way, before their bodies are read. */
+  async #withinLimit(call: Call): Promise<ApiResponse> {
+    const { info, request, user } = call;
+    // What this machine's own parts ask for must not wait for strangers.
+    const isExempt = request.peer.kind === 'channel' || user.groups.includes(GROUP_MASTERS);
+    if (isExempt || isLongRunning(info)) return await this.#handler(call);
+    if (this.#inFlight >= REQUESTS_IN_FLIGHT_MAX) {
+      throw tooManyRequests('Too many requests, please try again later.', 1);
+    }
+    this.#inFlight++;
+    try {
+      return await this.#handler(call);
+    } finally {
+      this.#inFlight--; // Also when a request that timed out comes to its end at last.
+    }
   }
 
   /** Answers 504 after `timeoutMs`; what was begun goes on, and nobody hears of it. */
