@@ -148,7 +148,7 @@ function joinJson(
 }
 
 function encodeProtobufOf(resource: ServedResource, object: CachedObject): Uint8Array {
-  return object.encoded(`protobuf ${resource.facts.group}`, (one) =>
+  return object.encoded(`protobuf ${formatApiVersion(resource.gvk)}`, (one) =>
     encodeProtobuf(resource.gvk, toApiObject(resource.fromStorage(one.parse()))),
   );
 }
@@ -171,7 +171,9 @@ export class EventEncoder {
     const { encoding, shape } = options.format;
     // Ages in tables depend on the moment, and the first table event carries the columns.
     this.frameKey =
-      shape === 'Table' ? undefined : `${encoding} ${shape ?? ''} ${resource.facts.group}`;
+      shape === 'Table'
+        ? undefined
+        : `${encoding} ${shape ?? ''} ${formatApiVersion(resource.gvk)}`;
   }
 
   object(type: string, object: CachedObject): Uint8Array {
