@@ -27,6 +27,15 @@ export const WATCHES_MAX = 100_000;
 /** Requests of one client that have no answer yet; beyond it UNAVAILABLE. */
 export const REQUESTS_IN_FLIGHT_MAX = 65_536;
 
+/** Sessions of clients; beyond it the one unused for longest ends. API servers and tools are few. */
+export const SESSIONS_MAX = 256;
+
+/** Commands of a session that are remembered, and so the most that a client has under way. */
+export const SESSION_WINDOW = 1024;
+
+/** A session that executed nothing for this many log entries has ended: days of a busy store. */
+export const SESSION_IDLE_ENTRIES = 2 ** 24;
+
 /** Longest lease: etcd's 9e9 seconds would not survive conversion to milliseconds as an integer. */
 export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
 
@@ -58,14 +67,19 @@ export const BALLAST_PIECES = 8;
 /** A checkpoint is due after this much log, or after as much log as there is live data. */
 export const CHECKPOINT_LOG_BYTES_MIN = 16 * 1024 * 1024;
 
-/** Body of one checkpoint chunk; a record never spans chunks, so a chunk may be larger by one. */
+/** Chunks of a checkpoint: usual, least and most bytes. A record never spans two of them. */
 export const CHECKPOINT_CHUNK_BYTES = 256 * 1024;
+export const CHECKPOINT_CHUNK_BYTES_MIN = 64 * 1024;
+export const CHECKPOINT_CHUNK_BYTES_MAX = 512 * 1024;
+
+/** Largest chunk that is read: one that took in the largest record, or all sessions. */
+export const CHECKPOINT_CHUNK_BYTES_LIMIT = 8 * 1024 * 1024;
+
+/** Largest manifest that is read: that of hundreds of gigabytes. */
+export const CHECKPOINT_MANIFEST_BYTES_LIMIT = 64 * 1024 * 1024;
 
 /** Keys written to a checkpoint in one slice. */
 export const CHECKPOINT_KEYS_PER_SLICE = 512;
-
-/** Chunks of a written checkpoint read back in one slice. */
-export const CHECKPOINT_CHUNKS_VERIFIED_PER_SLICE = 2;
 
 /** Bytes of requests of one client taken in one turn; the rest waits for the next. */
 export const REQUEST_BYTES_PER_PUMP = 4 * 1024 * 1024;

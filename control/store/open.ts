@@ -2,11 +2,11 @@
  * The store on the caller's own thread: for tests, tools and small set-ups. The same engine and the
  * same encodings as on a worker (worker.ts), joined by a function call.
  */
-import { crc32 } from 'node:zlib';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
-import { StoreClient } from './client.ts';
-import type { Link } from './client.ts';
+import type { Link } from './client/calls.ts';
+import { StoreClient } from './client/client.ts';
+import { crc32, sha256 } from './native-digests.ts';
 import { RealDisk } from './disk/real-disk.ts';
 import type { Connection, Engine } from './engine/engine.ts';
 import { TICK_MS, openEngine } from './engine/open-engine.ts';
@@ -28,6 +28,7 @@ export async function openStore(options: StoreOptions): Promise<OwnStore> {
   const io = {
     disk,
     crc32,
+    sha256,
     log: options.log,
     monotonicMs: () => options.clock.monotonicMs(),
     random: () => Math.random(),
@@ -65,7 +66,7 @@ class InlineLink implements Link {
     this.#release = release;
     this.#connection = engine.connect((message) => this.client.receive(message));
     this.#ticks = setInterval(() => {
-      engine.tick();
+      this.#guard(() => engine.tick());
       this.#pump();
     }, TICK_MS);
   }
@@ -84,22 +85,25 @@ class InlineLink implements Link {
   }
 
   #pump(): void {
-    if (this.#isClosed) return;
-    let more: boolean;
-    try {
-      more = this.#engine.pump();
-    } catch (error) {
-      // The disk failed or an invariant broke: nothing may be answered from this state any more.
-      this.#end('abort');
-      this.client.end(new StoreError('CLOSED', 'store failed', { cause: error }));
-      return;
-    }
-    if (!more || this.#pumpDue) return;
+    const more = this.#guard(() => this.#engine.pump());
+    if (more !== true || this.#pumpDue) return;
     this.#pumpDue = true;
     setImmediate(() => {
       this.#pumpDue = false;
       this.#pump();
     });
+  }
+
+  #guard<T>(work: () => T): T | undefined {
+    if (this.#isClosed) return undefined;
+    try {
+      return work();
+    } catch (error) {
+      // The disk failed or an invariant broke: nothing may be answered from this state any more.
+      this.#end('abort');
+      this.client.end(new StoreError('CLOSED', 'store failed', { cause: error }));
+      return undefined;
+    }
   }
 
   #end(how: 'close' | 'abort'): void {

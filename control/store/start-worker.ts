@@ -5,8 +5,8 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { LogLevel } from '#base/log.ts';
-import { StoreClient } from './client.ts';
-import type { Link } from './client.ts';
+import type { Link } from './client/calls.ts';
+import { StoreClient } from './client/client.ts';
 import { StoreError } from './port.ts';
 import type { OwnStore } from './port.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';

@@ -4,9 +4,9 @@
  * is the next batch. A failure ends the thread, and with it (start-worker.ts) the process.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { crc32 } from 'node:zlib';
 import { assert } from '#base/assert.ts';
 import { FdLog } from '#base/log.ts';
+import { crc32, sha256 } from './native-digests.ts';
 import { RealDisk } from './disk/real-disk.ts';
 import { TICK_MS, openEngine } from './engine/open-engine.ts';
 import { PUMPS_PER_TURN_MAX } from './limits.ts';
@@ -31,7 +31,7 @@ function run(): void {
   const disk = new RealDisk(settings.dataDir);
   const log = new FdLog({ level: settings.logLevel }).child('store');
   const random = () => Math.random();
-  const io = { disk, crc32, log, random, monotonicMs: () => performance.now() };
+  const io = { disk, crc32, sha256, log, random, monotonicMs: () => performance.now() };
   const engine = openEngine(io, { quotaBytes: settings.quotaBytes });
   const connection = engine.connect((message) => post(message, [message.buffer]));
   let isPumpDue = false;

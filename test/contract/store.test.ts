@@ -5,12 +5,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { RealClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { openStoreOn } from '#control/store/open.ts';
 import { openStore, startStoreWorker } from '#control/store/store.ts';
 import type { Store } from '#control/store/store.ts';
@@ -78,7 +78,7 @@ t.test('the inline store answers random requests like the twin, across restarts'
   await fc.assert(
     fc.asyncProperty(steps(true), async (list) => {
       const disk = new MemoryDisk();
-      const io = { disk, crc32, log: silentLog, monotonicMs: () => 0, random: () => 0.5 };
+      const io = { disk, crc32, sha256, log: silentLog, monotonicMs: () => 0, random: () => 0.5 };
       const reopen = () => openStoreOn(io, { checkpointLogBytes: 300 });
       let store = reopen();
       const restart = async () => {

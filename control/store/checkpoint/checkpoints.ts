@@ -1,98 +1,194 @@
 /**
  * Decides when checkpoints are written, keeps the newest two, and lets go of the log behind the
- * older: if the newest one turns out damaged, the older one and the log replace it. The decision
- * follows log bytes, never time, so that equal members decide equally.
+ * older: if the newest one turns out damaged, the older one and the log replace it. When one is due is
+ * part of the replicated state, so that equal members write them at equal indexes.
+ *
+ * A full disk changes the order. What can be spared goes first: the older checkpoint and its log, once
+ * the newest was read through. If the state has shrunk since, a checkpoint out of turn gives the rest
+ * of the log free.
  */
-import { isErrno } from '#base/errors.ts';
-import type { EngineLog } from '../engine/engine-log.ts';
-import type { Crc32 } from '../codec/digest.ts';
+import type { Crc32, Sha256 } from '../codec/digest.ts';
+import { isNoSpace } from '../disk/disk.ts';
 import type { Disk } from '../disk/disk.ts';
+import type { DiskRoom } from '../engine/disk-room.ts';
+import type { EngineLog } from '../engine/engine-log.ts';
 import { StateMachine } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
 import { checkpointName } from './format.ts';
-import { listCheckpoints, loadCheckpoint } from './read.ts';
+import { listCheckpoints, loadCheckpoint, verifyCheckpoint } from './read.ts';
+import type { LoadedCheckpoint } from './read.ts';
 import { CheckpointWriter } from './write.ts';
 
 export interface CheckpointIo {
   readonly disk: Disk;
   readonly crc32: Crc32;
+  readonly sha256: Sha256;
   readonly log: EngineLog;
-  /** A checkpoint is due after this much log, or as much as there is live data if that is more. */
-  readonly checkpointLogBytes: number;
 }
 
-/** The newest state that can be read; a fresh one when there is no checkpoint at all. */
-export function loadNewestState(io: CheckpointIo): StateMachine {
-  const indexes = listCheckpoints(io.disk);
+/** Kept when nothing is wrong. */
+const KEPT = 2;
+
+/** On a full disk a checkpoint out of turn pays when the state is this much smaller than the last. */
+const SHRUNK_SHARE = 0.8;
+
+/**
+ * The newest state that can be read; a fresh one when there is no checkpoint at all. A damaged one in
+ * front of it is put aside.
+ */
+export function loadNewest(
+  io: CheckpointIo,
+  options: { readonly checkpointLogBytes: number },
+): Partial<LoadedCheckpoint> & Pick<LoadedCheckpoint, 'state'> {
+  const damaged: string[] = [];
   let failure: StoreError | undefined;
-  for (const index of indexes) {
+  for (const index of listCheckpoints(io.disk)) {
     const name = checkpointName(index);
     try {
-      return loadCheckpoint(io.disk, name, io.crc32);
+      const loaded = loadCheckpoint(io, name, options);
+      for (const other of damaged) io.disk.rename(other, `${other}.damaged`);
+      return loaded;
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
+      if (!(error instanceof StoreError) || error.code !== 'CORRUPT') throw error;
       io.log.error('checkpoint is damaged, trying the one before', { name, error });
+      damaged.push(name);
       failure = error;
     }
   }
   if (failure !== undefined) throw failure;
-  return new StateMachine(io.crc32);
+  return { state: new StateMachine(io.crc32, options) };
 }
 
 export class Checkpoints {
   readonly #io: CheckpointIo;
+  readonly #groupId: number;
   readonly #state: StateMachine;
+  readonly #room: DiskRoom;
   /** Lets go of log entries up to an index. */
   readonly #release: (index: number) => void;
-  #logBytes = 0;
   #writer: CheckpointWriter | undefined;
+  /** Reads the newest checkpoint through before what it makes dispensable goes. */
+  #shedding: Generator<void> | undefined;
+  /** Index of the checkpoint for which that was done. */
+  #shedIndex = 0;
+  /** Bytes of the state when the last checkpoint was begun; a smaller one may fit where it did not. */
+  #bytesAtLast: number;
 
-  constructor(io: CheckpointIo, state: StateMachine, release: (index: number) => void) {
+  constructor(
+    io: CheckpointIo,
+    parts: {
+      readonly groupId: number;
+      readonly state: StateMachine;
+      readonly room: DiskRoom;
+      readonly release: (index: number) => void;
+    },
+  ) {
     this.#io = io;
-    this.#state = state;
-    this.#release = release;
+    this.#groupId = parts.groupId;
+    this.#state = parts.state;
+    this.#room = parts.room;
+    this.#release = parts.release;
+    this.#bytesAtLast = parts.state.mvcc.storedBytes;
   }
 
-  /** `bytes` of entries were applied since the last call. */
-  applied(bytes: number): void {
-    this.#logBytes += bytes;
+  /** An entry was applied: begins a checkpoint if it is due behind this one. */
+  applied(): void {
+    if (!this.#state.isCheckpointDue) return;
+    if (this.#writer === undefined && this.#shedding === undefined) this.#begin();
   }
 
-  /** Starts or continues a checkpoint when one is due; true = more to do at once. */
+  /** Goes on with what was begun; true = more to do at once. */
   pump(): boolean {
+    if (this.#writer !== undefined) return this.#writeOn(this.#writer);
+    if (!this.#room.isFull) return false;
+    this.#shedding ??= this.#planShedding();
+    if (this.#shedding !== undefined) return this.#shedOn(this.#shedding);
+    const { mvcc } = this.#state;
+    if (mvcc.isCompacting || mvcc.storedBytes > this.#bytesAtLast * SHRUNK_SHARE) return false;
+    this.#begin(this.#room.spare);
+    return this.#writer !== undefined;
+  }
+
+  #begin(spare?: () => boolean): void {
+    this.#bytesAtLast = this.#state.mvcc.storedBytes;
+    const { disk, sha256 } = this.#io;
+    const name = checkpointName(this.#state.appliedIndex);
+    if (disk.list().includes(name)) return; // A full disk had one written out of turn.
+    this.#attempt(() => {
+      const options = { disk, sha256, groupId: this.#groupId, name, spare };
+      this.#writer = new CheckpointWriter(options, this.#state);
+    });
+  }
+
+  #writeOn(writer: CheckpointWriter): boolean {
+    const isDone = this.#attempt(() => writer.slice());
+    if (isDone === false) return true;
+    this.#writer = undefined;
+    if (isDone === undefined) return false;
+    this.#io.log.info('checkpoint written', { index: writer.index });
+    this.#keep(this.#room.isFull ? 1 : KEPT);
+    return this.#room.isFull;
+  }
+
+  /** Undefined when the disk has no space: then what was begun is undone. */
+  #attempt<T>(work: () => T): T | undefined {
     try {
-      return this.#pump();
+      return work();
     } catch (error) {
-      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+      if (!isNoSpace(error)) throw error;
       this.#io.log.warn('no space for a checkpoint, keeping the log', { error });
-      if (this.#writer !== undefined) this.#writer.abandon();
+      this.#writer?.abandon();
       this.#writer = undefined;
-      // Tried again after as much log as led here.
+      this.#room.noSpace();
+      return undefined;
+    }
+  }
+
+  /** Undefined when there is nothing that the newest checkpoint makes dispensable. */
+  #planShedding(): Generator<void> | undefined {
+    const newest = listCheckpoints(this.#io.disk)[0] ?? 0;
+    if (newest === this.#shedIndex) return undefined;
+    this.#shedIndex = newest;
+    return readThrough(this.#io, checkpointName(newest));
+  }
+
+  #shedOn(shedding: Generator<void>): boolean {
+    try {
+      if (shedding.next().done !== true) return true;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // Then the store depends on the older one and its log; the damaged one is the one to spare.
+      this.#io.log.error('newest checkpoint is damaged', { error });
+      this.#shedding = undefined;
+      if (listCheckpoints(this.#io.disk).length > 1) this.#remove([this.#shedIndex]);
       return false;
     }
+    this.#shedding = undefined;
+    this.#keep(1);
+    return true;
   }
 
-  #pump(): boolean {
-    if (this.#writer === undefined) {
-      if (this.#logBytes < Math.max(this.#io.checkpointLogBytes, this.#state.mvcc.liveBytes)) {
-        return false;
-      }
-      this.#logBytes = 0;
-      this.#removeOld(1);
-      this.#writer = new CheckpointWriter(this.#io, this.#state);
-      return true;
-    }
-    if (!this.#writer.slice()) return true;
-    this.#io.log.info('checkpoint written', { index: this.#writer.index });
-    this.#writer = undefined;
-    const older = listCheckpoints(this.#io.disk)[1];
-    if (older !== undefined) this.#release(older);
-    return false;
+  /** Removes all but the newest checkpoints, and the log that none of them needs. */
+  #keep(count: number): void {
+    const { disk } = this.#io;
+    const indexes = listCheckpoints(disk);
+    this.#remove(indexes.slice(count));
+    for (const name of disk.list()) if (name.endsWith('.damaged')) disk.remove(name);
+    const oldest = indexes[count - 1];
+    if (oldest !== undefined) this.#release(oldest);
   }
 
-  #removeOld(keep: number): void {
-    const old = listCheckpoints(this.#io.disk).slice(keep);
-    for (const index of old) this.#io.disk.remove(checkpointName(index));
-    if (old.length > 0) this.#io.disk.syncDirectory();
+  #remove(indexes: readonly number[]): void {
+    for (const index of indexes) this.#io.disk.remove(checkpointName(index));
+    if (indexes.length > 0) this.#io.disk.syncDirectory();
+  }
+}
+
+function* readThrough(io: CheckpointIo, name: string): Generator<void> {
+  const file = io.disk.open(name);
+  try {
+    yield* verifyCheckpoint(file, name, io.sha256);
+  } finally {
+    file.close();
   }
 }

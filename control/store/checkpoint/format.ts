@@ -1,24 +1,59 @@
 /**
  * Layout of a checkpoint: the state after applying log index i, in file `checkpoint-<16 hex>.bin`
- * named by i. A run of chunks, each `u32 length, u32 crc32 (seeded with the chunk before), body`:
+ * named by i. A backup is such a file, too.
  *
- *   header   = u8 1, "BBCP", version, index, term, revision, compact revision, quota, u8 no space,
- *              u32 u32 hash of the state, n, lease{n};  lease = id, ttl seconds, remaining ms
- *   records  = u8 2, n, record{n}; by key, per key from old to new
- *              record = key, value, mod, sub, create, version, lease
- *   end      = u8 3, number of records
+ *   file     = chunk{n}, manifest, trailer
+ *   manifest = version, group id, index, term, revision, compact revision, quota, u8 no space,
+ *              log bytes, checkpoint mark, u32 u32 state hash, n, place{n}
+ *   place    = u8 kind, length, number of rows, 32 bytes SHA-256 of the chunk; in the file's order
+ *   trailer  = "BBCP", u32 format version, u32 manifest length, 32 bytes SHA-256 of the manifest
  *
- * Content depends on the logical state alone: what compaction made unreadable is left out, freed or
- * not, so that equal members write equal files (reference/store.md section 8, rule 5).
+ *   chunk of records = record{n}, by key, per key from old to new
+ *            record  = key, value, mod, sub, create, version, lease
+ *   chunk of leases  = lease{n}, by id;  lease = id, ttl seconds, remaining ms
+ *   chunk of sessions = session{n}, by id
+ *            session = id, last index, highest, m, (sequence, u8 outcome, revision){m}
+ *
+ * Content and cuts depend on the logical state alone, so that equal members write equal files
+ * (reference/store.md section 8, rule 5), and what did not change between two checkpoints is in equal
+ * chunks: records are cut where the hash of a record says so, not by counting from the start.
  */
-import type { ByteReader } from '../codec/bytes.ts';
-import type { RestoredRecord } from '../mvcc/mvcc.ts';
+import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
+import { SHA256_BYTES } from '../codec/digest.ts';
+import { CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
 
 export const CHECKPOINT_FORMAT_VERSION = 1;
-export const CHUNK_HEADER_BYTES = 8;
-export const CHUNK_KIND = { header: 1, records: 2, end: 3 } as const;
-export const CHECKPOINT_MAGIC = 'BBCP';
+export const CHUNK_KIND = { records: 1, leases: 2, sessions: 3 } as const;
+export const TRAILER_BYTES = 12 + SHA256_BYTES;
+const TRAILER_MAGIC = 0x50434242;
+
+export interface ChunkPlace {
+  readonly kind: number;
+  readonly length: number;
+  readonly rows: number;
+  readonly sha256: Uint8Array;
+}
+
+export interface Manifest {
+  readonly groupId: number;
+  readonly index: number;
+  readonly term: number;
+  readonly revision: number;
+  readonly compactRevision: number;
+  readonly quotaBytes: number;
+  readonly noSpace: boolean;
+  readonly logBytes: number;
+  readonly checkpointMark: number;
+  readonly hash: Lanes;
+  readonly chunks: readonly ChunkPlace[];
+}
+
+export interface Trailer {
+  readonly manifestBytes: number;
+  readonly sha256: Uint8Array;
+}
 
 export function checkpointName(index: number): string {
   return `checkpoint-${index.toString(16).padStart(16, '0')}.bin`;
@@ -30,14 +65,78 @@ export function parseCheckpointName(name: string): number | undefined {
   return match?.[1] === undefined ? undefined : Number.parseInt(match[1], 16);
 }
 
-export function readRecord(input: ByteReader): RestoredRecord {
-  const key = input.bytesView();
-  const value = input.bytesView();
-  const mod = input.varint();
-  const sub = input.varint();
-  const create = input.varint();
-  const version = input.varint();
-  return { key, value, mod, sub, create, version, lease: input.varint() };
+export function writeManifest(out: ByteWriter, manifest: Manifest): void {
+  out.varint(CHECKPOINT_FORMAT_VERSION);
+  out.varint(manifest.groupId);
+  out.varint(manifest.index);
+  out.varint(manifest.term);
+  out.varint(manifest.revision);
+  out.varint(manifest.compactRevision);
+  out.varint(manifest.quotaBytes);
+  out.u8(manifest.noSpace ? 1 : 0);
+  out.varint(manifest.logBytes);
+  out.varint(manifest.checkpointMark);
+  out.u32(manifest.hash.a);
+  out.u32(manifest.hash.b);
+  out.varint(manifest.chunks.length);
+  for (const { kind, length, rows, sha256 } of manifest.chunks) {
+    out.u8(kind);
+    out.varint(length);
+    out.varint(rows);
+    out.raw(sha256);
+  }
+}
+
+/** Throws RangeError when it ends early, StoreError UNSUPPORTED or CORRUPT. */
+export function readManifest(input: ByteReader, name: string): Manifest {
+  checkVersion(input.varint(), name);
+  const groupId = input.varint();
+  const index = input.varint();
+  const term = input.varint();
+  const revision = input.varint();
+  const compactRevision = input.varint();
+  const quotaBytes = input.varint();
+  const noSpace = input.u8() === 1;
+  const logBytes = input.varint();
+  const checkpointMark = input.varint();
+  const hash = { a: input.u32(), b: input.u32() };
+  const chunks: ChunkPlace[] = [];
+  for (let count = input.varint(); count > 0; count--) chunks.push(readPlace(input, name));
+  if (input.remaining > 0) throw corruptCheckpoint(name, 'has a manifest that is too long');
+  const scalars = { groupId, index, term, revision, compactRevision, quotaBytes, noSpace };
+  return { ...scalars, logBytes, checkpointMark, hash, chunks };
+}
+
+function readPlace(input: ByteReader, name: string): ChunkPlace {
+  const kind = input.u8();
+  const length = input.varint();
+  const rows = input.varint();
+  const at = input.skip(SHA256_BYTES);
+  if (length > CHECKPOINT_CHUNK_BYTES_LIMIT) {
+    throw corruptCheckpoint(name, `has a chunk of ${length} bytes`);
+  }
+  return { kind, length, rows, sha256: input.bytes.slice(at, at + SHA256_BYTES) };
+}
+
+export function writeTrailer(out: ByteWriter, trailer: Trailer): void {
+  out.u32(TRAILER_MAGIC);
+  out.u32(CHECKPOINT_FORMAT_VERSION);
+  out.u32(trailer.manifestBytes);
+  out.raw(trailer.sha256);
+}
+
+export function readTrailer(input: ByteReader, name: string): Trailer {
+  if (input.u32() !== TRAILER_MAGIC) throw corruptCheckpoint(name, 'has no trailer');
+  checkVersion(input.u32(), name);
+  const manifestBytes = input.u32();
+  const at = input.skip(SHA256_BYTES);
+  return { manifestBytes, sha256: input.bytes.slice(at, at + SHA256_BYTES) };
+}
+
+function checkVersion(version: number, name: string): void {
+  if (version === CHECKPOINT_FORMAT_VERSION) return;
+  const text = `checkpoint ${name} has format version ${version}, known is 1`;
+  throw new StoreError('UNSUPPORTED', text);
 }
 
 export function corruptCheckpoint(name: string, what: string, cause?: unknown): StoreError {

@@ -1,21 +1,26 @@
-/** Reads checkpoints back: verification, and the restored state. Damage is StoreError CORRUPT. */
-import { assert } from '#base/assert.ts';
+/**
+ * Reads checkpoints back: verification, and the restored state. Damage is StoreError CORRUPT, a format
+ * of a later version UNSUPPORTED. No more than one chunk is in memory at a time, besides the state.
+ */
 import { isErrno } from '#base/errors.ts';
 import { ByteReader } from '../codec/bytes.ts';
-import type { Crc32 } from '../codec/digest.ts';
+import type { Crc32, Sha256 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
+import { CHECKPOINT_MANIFEST_BYTES_LIMIT } from '../limits.ts';
+import { compareBytes } from '../mvcc/byte-range.ts';
 import { formatHash } from '../mvcc/state-hash.ts';
-import type { Lanes } from '../mvcc/state-hash.ts';
 import {
-  CHECKPOINT_FORMAT_VERSION,
-  CHECKPOINT_MAGIC,
-  CHUNK_HEADER_BYTES,
   CHUNK_KIND,
+  TRAILER_BYTES,
   corruptCheckpoint,
   parseCheckpointName,
-  readRecord,
+  readManifest,
+  readTrailer,
 } from './format.ts';
+import type { ChunkPlace, Manifest } from './format.ts';
+import { readLeaseRow, readRecordRow, readSessionRow } from './rows.ts';
+import { StoreError } from '../port.ts';
 
 /** Indexes of the complete checkpoints, newest first. */
 export function listCheckpoints(disk: Disk): readonly number[] {
@@ -26,113 +31,158 @@ export function listCheckpoints(disk: Disk): readonly number[] {
     .sort((a, b) => b - a);
 }
 
-/** Checks every chunk and the end mark, a chunk per step. */
-export function* verifyCheckpoint(file: DiskFile, name: string, crc32: Crc32): Generator<void> {
-  let isComplete = false;
-  for (const body of chunks(file, name, crc32)) {
-    isComplete = body.bytes[0] === CHUNK_KIND.end;
-    yield;
-  }
-  if (!isComplete) throw corruptCheckpoint(name, 'has no end');
+/** Checks the manifest, then every chunk, a chunk per step. */
+export function* verifyCheckpoint(file: DiskFile, name: string, sha256: Sha256): Generator<void> {
+  const manifest = loadManifest(file, name, sha256);
+  for (const _chunk of chunksOf(file, name, { manifest, sha256 })) yield;
+}
+
+export interface LoadedCheckpoint {
+  readonly state: StateMachine;
+  readonly manifest: Manifest;
 }
 
 /** The state machine as the checkpoint holds it. */
-export function loadCheckpoint(disk: Disk, name: string, crc32: Crc32): StateMachine {
-  const file = disk.open(name);
+export function loadCheckpoint(
+  io: { readonly disk: Disk; readonly crc32: Crc32; readonly sha256: Sha256 },
+  name: string,
+  options: { readonly checkpointLogBytes: number },
+): LoadedCheckpoint {
+  const file = io.disk.open(name);
   try {
-    return restore(file, name, crc32);
+    const manifest = loadManifest(file, name, io.sha256);
+    const state = new StateMachine(io.crc32, options);
+    const restore = new Restore(state, name);
+    for (const { place, body } of chunksOf(file, name, { manifest, sha256: io.sha256 })) {
+      restore.chunk(place, body);
+    }
+    restore.end(manifest);
+    return { state, manifest };
   } catch (error) {
-    if (error instanceof RangeError) throw corruptCheckpoint(name, 'ends early', error);
-    if (isErrno(error, 'EIO')) throw corruptCheckpoint(name, 'cannot be read', error);
-    throw error;
+    throw asCorrupt(error, name);
   } finally {
     file.close();
   }
 }
 
-function restore(file: DiskFile, name: string, crc32: Crc32): StateMachine {
-  const state = new StateMachine(crc32);
-  const records: number[] = [];
-  let revisions: { revision: number; compactRevision: number; hash: Lanes } | undefined;
-  let isComplete = false;
-  for (const body of chunks(file, name, crc32)) {
-    const kind = body.u8();
-    if (kind === CHUNK_KIND.header) {
-      revisions = readHeader(body, state, name);
-    } else if (kind === CHUNK_KIND.records) {
-      for (let count = body.varint(); count > 0; count--) {
-        records.push(state.mvcc.restoreRecord(readRecord(body)));
-      }
-    } else {
-      assert(kind === CHUNK_KIND.end, `chunk kind ${kind} is known`);
-      isComplete = body.varint() === records.length;
+/** The manifest of a checkpoint file, whose chunks are not looked at. */
+export function loadManifest(file: DiskFile, name: string, sha256: Sha256): Manifest {
+  try {
+    const { size } = file;
+    if (size < TRAILER_BYTES) throw corruptCheckpoint(name, `has ${size} bytes only`);
+    const trailer = readTrailer(read(file, size - TRAILER_BYTES, TRAILER_BYTES, name), name);
+    const { manifestBytes } = trailer;
+    const at = size - TRAILER_BYTES - manifestBytes;
+    if (at < 0 || manifestBytes > CHECKPOINT_MANIFEST_BYTES_LIMIT) {
+      throw corruptCheckpoint(name, `has a manifest of ${manifestBytes} bytes`);
     }
-  }
-  if (revisions === undefined || !isComplete) throw corruptCheckpoint(name, 'is incomplete');
-  state.mvcc.restoreEnd(revisions.revision, revisions.compactRevision, records);
-  attachLeases(state, records);
-  if (!state.hash.equals(revisions.hash)) {
-    const text = `holds a state with hash ${formatHash(state.hash)}, not ${formatHash(revisions.hash)}`;
-    throw corruptCheckpoint(name, text);
-  }
-  return state;
-}
-
-function readHeader(
-  body: ByteReader,
-  state: StateMachine,
-  name: string,
-): { revision: number; compactRevision: number; hash: Lanes } {
-  if (body.latin1() !== CHECKPOINT_MAGIC) throw corruptCheckpoint(name, 'has no magic');
-  const version = body.varint();
-  if (version !== CHECKPOINT_FORMAT_VERSION) {
-    throw corruptCheckpoint(name, `has unknown version ${version}`);
-  }
-  state.appliedIndex = body.varint();
-  state.appliedTerm = body.varint();
-  const revision = body.varint();
-  const compactRevision = body.varint();
-  state.quotaBytes = body.varint();
-  state.noSpace = body.u8() === 1;
-  const hash = { a: body.u32(), b: body.u32() };
-  for (let count = body.varint(); count > 0; count--) {
-    const id = body.varint();
-    const ttlSeconds = body.varint();
-    state.leases.grant(id, ttlSeconds, body.varint());
-  }
-  return { revision, compactRevision, hash };
-}
-
-/** A key hangs on the lease of its newest record. */
-function attachLeases(state: StateMachine, restored: readonly number[]): void {
-  const { keys, records } = state.mvcc;
-  for (const record of restored) {
-    const keyId = records.keyId[record] as number; // Just restored.
-    if (keys.head[keyId] !== record || records.version[record] === 0) continue;
-    const lease = records.lease[record] as number; // Just restored.
-    if (lease !== 0) state.leases.attach(lease, keyId);
+    const input = read(file, at, manifestBytes, name);
+    if (compareBytes(sha256(input.bytes), trailer.sha256) !== 0) {
+      throw corruptCheckpoint(name, 'has a damaged manifest');
+    }
+    const manifest = readManifest(input, name);
+    const total = manifest.chunks.reduce((sum, { length }) => sum + length, 0);
+    if (total !== at) throw corruptCheckpoint(name, `has ${at} bytes of chunks, not ${total}`);
+    return manifest;
+  } catch (error) {
+    throw asCorrupt(error, name);
   }
 }
 
 /** The verified bodies of the chunks, one in memory at a time. */
-function* chunks(file: DiskFile, name: string, crc32: Crc32): Generator<ByteReader> {
-  const { size } = file;
-  const head = new Uint8Array(CHUNK_HEADER_BYTES);
-  let crc = 0;
+export function* chunksOf(
+  file: DiskFile,
+  name: string,
+  { manifest, sha256 }: { readonly manifest: Manifest; readonly sha256: Sha256 },
+): Generator<{ readonly place: ChunkPlace; readonly body: ByteReader }> {
   let at = 0;
-  while (at < size) {
-    if (file.read(head, at) < CHUNK_HEADER_BYTES) throw corruptCheckpoint(name, 'ends early');
-    const header = new ByteReader(head);
-    const length = header.u32();
-    const wanted = header.u32();
-    if (length === 0 || at + CHUNK_HEADER_BYTES + length > size) {
+  for (const place of manifest.chunks) {
+    const body = read(file, at, place.length, name);
+    if (compareBytes(sha256(body.bytes), place.sha256) !== 0) {
       throw corruptCheckpoint(name, `has a damaged chunk at byte ${at}`);
     }
-    const body = new Uint8Array(length);
-    file.read(body, at + CHUNK_HEADER_BYTES);
-    crc = crc32(body, crc);
-    if (crc !== wanted) throw corruptCheckpoint(name, `has a damaged chunk at byte ${at}`);
-    yield new ByteReader(body);
-    at += CHUNK_HEADER_BYTES + length;
+    yield { place, body };
+    at += place.length;
   }
+}
+
+function read(file: DiskFile, at: number, count: number, name: string): ByteReader {
+  const bytes = new Uint8Array(count);
+  try {
+    if (file.read(bytes, at) === count) return new ByteReader(bytes);
+  } catch (error) {
+    if (!isErrno(error, 'EIO')) throw error;
+    throw corruptCheckpoint(name, `cannot be read at byte ${at}`, error);
+  }
+  throw corruptCheckpoint(name, `ends before byte ${at + count}`);
+}
+
+function asCorrupt(error: unknown, name: string): unknown {
+  return error instanceof RangeError
+    ? corruptCheckpoint(name, 'holds what does not decode', error)
+    : error;
+}
+
+class Restore {
+  readonly #state: StateMachine;
+  readonly #name: string;
+  readonly #records: number[] = [];
+  #lastKey = new Uint8Array(0);
+  #lastMod = 0;
+
+  constructor(state: StateMachine, name: string) {
+    this.#state = state;
+    this.#name = name;
+  }
+
+  chunk({ kind, rows }: ChunkPlace, body: ByteReader): void {
+    for (let row = 0; row < rows; row++) {
+      if (kind === CHUNK_KIND.records) this.#record(body);
+      else if (kind === CHUNK_KIND.leases) readLeaseRow(body, this.#state);
+      else if (kind === CHUNK_KIND.sessions) readSessionRow(body, this.#state);
+      else throw unknownKind(this.#name, kind);
+    }
+    if (body.remaining > 0) throw corruptCheckpoint(this.#name, 'has a chunk that is too long');
+  }
+
+  end(manifest: Manifest): void {
+    const state = this.#state;
+    state.appliedIndex = manifest.index;
+    state.appliedTerm = manifest.term;
+    state.quotaBytes = manifest.quotaBytes;
+    state.noSpace = manifest.noSpace;
+    state.logBytes = manifest.logBytes;
+    state.checkpointMark = manifest.checkpointMark;
+    state.mvcc.restoreEnd(manifest.revision, manifest.compactRevision, this.#records);
+    this.#attachLeases();
+    if (state.hash.equals(manifest.hash)) return;
+    const text = `holds a state with hash ${formatHash(state.hash)}`;
+    throw corruptCheckpoint(this.#name, `${text}, not ${formatHash(manifest.hash)}`);
+  }
+
+  #record(body: ByteReader): void {
+    const row = readRecordRow(body);
+    const order = compareBytes(row.key, this.#lastKey);
+    if (order < 0 || (order === 0 && row.mod <= this.#lastMod)) {
+      throw corruptCheckpoint(this.#name, 'has records out of order');
+    }
+    if (order > 0) this.#lastKey = row.key.slice();
+    this.#lastMod = row.mod;
+    this.#records.push(this.#state.mvcc.restoreRecord(row));
+  }
+
+  /** A key hangs on the lease of its newest record. */
+  #attachLeases(): void {
+    const { keys, records } = this.#state.mvcc;
+    for (const record of this.#records) {
+      const keyId = records.keyId[record] as number; // Just restored.
+      if (keys.head[keyId] !== record || records.version[record] === 0) continue;
+      const lease = records.lease[record] as number; // Just restored.
+      if (lease !== 0) this.#state.leases.attach(lease, keyId);
+    }
+  }
+}
+
+function unknownKind(name: string, kind: number): StoreError {
+  return new StoreError('UNSUPPORTED', `checkpoint ${name} has a chunk of kind ${kind}`);
 }

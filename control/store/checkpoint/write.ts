@@ -1,221 +1,238 @@
 /**
  * Writes a checkpoint while writes go on. The state at the index is pinned: its revisions are
- * immutable, physical compaction pauses, and what changes in place (leases, alarms) is copied in the
- * first slice. Each `slice` does a bounded piece: records, then reading the file back and checking
+ * immutable, physical compaction pauses, and what changes in place (leases, sessions, alarms) is
+ * encoded at once. Each `slice` does a bounded piece: records, then reading the file back and checking
  * it, then the rename that makes it count.
+ *
+ * What is written is read from memory byte by byte, and its hash compared with the one that was kept
+ * write by write: a difference is StoreError CORRUPT, and then memory can no longer be trusted.
  */
-import { assert } from '#base/assert.ts';
 import { ByteWriter } from '../codec/bytes.ts';
-import type { Crc32 } from '../codec/digest.ts';
+import { isNoSpace } from '../disk/disk.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
+import type { Sha256 } from '../codec/digest.ts';
 import {
-  CHECKPOINT_CHUNKS_VERIFIED_PER_SLICE,
   CHECKPOINT_CHUNK_BYTES,
+  CHECKPOINT_CHUNK_BYTES_MAX,
+  CHECKPOINT_CHUNK_BYTES_MIN,
   CHECKPOINT_KEYS_PER_SLICE,
 } from '../limits.ts';
+import { successor } from '../mvcc/byte-range.ts';
 import { NONE } from '../mvcc/records.ts';
 import { HashSum, formatHash } from '../mvcc/state-hash.ts';
-import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
-import {
-  CHECKPOINT_FORMAT_VERSION,
-  CHECKPOINT_MAGIC,
-  CHUNK_HEADER_BYTES,
-  CHUNK_KIND,
-  checkpointName,
-} from './format.ts';
+import { CHUNK_KIND, writeManifest, writeTrailer } from './format.ts';
+import type { ChunkPlace, Manifest } from './format.ts';
 import { verifyCheckpoint } from './read.ts';
+import { writeLeaseRows, writeRecordRow, writeSessionRows } from './rows.ts';
+
+export interface CheckpointWriterOptions {
+  readonly disk: Disk;
+  readonly sha256: Sha256;
+  readonly groupId: number;
+  /** The file's name when it is complete. */
+  readonly name: string;
+  /** Frees space on a full disk; false when there is none left, and the checkpoint must fail. */
+  readonly spare?: (() => boolean) | undefined;
+}
+
+/** Chance that a chunk ends behind a record is this times the record's bytes, of 2^32. */
+const CUT_SCALE = 2 ** 32 / (CHECKPOINT_CHUNK_BYTES - CHECKPOINT_CHUNK_BYTES_MIN);
+
+/** Bytes after which the file is synced, so that no sync has much to do. */
+const SYNC_BYTES = 1024 * 1024;
 
 export class CheckpointWriter {
-  readonly index: number;
   readonly #state: StateMachine;
-  readonly #disk: Disk;
-  readonly #crc32: Crc32;
+  readonly #options: CheckpointWriterOptions;
   readonly #file: DiskFile;
-  readonly #temporaryName: string;
-  readonly #revision: number;
-  readonly #compactRevision: number;
-  /** Of all readable records, as it was kept while they were written, and as it is computed now. */
-  readonly #wantedHash: Lanes;
+  /** As of the index; the chunks are added as they are written. */
+  readonly #manifest: Omit<Manifest, 'chunks'>;
+  readonly #chunks: ChunkPlace[] = [];
+  /** Hash of the records, as it was kept, and as it is computed now. */
+  readonly #recordsHash: HashSum;
   readonly #hash = new HashSum();
   readonly #out = new ByteWriter(CHECKPOINT_CHUNK_BYTES * 2);
-  /** First key not yet written; undefined = all are. */
+  readonly #rest: { readonly kind: number; readonly rows: number; readonly bytes: Uint8Array }[];
+  /** First key not yet looked at; undefined = all are. */
   #nextKey: Uint8Array | undefined = new Uint8Array(0);
-  #countAt = 0;
-  #chunkRecords = 0;
-  #records = 0;
+  /** Records of the key before it that are not yet written. */
+  #pending: readonly number[] = [];
+  #pendingRead = 0;
+  #rows = 0;
   #offset = 0;
   #syncedOffset = 0;
-  #crc = 0;
   #verification: Generator<void> | undefined;
+  #isOpen = true;
 
-  constructor(io: { disk: Disk; crc32: Crc32 }, state: StateMachine) {
-    this.index = state.appliedIndex;
+  /** Starts a checkpoint of the state as it is now. */
+  constructor(options: CheckpointWriterOptions, state: StateMachine) {
+    this.#options = options;
     this.#state = state;
-    this.#disk = io.disk;
-    this.#crc32 = io.crc32;
-    this.#revision = state.mvcc.revision;
-    this.#compactRevision = state.mvcc.compactRevision;
-    this.#wantedHash = state.mvcc.recordsHash;
-    this.#temporaryName = `${checkpointName(this.index)}.tmp`;
-    this.#file = this.#disk.create(this.#temporaryName);
+    this.#manifest = describe(state, options.groupId);
+    this.#recordsHash = new HashSum();
+    this.#recordsHash.set(state.mvcc.recordsHash);
+    this.#rest = encodeRest(state);
+    this.#file = options.disk.create(this.#temporaryName);
     state.mvcc.pin(1);
-    try {
-      this.#writeHeader();
-    } catch (error) {
-      this.abandon();
-      throw error;
-    }
+  }
+
+  get index(): number {
+    return this.#manifest.index;
   }
 
   /** Does a bounded piece of work; true when the checkpoint is complete and durable. */
   slice(): boolean {
-    if (this.#nextKey !== undefined) {
-      this.#writeKeys(this.#nextKey);
+    if (this.#nextKey !== undefined || this.#pendingRead < this.#pending.length) {
+      this.#writeRecords();
       return false;
     }
-    this.#verification ??= this.#writeEnd();
-    for (let i = 0; i < CHECKPOINT_CHUNKS_VERIFIED_PER_SLICE; i++) {
-      if (this.#verification.next().done === true) {
-        this.#publish();
-        return true;
-      }
-    }
-    return false;
+    this.#verification ??= this.#complete();
+    if (this.#verification.next().done !== true) return false;
+    this.#publish();
+    return true;
   }
 
   /** Gives up, for instance on a full disk. */
   abandon(): void {
+    this.#close();
+    this.#options.disk.remove(this.#temporaryName);
+  }
+
+  get #temporaryName(): string {
+    return `${this.#options.name}.tmp`;
+  }
+
+  #close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#state.mvcc.pin(-1);
     this.#file.close();
-    this.#disk.remove(this.#temporaryName);
   }
 
-  #writeHeader(): void {
-    const { leases, quotaBytes, noSpace, appliedTerm } = this.#state;
-    const out = this.#beginChunk(CHUNK_KIND.header);
-    out.latin1(CHECKPOINT_MAGIC);
-    out.varint(CHECKPOINT_FORMAT_VERSION);
-    out.varint(this.index);
-    out.varint(appliedTerm);
-    out.varint(this.#revision);
-    out.varint(this.#compactRevision);
-    out.varint(quotaBytes);
-    out.u8(noSpace ? 1 : 0);
-    const { hash } = this.#state;
-    out.u32(hash.a);
-    out.u32(hash.b);
-    out.varint(leases.size);
-    for (const lease of leases.all()) {
-      out.varint(lease.id);
-      out.varint(lease.ttlSeconds);
-      out.varint(Math.round(lease.remainingMs));
-    }
-    this.#endChunk();
-  }
-
-  #writeKeys(from: Uint8Array): void {
+  /** Writes records up to a bound of keys and of bytes. */
+  #writeRecords(): void {
     const { keys } = this.#state.mvcc;
-    const position = keys.seek(from);
-    this.#beginRecords();
-    for (let i = 0; i < CHECKPOINT_KEYS_PER_SLICE; i++) {
+    let budget = CHECKPOINT_CHUNK_BYTES - this.#writePending(CHECKPOINT_CHUNK_BYTES);
+    if (this.#nextKey === undefined || budget <= 0) return;
+    const position = keys.seek(this.#nextKey);
+    for (let count = CHECKPOINT_KEYS_PER_SLICE; budget > 0; count--) {
       const id = keys.next(position);
       if (id === NONE) {
         this.#nextKey = undefined;
-        break;
+        return;
       }
-      this.#writeKey(id);
+      const { revision, compactRevision } = this.#manifest;
+      this.#pending = this.#state.mvcc.readable(id, revision, compactRevision);
+      this.#pendingRead = 0;
+      budget -= this.#writePending(budget);
+      if (count > 1 && budget > 0) continue;
       // The smallest key behind this one; keys may come in between before the next slice.
-      if (i === CHECKPOINT_KEYS_PER_SLICE - 1) this.#nextKey = successor(keys.bytes(id));
+      this.#nextKey = successor(keys.bytes(id));
+      return;
     }
-    this.#endRecords();
-    if (this.#offset - this.#syncedOffset > CHECKPOINT_CHUNK_BYTES * 4) this.#sync();
   }
 
-  #writeKey(id: number): void {
+  /** Writes pending records up to a bound of bytes; returns how many bytes there were. */
+  #writePending(bytesMax: number): number {
+    let bytes = 0;
+    while (this.#pendingRead < this.#pending.length && bytes < bytesMax) {
+      bytes += this.#writeRecord(this.#pending[this.#pendingRead++] as number); // Below length.
+    }
+    return bytes;
+  }
+
+  #writeRecord(record: number): number {
     const { mvcc } = this.#state;
-    for (const record of mvcc.readable(id, this.#revision, this.#compactRevision)) {
-      this.#hash.add(mvcc.rehash(record));
-      this.#writeRecord(record);
-    }
+    const start = this.#out.length;
+    writeRecordRow(this.#out, mvcc, record);
+    this.#rows++;
+    const hash = mvcc.rehash(record);
+    this.#hash.add(hash);
+    const bytes = this.#out.length - start;
+    const { length } = this.#out;
+    const isCut = length >= CHECKPOINT_CHUNK_BYTES_MIN && hash.a < bytes * CUT_SCALE;
+    if (isCut || length >= CHECKPOINT_CHUNK_BYTES_MAX) this.#endRecords();
+    return bytes;
   }
 
-  #writeRecord(record: number): void {
-    const { mvcc } = this.#state;
-    const { mod, sub, create, version, lease } = mvcc.records;
-    if (this.#out.length > CHECKPOINT_CHUNK_BYTES) {
-      this.#endRecords();
-      this.#beginRecords();
-    }
-    const out = this.#out;
-    out.bytes(mvcc.key(record));
-    out.bytes(mvcc.value(record));
-    out.varint(mod[record] as number); // Kept records are in bounds.
-    out.varint(sub[record] as number); // Same.
-    out.varint(create[record] as number); // Same.
-    out.varint(version[record] as number); // Same.
-    out.varint(lease[record] as number); // Same.
-    this.#chunkRecords++;
+  #endRecords(): void {
+    if (this.#rows === 0) return;
+    this.#writeChunk(CHUNK_KIND.records, this.#rows, this.#out.view());
+    this.#out.truncate(0);
+    this.#rows = 0;
   }
 
-  #writeEnd(): Generator<void> {
-    // What was written, read from memory byte by byte, against what was counted write by write.
-    if (!this.#hash.equals(this.#wantedHash)) {
-      const text = `memory holds records with hash ${formatHash(this.#hash)} at entry ${this.index}`;
-      throw new StoreError('CORRUPT', `${text}, not ${formatHash(this.#wantedHash)}`);
-    }
-    const out = this.#beginChunk(CHUNK_KIND.end);
-    out.varint(this.#records);
-    this.#endChunk();
-    this.#sync();
-    return verifyCheckpoint(this.#file, this.#temporaryName, this.#crc32);
-  }
-
-  #publish(): void {
-    this.#file.close();
-    this.#disk.rename(this.#temporaryName, checkpointName(this.index));
-    this.#disk.syncDirectory();
-    this.#state.mvcc.pin(-1);
-  }
-
-  #sync(): void {
+  #writeChunk(kind: number, rows: number, bytes: Uint8Array): void {
+    this.#chunks.push({ kind, rows, length: bytes.length, sha256: this.#options.sha256(bytes) });
+    this.#write(bytes);
+    if (this.#offset - this.#syncedOffset < SYNC_BYTES) return;
     this.#file.sync();
     this.#syncedOffset = this.#offset;
   }
 
-  #beginRecords(): void {
-    const out = this.#beginChunk(CHUNK_KIND.records);
-    this.#countAt = out.varintGap();
-    this.#chunkRecords = 0;
+  /** Writes what comes behind the records; the result reads the file back, a chunk per step. */
+  #complete(): Generator<void> {
+    this.#endRecords();
+    if (!this.#hash.equals(this.#recordsHash)) {
+      const text = `memory holds records with hash ${formatHash(this.#hash)} at entry ${this.index}`;
+      throw new StoreError('CORRUPT', `${text}, not ${formatHash(this.#recordsHash)}`);
+    }
+    for (const { kind, rows, bytes } of this.#rest) {
+      if (rows > 0) this.#writeChunk(kind, rows, bytes);
+    }
+    writeManifest(this.#out, { ...this.#manifest, chunks: this.#chunks });
+    const manifestBytes = this.#out.length;
+    writeTrailer(this.#out, { manifestBytes, sha256: this.#options.sha256(this.#out.view()) });
+    this.#write(this.#out.view());
+    this.#file.sync();
+    return verifyCheckpoint(this.#file, this.#temporaryName, this.#options.sha256);
   }
 
-  #endRecords(): void {
-    this.#out.fillVarint(this.#countAt, this.#chunkRecords);
-    this.#records += this.#chunkRecords;
-    this.#endChunk();
+  #write(bytes: Uint8Array): void {
+    for (;;) {
+      try {
+        this.#file.write(bytes, this.#offset);
+        break;
+      } catch (error) {
+        if (!isNoSpace(error) || this.#options.spare?.() !== true) throw error;
+      }
+    }
+    this.#offset += bytes.length;
   }
 
-  #beginChunk(kind: number): ByteWriter {
-    this.#out.truncate(0);
-    this.#out.zeros(CHUNK_HEADER_BYTES);
-    this.#out.u8(kind);
-    return this.#out;
-  }
-
-  #endChunk(): void {
-    const chunk = this.#out.view();
-    this.#crc = this.#crc32(chunk.subarray(CHUNK_HEADER_BYTES), this.#crc);
-    this.#out.patchU32(0, chunk.length - CHUNK_HEADER_BYTES);
-    this.#out.patchU32(4, this.#crc);
-    this.#file.write(chunk, this.#offset);
-    this.#offset += chunk.length;
-    assert(chunk.length > CHUNK_HEADER_BYTES, 'a chunk has a kind');
+  #publish(): void {
+    this.#close();
+    const { disk, name } = this.#options;
+    disk.rename(this.#temporaryName, name);
+    disk.syncDirectory();
   }
 }
 
-function successor(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
+function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'> {
+  const { mvcc, quotaBytes, noSpace, logBytes, checkpointMark } = state;
+  return {
+    groupId,
+    index: state.appliedIndex,
+    term: state.appliedTerm,
+    revision: mvcc.revision,
+    compactRevision: mvcc.compactRevision,
+    quotaBytes,
+    noSpace,
+    logBytes,
+    checkpointMark,
+    hash: state.hash,
+  };
+}
+
+function encodeRest(state: StateMachine) {
+  const leases = new ByteWriter();
+  const leaseRows = writeLeaseRows(leases, state);
+  const sessions = new ByteWriter();
+  const sessionRows = writeSessionRows(sessions, state);
+  return [
+    { kind: CHUNK_KIND.leases, rows: leaseRows, bytes: leases.view() },
+    { kind: CHUNK_KIND.sessions, rows: sessionRows, bytes: sessions.view() },
+  ];
 }

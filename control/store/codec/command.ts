@@ -1,14 +1,14 @@
 /**
  * Encoding of commands, as they stand in log entries and in requests:
  *
- *   command = u8 version, u8 kind, body
+ *   command = u8 version, u8 kind, session, sequence, body;  session 0 = none
  *   txn     = n, compare{n}, u32 byte length of success, ops success, ops failure
  *   compare = u8 target, u8 result, key, number or bytes
  *   ops     = n, op{n};  op = u8 kind, body
  *   range   = key, u8 has end, [end], revision, limit, u8 flags
  *
  * The encoder checks requests (StoreError INVALID_REQUEST, DUPLICATE_KEY, TOO_LARGE), because it
- * runs where the caller is; the state machine, which must never refuse a log entry half-way, asserts.
+ * runs where the caller is. Decoder: read-command.ts.
  */
 import { NO_LEASE, StoreError } from '../port.ts';
 import type { Compare, KeyRange, LeaseId, Operation, RangeRequest, TxnRequest } from '../port.ts';
@@ -25,7 +25,17 @@ export const COMMAND = {
   leaseRevoke: 4,
   leaseCheckpoint: 5,
   configure: 6,
+  openSession: 7,
 } as const;
+
+/** Which command of which client it is: a session (engine/sessions.ts) and a number in it. */
+export interface Origin {
+  readonly session: number;
+  readonly sequence: number;
+}
+
+/** Of commands that nobody sends twice. */
+export const NO_ORIGIN: Origin = { session: 0, sequence: 0 };
 
 export const OP = { range: 1, put: 2, deleteRange: 3 } as const;
 
@@ -35,16 +45,18 @@ export const RESULTS = ['=', '!=', '<', '>'] as const;
 export const RANGE_KEYS_ONLY = 1;
 export const RANGE_COUNT_ONLY = 2;
 
-export function beginCommand(out: ByteWriter, kind: number): void {
+export function beginCommand(out: ByteWriter, kind: number, origin: Origin = NO_ORIGIN): void {
   out.u8(COMMAND_VERSION);
   out.u8(kind);
+  out.varint(origin.session);
+  out.varint(origin.sequence);
 }
 
 /** Checks and writes a transaction. Nothing of it stays in `out` when it throws. */
-export function encodeTxn(out: ByteWriter, request: TxnRequest): void {
+export function encodeTxn(out: ByteWriter, request: TxnRequest, origin: Origin = NO_ORIGIN): void {
   const start = out.length;
   try {
-    writeTxn(out, request);
+    writeTxn(out, request, origin);
     const bytes = out.length - start;
     if (bytes > TXN_BYTES_MAX) {
       throw new StoreError('TOO_LARGE', `transaction of ${bytes} bytes exceeds ${TXN_BYTES_MAX}`);
@@ -55,9 +67,9 @@ export function encodeTxn(out: ByteWriter, request: TxnRequest): void {
   }
 }
 
-function writeTxn(out: ByteWriter, request: TxnRequest): void {
+function writeTxn(out: ByteWriter, request: TxnRequest, origin: Origin): void {
   checkTxn(request);
-  beginCommand(out, COMMAND.txn);
+  beginCommand(out, COMMAND.txn, origin);
   out.varint(request.compare.length);
   for (const compare of request.compare) writeCompare(out, compare);
   const lengthAt = out.length;

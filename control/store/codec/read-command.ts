@@ -1,11 +1,12 @@
 /**
  * Decoder of the parts of commands and range requests (layout: command.ts). Byte strings are views on
- * the input. Input that ends early is a RangeError, an unknown kind StoreError INVALID_REQUEST.
+ * the input. Input that ends early is a RangeError, an unknown kind StoreError UNSUPPORTED.
  */
-import type { ByteRange } from '../mvcc/mvcc.ts';
+import type { ByteRange } from '../mvcc/byte-range.ts';
 import { StoreError } from '../port.ts';
 import type { ByteReader } from './bytes.ts';
-import { OP, RESULTS, TARGETS } from './command.ts';
+import { COMMAND, COMMAND_VERSION, OP, RESULTS, TARGETS } from './command.ts';
+import type { Origin } from './command.ts';
 
 export interface RangeBody {
   readonly range: ByteRange;
@@ -38,6 +39,27 @@ export type DecodedOperation =
       readonly wantsPrevious: boolean;
     };
 
+export interface CommandHead extends Origin {
+  readonly kind: number;
+}
+
+/** Throws StoreError UNSUPPORTED for a command that a later version of this software made. */
+export function readCommandHead(input: ByteReader): CommandHead {
+  const version = input.u8();
+  if (version !== COMMAND_VERSION) {
+    throw new StoreError(
+      'UNSUPPORTED',
+      `command has version ${version}, known is ${COMMAND_VERSION}`,
+    );
+  }
+  const kind = input.u8();
+  if (!KINDS.has(kind)) throw new StoreError('UNSUPPORTED', `command has unknown kind ${kind}`);
+  const session = input.varint();
+  return { kind, session, sequence: input.varint() };
+}
+
+const KINDS: ReadonlySet<number> = new Set(Object.values(COMMAND));
+
 /** The end `\0` (no upper bound) becomes the empty end. */
 export function readKeyRange(input: ByteReader): ByteRange {
   const start = input.bytesView();
@@ -57,7 +79,7 @@ export function readCompare(input: ByteReader): DecodedCompare {
   const target = TARGETS[input.u8()];
   const result = RESULTS[input.u8()];
   if (target === undefined || result === undefined) {
-    throw new StoreError('INVALID_REQUEST', 'comparison of an unknown kind');
+    throw new StoreError('UNSUPPORTED', 'comparison is of an unknown kind');
   }
   const key = input.bytesView();
   if (target === 'value') return { target, result, key, value: input.bytesView() };
@@ -77,5 +99,5 @@ export function readOperation(input: ByteReader): DecodedOperation {
     const range = readKeyRange(input);
     return { kind, range, wantsPrevious: input.u8() === 1 };
   }
-  throw new StoreError('INVALID_REQUEST', `operation of unknown kind ${kind}`);
+  throw new StoreError('UNSUPPORTED', `operation has unknown kind ${kind}`);
 }

@@ -14,6 +14,9 @@ export type Need = 'growth' | 'update' | 'relief';
 /** Ticks between attempts to put a piece of ballast back on a disk that had no room for it. */
 const REFILL_RETRY_TICKS = 10;
 
+/** Pieces of ballast that are for the log alone. */
+const BALLAST_FOR_LOG = 2;
+
 export class DiskRoom {
   readonly #wal: Wal;
   readonly #ballast: Ballast;
@@ -43,6 +46,9 @@ export class DiskRoom {
     const keep = kind === 'relief' ? 0 : Math.ceil(this.#ballast.size / 2);
     return this.#wal.reserve(bytes, () => this.#ballast.release(keep));
   }
+
+  /** Frees some space for what will free more; false when the rest is needed by the log. */
+  readonly spare = (): boolean => this.#ballast.release(BALLAST_FOR_LOG);
 
   /** A write met a full disk. */
   noSpace(): void {

@@ -9,7 +9,7 @@ import { assert } from '#base/assert.ts';
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, beginCommand } from '../codec/command.ts';
 import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.ts';
-import { writeStatus } from '../codec/reply.ts';
+import { writeError, writeStatus } from '../codec/reply.ts';
 import { REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
@@ -18,8 +18,8 @@ import type { Consensus } from './consensus.ts';
 import { Lessor } from './lessor.ts';
 import { needOf } from './need.ts';
 import { leaseNotFound } from './refusals.ts';
-import { StateMachine } from './state-machine.ts';
-import type { AppliedEntry } from './state-machine.ts';
+import { ANSWER_NOT_KNOWN, ANSWER_NOT_TAKEN } from './state-machine.ts';
+import type { AppliedEntry, StateMachine } from './state-machine.ts';
 
 export interface EngineOptions {
   readonly state: StateMachine;
@@ -202,7 +202,10 @@ export class Engine {
   #propose(connection: Connection, id: number, data: Uint8Array): void {
     const proposed = this.#consensus.propose(data, () => needOf(this.state, data));
     if (proposed instanceof StoreError) {
-      this.#refuse(connection, id, proposed);
+      this.#frame(connection, id, (out) => {
+        out.u8(ANSWER_NOT_TAKEN);
+        writeError(out, proposed);
+      });
       return;
     }
     this.#waiting.set(proposed.index, { connection, id, term: proposed.term });
@@ -241,7 +244,7 @@ export class Engine {
     // Another leader's entry stands at the index: ours is lost, or will come back under another.
     this.state.apply(entry, this.#scratch);
     this.#scratch.truncate(0);
-    this.#refuse(connection, id, new StoreError('OUTCOME_UNKNOWN', 'leader changed during write'));
+    this.#frame(connection, id, (out) => out.u8(ANSWER_NOT_KNOWN));
   }
 
   #frame(connection: Connection, id: number, write: (out: ByteWriter) => void): void {

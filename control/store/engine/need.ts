@@ -4,15 +4,15 @@
  */
 import { ByteReader } from '../codec/bytes.ts';
 import { COMMAND, OP } from '../codec/command.ts';
-import { readCompare, readOperation } from '../codec/read-command.ts';
+import { readCommandHead, readCompare, readOperation } from '../codec/read-command.ts';
 import { NONE } from '../mvcc/records.ts';
 import type { Need } from './disk-room.ts';
 import type { StateMachine } from './state-machine.ts';
 
 /** The need of an encoded command, whose form the caller has checked. */
 export function needOf(state: StateMachine, command: Uint8Array): Need {
-  const input = new ByteReader(command, 1);
-  const kind = input.u8();
+  const input = new ByteReader(command);
+  const { kind } = readCommandHead(input);
   if (kind === COMMAND.leaseGrant) return 'growth';
   if (kind !== COMMAND.txn) return 'relief';
   for (let count = input.varint(); count > 0; count--) readCompare(input);

@@ -5,8 +5,9 @@
 import { assert } from '#base/assert.ts';
 import type { EngineLog } from './engine-log.ts';
 import { Raft, membersOf } from '#control/raft/raft.ts';
-import { Checkpoints, loadNewestState } from '../checkpoint/checkpoints.ts';
-import type { Crc32 } from '../codec/digest.ts';
+import { Checkpoints, loadNewest } from '../checkpoint/checkpoints.ts';
+import type { Manifest } from '../checkpoint/format.ts';
+import type { Crc32, Sha256 } from '../codec/digest.ts';
 import { Ballast } from '../disk/ballast.ts';
 import { removeUnfinished } from '../disk/disk.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -18,6 +19,8 @@ import {
 } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { LogContent } from '../wal/record.ts';
+import { recoverLog } from '../wal/recover.ts';
+import type { Recovered } from '../wal/recover.ts';
 import { Wal } from '../wal/wal.ts';
 import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
@@ -28,6 +31,7 @@ import type { StateMachine } from './state-machine.ts';
 export interface EngineIo {
   readonly disk: Disk;
   readonly crc32: Crc32;
+  readonly sha256: Sha256;
   readonly log: EngineLog;
   readonly monotonicMs: () => number;
   /** In [0, 1). */
@@ -47,33 +51,27 @@ export interface EngineSettings {
 }
 
 export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
-  const checkpointLogBytes = settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN;
-  const checkpointIo = { ...io, checkpointLogBytes };
   removeUnfinished(io.disk);
-  const state = loadNewestState(checkpointIo);
+  const checkpointLogBytes = settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN;
+  const { state, manifest } = loadNewest(io, { checkpointLogBytes });
+  const recovered = recoverLog(io.disk, io.crc32);
+  // Nothing was written so far: what does not fit together stays as it was found.
+  checkLog(state, recovered.content);
+  checkGroup(manifest, recovered);
+  if (recovered.torn !== undefined) {
+    io.log.warn('log ended in an unfinished write, never acknowledged: cut', recovered.torn);
+  }
   const ballast = new Ballast(io.disk, {
     pieceBytes: settings.ballastPieceBytes ?? BALLAST_PIECE_BYTES,
     pieces: BALLAST_PIECES,
   });
-  const draw = (bound: number) => Math.floor(io.random() * bound);
-  const { wal, recovered } = Wal.open({
-    disk: io.disk,
-    crc32: io.crc32,
-    // A directory without a log founds a group; its identity is kept in every segment.
-    newId: () => 1 + draw(2 ** 53 - 1),
-    seed: () => draw(2 ** 32),
-    spare: () => ballast.release(0),
-    segmentBytes: settings.segmentBytes,
-    preallocateBytes: settings.preallocateBytes,
-  });
+  const wal = openWal(io, settings, { recovered, ballast });
   try {
-    if (recovered.torn !== undefined) {
-      io.log.warn('log ended in an unfinished write, never acknowledged: cut', recovered.torn);
-    }
-    checkLog(state, recovered.content);
     const raft = openRaft(io, state, { memberId: wal.memberId, content: recovered.content });
-    const checkpoints = new Checkpoints(checkpointIo, state, (index) => wal.release(index));
     const room = new DiskRoom({ wal, ballast, log: io.log });
+    const { groupId } = wal;
+    const release = (index: number) => wal.release(index);
+    const checkpoints = new Checkpoints(io, { groupId, state, room, release });
     const consensus = new RaftConsensus({ raft, wal, checkpoints, room });
     const engine = new Engine({
       state,
@@ -91,6 +89,34 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
     wal.abort();
     throw error;
   }
+}
+
+function openWal(
+  io: EngineIo,
+  settings: EngineSettings,
+  { recovered, ballast }: { recovered: Recovered; ballast: Ballast },
+): Wal {
+  const draw = (bound: number) => Math.floor(io.random() * bound);
+  const options = {
+    disk: io.disk,
+    crc32: io.crc32,
+    // A directory without a log founds a group; its identity is kept in every segment.
+    newId: () => 1 + draw(2 ** 53 - 1),
+    seed: () => draw(2 ** 32),
+    spare: () => ballast.release(0),
+    segmentBytes: settings.segmentBytes,
+    preallocateBytes: settings.preallocateBytes,
+  };
+  return new Wal(options, recovered);
+}
+
+/** A file of another group may have been copied in. */
+function checkGroup(manifest: Manifest | undefined, recovered: Recovered): void {
+  const header = recovered.segments.at(-1)?.header;
+  if (manifest === undefined || header === undefined) return;
+  if (manifest.groupId === header.groupId) return;
+  const text = `checkpoint belongs to group ${manifest.groupId}, the log to ${header.groupId}`;
+  throw new StoreError('CORRUPT', text);
 }
 
 /** Throws StoreError CORRUPT unless the log goes on where the checkpoint ends. */

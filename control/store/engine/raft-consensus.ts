@@ -99,15 +99,13 @@ export class RaftConsensus implements Consensus {
       this.#unwrittenBytes = 0;
     }
     this.#raft.persisted(ready.sequence);
-    let bytes = 0;
     for (const entry of ready.committed) {
       apply(entry);
-      bytes += entry.data.length + RECORD_OVERHEAD_BYTES;
+      this.#checkpoints.applied();
     }
     const last = ready.committed.at(-1);
     if (last !== undefined) {
       this.#raft.applied(last.index);
-      this.#checkpoints.applied(bytes);
       this.#trimMemory();
     }
     for (const { context, index } of ready.readStates) {

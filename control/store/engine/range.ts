@@ -12,12 +12,24 @@ export function checkedRevision(mvcc: Mvcc, revision: number): void {
   if (revision < mvcc.compactRevision) throw compacted(revision, mvcc.compactRevision);
 }
 
-export function writeRangeResponse(mvcc: Mvcc, request: RangeBody, out: ByteWriter): void {
+/** When a request that names no revision is answered: now, unless it is answered once more. */
+export interface Present {
+  readonly revision: number;
+  /** Of that revision's own writes only those before this one are seen; absent = all. */
+  readonly subEnd?: number | undefined;
+}
+
+export function writeRangeResponse(
+  mvcc: Mvcc,
+  request: RangeBody,
+  out: ByteWriter,
+  present: Present = { revision: mvcc.revision },
+): void {
   const { range, limit, flags } = request;
-  const revision = request.revision === 0 ? mvcc.revision : request.revision;
-  out.varint(mvcc.revision);
+  const point = request.revision === 0 ? present : { revision: request.revision };
+  out.varint(present.subEnd === 0 ? present.revision - 1 : present.revision);
   if ((flags & RANGE_COUNT_ONLY) !== 0) {
-    out.varint(mvcc.count(range, revision));
+    out.varint(mvcc.count(range, point));
     out.u8(0);
     out.u32(0);
     return;
@@ -29,7 +41,7 @@ export function writeRangeResponse(mvcc: Mvcc, request: RangeBody, out: ByteWrit
   out.u32(0);
   let length = 0;
   const keysOnly = (flags & RANGE_KEYS_ONLY) !== 0;
-  const count = mvcc.scan(range, { revision, limit }, (record) => {
+  const count = mvcc.scan(range, { ...point, limit }, (record) => {
     writeRecord(mvcc, record, keysOnly, out);
     length++;
   });

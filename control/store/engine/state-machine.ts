@@ -1,29 +1,42 @@
 /**
- * The replicated state machine: applies one log entry's command to the key space and the leases, and
- * writes the encoded answer. Deterministic: equal entries in equal order give equal state and equal
- * answers on every member, whatever its clock or disk. The only source of change is `apply`.
+ * The replicated state machine: applies one log entry's command to the key space, the leases and the
+ * sessions, and writes the encoded answer. Deterministic: equal entries in equal order give equal
+ * state and equal answers on every member, whatever its clock or disk. The only source of change is
+ * `apply`.
  *
- * An unknown command version or kind stops the process (reference/store.md section 8, rule 11);
- * skipping it would make this member differ from the others.
+ * A command that this version does not know stops it with StoreError UNSUPPORTED, one that does not
+ * decode with CORRUPT (reference/store.md section 8, rule 11); skipping either would make this member
+ * differ from the others. After such an error the state is of no use.
  */
 import { assert } from '#base/assert.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
-import { COMMAND, COMMAND_VERSION } from '../codec/command.ts';
+import { COMMAND } from '../codec/command.ts';
 import type { Crc32 } from '../codec/digest.ts';
-import { readRangeBody } from '../codec/read-command.ts';
-import { writeError } from '../codec/reply.ts';
-import { LEASE_TTL_SECONDS_MAX, QUOTA_BYTES_DEFAULT, STATE_HASHES_KEPT } from '../limits.ts';
+import { readCommandHead, readRangeBody } from '../codec/read-command.ts';
+import type { CommandHead } from '../codec/read-command.ts';
+import { ERROR_CODES, writeError } from '../codec/reply.ts';
+import { CHECKPOINT_LOG_BYTES_MIN, QUOTA_BYTES_DEFAULT, STATE_HASHES_KEPT } from '../limits.ts';
 import { Mvcc } from '../mvcc/mvcc.ts';
 import { HashHistory, HashMixer, HashSum } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
+import { RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
+import { runCommand } from './commands.ts';
 import { Leases } from './leases.ts';
 import { checkedRevision, writeRangeResponse } from './range.ts';
-import { compacted, futureRevision, leaseNotFound, noSpace } from './refusals.ts';
-import { applyTxn, deleteKey } from './txn.ts';
+import { repeatAnswer } from './repeat.ts';
+import { OUTCOME, Sessions } from './sessions.ts';
+import type { Executed } from './sessions.ts';
+import { applyTxn } from './txn.ts';
 
 /** First byte of every answer. */
 export const ANSWER_OK = 0;
 export const ANSWER_ERROR = 1;
+/** The command's session is not known (any more); nothing was executed. */
+export const ANSWER_NO_SESSION = 2;
+/** The command was taken, but its place in the log fell to another: it may come back or not. */
+export const ANSWER_NOT_KNOWN = 3;
+/** With an error: the command was not taken this time; if it was sent before, that says nothing. */
+export const ANSWER_NOT_TAKEN = 4;
 
 /** A log entry as far as the state machine cares. */
 export interface AppliedEntry {
@@ -38,6 +51,7 @@ const SCALARS_PART = 3;
 export class StateMachine {
   readonly mvcc: Mvcc;
   readonly leases = new Leases();
+  readonly sessions = new Sessions();
   /** The state hashes behind the last entries. */
   readonly hashes = new HashHistory(STATE_HASHES_KEPT);
   readonly #mixer = new HashMixer();
@@ -46,19 +60,38 @@ export class StateMachine {
   noSpace = false;
   appliedIndex = 0;
   appliedTerm = 0;
+  /** Bytes of all entries applied since the group began. */
+  logBytes = 0;
+  /** Of those, how many there were when a checkpoint was due last. */
+  checkpointMark = 0;
+  readonly #checkpointLogBytes: number;
 
-  constructor(crc32: Crc32) {
+  /** Members of a group have equal options. */
+  constructor(
+    crc32: Crc32,
+    options: { readonly checkpointLogBytes: number } = {
+      checkpointLogBytes: CHECKPOINT_LOG_BYTES_MIN,
+    },
+  ) {
     this.mvcc = new Mvcc(crc32);
+    this.#checkpointLogBytes = options.checkpointLogBytes;
+  }
+
+  /** A checkpoint is due behind the entry applied last: by bytes of log, so that members agree. */
+  get isCheckpointDue(): boolean {
+    return this.checkpointMark === this.logBytes && this.logBytes > 0;
   }
 
   /** The hash of the whole logical state behind the applied index. */
   get hash(): HashSum {
-    const { mvcc, leases } = this;
+    const { mvcc, leases, sessions } = this;
     const sum = new HashSum();
     sum.add(mvcc.recordsHash);
     sum.add(leases.hash);
+    sum.add(sessions.hash);
     const scalars = this.#mixer.begin(SCALARS_PART).number(mvcc.revision);
-    sum.add(scalars.number(mvcc.compactRevision).number(this.quotaBytes).u32(Number(this.noSpace)));
+    scalars.number(mvcc.compactRevision).number(this.quotaBytes).u32(Number(this.noSpace));
+    sum.add(scalars.number(this.logBytes).number(this.checkpointMark));
     return sum;
   }
 
@@ -67,7 +100,15 @@ export class StateMachine {
     assert(entry.index === this.appliedIndex + 1, `entry ${entry.index} follows the applied one`);
     this.appliedIndex = entry.index;
     this.appliedTerm = entry.term;
-    if (entry.data.length > 0) this.#run(entry, reply);
+    if (entry.data.length > 0) {
+      try {
+        this.#run(entry, reply);
+      } catch (error) {
+        throw stopped(entry, error);
+      }
+      this.#updateAlarm();
+    }
+    this.#countLog(entry);
     this.hashes.push(entry.index, this.hash);
   }
 
@@ -78,10 +119,7 @@ export class StateMachine {
     try {
       write();
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      reply.truncate(start);
-      reply.u8(ANSWER_ERROR);
-      writeError(reply, error);
+      writeRefusal(reply, start, error);
     }
   }
 
@@ -97,8 +135,7 @@ export class StateMachine {
   /** Answers an encoded transaction that cannot write. */
   readTxn(input: ByteReader, reply: ByteWriter): void {
     this.answer(reply, () => {
-      assert(input.u8() === COMMAND_VERSION, 'own client speaks the own version');
-      assert(input.u8() === COMMAND.txn, 'a read-only command is a transaction');
+      assert(readCommandHead(input).kind === COMMAND.txn, 'a read-only command is a transaction');
       const before = this.mvcc.revision;
       applyTxn(this, input, reply);
       assert(this.mvcc.revision === before, 'a read-only transaction wrote nothing');
@@ -107,63 +144,42 @@ export class StateMachine {
 
   #run(entry: AppliedEntry, reply: ByteWriter): void {
     const input = new ByteReader(entry.data);
-    const version = input.u8();
-    assert(version === COMMAND_VERSION, `command version ${version} is known`);
-    this.answer(reply, () => this.#command(entry, input, reply));
-    this.#updateAlarm();
-  }
-
-  #command(entry: AppliedEntry, input: ByteReader, reply: ByteWriter): void {
-    const kind = input.u8();
-    if (kind === COMMAND.txn) applyTxn(this, input, reply);
-    else if (kind === COMMAND.compact) this.#compact(input.varint(), reply);
-    else if (kind === COMMAND.leaseGrant) this.#grant(entry.index, input.varint(), reply);
-    else if (kind === COMMAND.leaseRevoke) this.#revoke(entry, input, reply);
-    else if (kind === COMMAND.leaseCheckpoint) this.#leaseCheckpoint(input);
-    else if (kind === COMMAND.configure) this.quotaBytes = input.varint();
-    else assert(false, `command kind ${kind} is known`);
-  }
-
-  #compact(revision: number, reply: ByteWriter): void {
-    const { compactRevision } = this.mvcc;
-    if (revision <= compactRevision) throw compacted(revision, compactRevision);
-    if (revision > this.mvcc.revision) throw futureRevision(revision, this.mvcc.revision);
-    this.mvcc.compact(revision);
-    reply.varint(this.mvcc.revision);
-  }
-
-  #grant(index: number, ttlSeconds: number, reply: ByteWriter): void {
-    if (ttlSeconds < 1 || ttlSeconds > LEASE_TTL_SECONDS_MAX) {
-      throw new StoreError('INVALID_REQUEST', `lease ttl of ${ttlSeconds} s is out of range`);
+    const head = readCommandHead(input);
+    if (head.session === 0) {
+      this.#execute(entry, head, input, reply);
+      return;
     }
-    if (this.noSpace) throw noSpace();
-    this.leases.grant(index, ttlSeconds);
-    reply.varint(index);
-    reply.varint(ttlSeconds);
+    const { kind, session, sequence } = head;
+    const known = this.sessions.find(session, sequence, entry.index);
+    if (known === 'new') {
+      const executed = this.#execute(entry, head, input, reply);
+      this.sessions.executed(session, sequence, { ...executed, index: entry.index });
+    } else if (known === 'expired') {
+      reply.u8(ANSWER_NO_SESSION);
+    } else {
+      this.answer(reply, () => {
+        if (known === 'stale') throw forgotten(head);
+        repeatAnswer(this.mvcc, { kind, executed: known, input }, reply);
+      });
+    }
   }
 
-  /** Deletes the lease and its keys in one revision. Fenced by term: see rule 7 and etcd #15247. */
-  #revoke(entry: AppliedEntry, input: ByteReader, reply: ByteWriter): void {
-    const id = input.varint();
-    const proposedInTerm = input.varint();
-    const lease = this.leases.get(id);
-    if (lease === undefined || (proposedInTerm !== 0 && proposedInTerm !== entry.term)) {
-      throw leaseNotFound(id);
+  #execute(entry: AppliedEntry, head: CommandHead, input: ByteReader, reply: ByteWriter): Executed {
+    const start = reply.length;
+    reply.u8(ANSWER_OK);
+    try {
+      return runCommand(this, { entry, kind: head.kind, input }, reply);
+    } catch (error) {
+      const { code, compactRevision } = writeRefusal(reply, start, error);
+      const outcome = OUTCOME.error + ERROR_CODES.indexOf(code);
+      return { outcome, revision: compactRevision ?? 0 };
     }
-    const { keys } = this.mvcc;
-    const keyIds = [...lease.keyIds].sort((a, b) => keys.compare(a, keys.bytes(b)));
-    for (const keyId of keyIds) deleteKey(this, keyId);
-    this.leases.remove(id);
-    this.mvcc.end();
-    reply.varint(this.mvcc.revision);
   }
 
-  #leaseCheckpoint(input: ByteReader): void {
-    const count = input.varint();
-    for (let i = 0; i < count; i++) {
-      const id = input.varint();
-      this.leases.setRemaining(id, input.varint());
-    }
+  #countLog(entry: AppliedEntry): void {
+    this.logBytes += entry.data.length + RECORD_OVERHEAD_BYTES;
+    const wanted = Math.max(this.#checkpointLogBytes, this.mvcc.liveBytes);
+    if (this.logBytes - this.checkpointMark >= wanted) this.checkpointMark = this.logBytes;
   }
 
   #updateAlarm(): void {
@@ -171,4 +187,31 @@ export class StateMachine {
     if (liveBytes >= this.quotaBytes * 0.95) this.noSpace = true;
     else if (liveBytes < this.quotaBytes * 0.9) this.noSpace = false;
   }
+}
+
+/** Puts a StoreError in the place of what was written from `start` on; throws what is none. */
+function writeRefusal(reply: ByteWriter, start: number, error: unknown): StoreError {
+  // What this version does not understand another one may: it is no answer, but the end.
+  if (!(error instanceof StoreError) || error.code === 'UNSUPPORTED') throw error;
+  reply.truncate(start);
+  reply.u8(ANSWER_ERROR);
+  writeError(reply, error);
+  return error;
+}
+
+function forgotten({ session, sequence }: CommandHead): StoreError {
+  const text = `command ${sequence} of session ${session} is older than what is remembered`;
+  return new StoreError('OUTCOME_UNKNOWN', text);
+}
+
+/** Why the state machine cannot go on behind an entry that the log holds. */
+function stopped(entry: AppliedEntry, error: unknown): unknown {
+  const where = `log entry ${entry.index}`;
+  if (error instanceof StoreError) {
+    return new StoreError(error.code, `${where}: ${error.message}`, { cause: error });
+  }
+  if (error instanceof RangeError) {
+    return new StoreError('CORRUPT', `${where}: command ends early`, { cause: error });
+  }
+  return error;
 }

@@ -2,53 +2,59 @@
  * Transactions on the state machine: evaluate the comparisons, check the chosen branch as a whole,
  * then run it. The check comes first because a branch must not fail half-way.
  */
-import { assert } from '#base/assert.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
-import { OP, RESULTS, TARGETS } from '../codec/command.ts';
-import { readKeyRange, readRangeBody } from '../codec/read-command.ts';
+import { OP } from '../codec/command.ts';
+import { readCompare, readKeyRange, readOperation, readRangeBody } from '../codec/read-command.ts';
+import { compareBytes } from '../mvcc/byte-range.ts';
 import { NONE } from '../mvcc/records.ts';
 import { grows } from './need.ts';
 import { checkedRevision, writeRangeResponse, writeRecord } from './range.ts';
 import { leaseNotFound, noSpace } from './refusals.ts';
+import { OUTCOME } from './sessions.ts';
 import type { StateMachine } from './state-machine.ts';
 
-/** Applies the transaction at `input` and writes its response. */
-export function applyTxn(state: StateMachine, input: ByteReader, reply: ByteWriter): void {
+/** Applies the transaction at `input` and writes its response; returns an OUTCOME. */
+export function applyTxn(state: StateMachine, input: ByteReader, reply: ByteWriter): number {
   const succeeded = compareAll(state, input);
-  const successBytes = input.u32();
-  const successAt = input.skip(successBytes);
-  const branch = succeeded
-    ? new ByteReader(input.bytes, successAt, successAt + successBytes)
-    : new ByteReader(input.bytes, successAt + successBytes, input.end);
+  const branch = branchOf(input, succeeded);
   checkBranch(state, new ByteReader(branch.bytes, branch.at, branch.end));
   const count = branch.varint();
   const revisionAt = reply.varintGap(); // Known after the operations.
   reply.u8(succeeded ? 1 : 0);
   reply.varint(count);
   for (let i = 0; i < count; i++) runOperation(state, branch, reply);
-  state.mvcc.end();
+  const wrote = state.mvcc.end();
   reply.fillVarint(revisionAt, state.mvcc.revision);
+  if (succeeded) return wrote ? OUTCOME.succeededWriting : OUTCOME.succeeded;
+  return wrote ? OUTCOME.failedWriting : OUTCOME.failed;
+}
+
+/** The branch that runs, behind the comparisons. */
+export function branchOf(input: ByteReader, succeeded: boolean): ByteReader {
+  const successBytes = input.u32();
+  const failureAt = input.skip(successBytes) + successBytes;
+  return succeeded
+    ? new ByteReader(input.bytes, failureAt - successBytes, failureAt)
+    : new ByteReader(input.bytes, failureAt, input.end);
 }
 
 function compareAll(state: StateMachine, input: ByteReader): boolean {
   const count = input.varint();
   let holds = true;
   for (let i = 0; i < count; i++) {
-    const target = TARGETS[input.u8()];
-    const result = RESULTS[input.u8()];
-    const record = state.mvcc.current(input.bytesView());
+    const compare = readCompare(input);
+    const { result } = compare;
+    const record = state.mvcc.current(compare.key);
     let order: number;
-    if (target === 'value') {
-      const wanted = input.bytesView();
+    if (compare.target === 'value') {
       // As in etcd, a comparison with the value of an absent key never holds.
       if (record === NONE) {
         holds = false;
         continue;
       }
-      order = compareBytes(state.mvcc.value(record), wanted);
+      order = compareBytes(state.mvcc.value(record), compare.value);
     } else {
-      assert(target !== undefined, 'a comparison has a known target');
-      order = compareNumber(state, record, target) - input.varint();
+      order = compareNumber(state, record, compare.target) - compare.value;
     }
     if (result === '=') holds &&= order === 0;
     else if (result === '!=') holds &&= order !== 0;
@@ -67,32 +73,15 @@ function compareNumber(
   return record === NONE ? 0 : (state.mvcc.records[target][record] as number); // Kept record.
 }
 
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shared = Math.min(a.length, b.length);
-  for (let i = 0; i < shared; i++) {
-    const difference = (a[i] as number) - (b[i] as number); // Both in bounds.
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
-}
-
 function checkBranch(state: StateMachine, input: ByteReader): void {
-  const count = input.varint();
-  for (let i = 0; i < count; i++) {
-    const kind = input.u8();
-    if (kind === OP.range) {
-      checkedRevision(state.mvcc, readRangeBody(input).revision);
-    } else if (kind === OP.put) {
-      const key = input.bytesView();
-      const value = input.bytesView();
-      const lease = input.varint();
-      input.skip(1);
+  for (let count = input.varint(); count > 0; count--) {
+    const operation = readOperation(input);
+    if (operation.kind === OP.range) {
+      checkedRevision(state.mvcc, operation.body.revision);
+    } else if (operation.kind === OP.put) {
+      const { key, value, lease } = operation;
       if (lease !== 0 && state.leases.get(lease) === undefined) throw leaseNotFound(lease);
       if (state.noSpace && grows(state, key, value.length)) throw noSpace();
-    } else {
-      assert(kind === OP.deleteRange, `operation kind ${kind} is known`);
-      readKeyRange(input);
-      input.skip(1);
     }
   }
 }

@@ -52,6 +52,10 @@ export class Keys {
     return this.#count;
   }
 
+  get storedBytes(): number {
+    return this.#slabs.liveBytes;
+  }
+
   get reservedBytes(): number {
     return this.#slabs.reservedBytes;
   }

@@ -81,7 +81,7 @@ t.test('compaction drops deleted keys and keeps the order of the others', (t) =>
   const range = { start: keyOf(10), end: keyOf(4000) };
   const limited = mvcc.scan(range, { revision: mvcc.revision, limit: 5 }, () => {});
   t.equal(limited, wanted.filter((i) => i >= 10 && i < 4000).length, 'count is exact with a limit');
-  t.equal(mvcc.count(range, mvcc.revision), limited);
+  t.equal(mvcc.count(range, { revision: mvcc.revision }), limited);
   for (const i of wanted) if (mvcc.current(keyOf(i)) === NONE) t.fail(`key ${i} is lost`);
   t.end();
 });

@@ -12,6 +12,7 @@
 import { assert } from '#base/assert.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import { COMPACTION_KEYS_PER_SLICE, RELOCATION_BYTES_PER_SLICE } from '../limits.ts';
+import type { ByteRange } from './byte-range.ts';
 import { HashLedger } from './hash-ledger.ts';
 import { History } from './history.ts';
 import { type KeyPosition, Keys, hashOf } from './keys.ts';
@@ -19,14 +20,10 @@ import { NONE, Records } from './records.ts';
 import { NO_ADDRESS, Slabs } from './slab.ts';
 import type { Lanes } from './state-hash.ts';
 
-/** A key range in bytes. `end` undefined = the point `start`; empty = to the last key. */
-export interface ByteRange {
-  readonly start: Uint8Array;
-  readonly end: Uint8Array | undefined;
-}
-
 export interface RangeLimits {
   readonly revision: number;
+  /** Of the writes of that revision itself only those before this one count; absent = all. */
+  readonly subEnd?: number | undefined;
   /** 0 = no limit. */
   readonly limit: number;
 }
@@ -86,15 +83,27 @@ export class Mvcc {
     return this.#hashes.sum;
   }
 
+  /** Bytes of all records that are not freed yet, their keys included. */
+  get storedBytes(): number {
+    return this.#values.liveBytes + this.keys.storedBytes;
+  }
+
+  /** True while there is something that compaction has made unreadable and not yet freed. */
+  get isCompacting(): boolean {
+    return this.#compacting;
+  }
+
   get reservedBytes(): number {
     return this.#values.reservedBytes + this.keys.reservedBytes;
   }
 
-  /** Ends the transaction; its revision becomes the store's if it wrote. */
-  end(): void {
-    if (this.#writeRevision !== 0) this.#revision = this.#writeRevision;
+  /** Ends the transaction; its revision becomes the store's if it wrote, which is the result. */
+  end(): boolean {
+    const wrote = this.#writeRevision !== 0;
+    if (wrote) this.#revision = this.#writeRevision;
     this.#writeRevision = 0;
     this.#writeCount = 0;
+    return wrote;
   }
 
   /** The living record of `key` now, or NONE. */
@@ -153,20 +162,20 @@ export class Mvcc {
   scan(range: ByteRange, limits: RangeLimits, visit: (record: number) => void): number {
     if (range.end === undefined) {
       const id = this.keys.find(range.start);
-      const record = id === NONE ? NONE : this.#at(id, limits.revision);
+      const record = id === NONE ? NONE : this.#at(id, limits);
       if (record !== NONE) visit(record);
       return record === NONE ? 0 : 1;
     }
     const position = this.keys.seek(range.start);
     const end = range.end.length === 0 ? this.keys.end() : this.keys.seek(range.end);
-    const latest = limits.revision >= this.revision;
+    const latest = limits.revision >= this.revision && limits.subEnd === undefined;
     const most = limits.limit === 0 ? Number.MAX_SAFE_INTEGER : limits.limit;
     let count = 0;
     while (isBefore(position, end)) {
       if (latest && count >= most) {
         return count + this.keys.countLive(position, end, (id) => this.#isLive(id));
       }
-      const record = this.#at(this.keys.next(position), limits.revision);
+      const record = this.#at(this.keys.next(position), limits);
       if (record === NONE) continue;
       if (count < most) visit(record);
       count++;
@@ -175,12 +184,13 @@ export class Mvcc {
   }
 
   /** Number of keys in the range at a kept revision. */
-  count(range: ByteRange, revision: number): number {
-    if (range.end !== undefined && revision >= this.revision) {
+  count(range: ByteRange, point: Omit<RangeLimits, 'limit'>): number {
+    const latest = point.revision >= this.revision && point.subEnd === undefined;
+    if (range.end !== undefined && latest) {
       const end = range.end.length === 0 ? this.keys.end() : this.keys.seek(range.end);
       return this.keys.countLive(this.keys.seek(range.start), end, (id) => this.#isLive(id));
     }
-    return this.scan(range, { revision, limit: 0 }, () => {});
+    return this.scan(range, { ...point, limit: 0 }, () => {});
   }
 
   /** The record that `record` replaced, if it lived and is still readable; else NONE. */
@@ -316,10 +326,14 @@ export class Mvcc {
     return record !== NONE && this.records.version[record] !== 0 ? record : NONE;
   }
 
-  #at(id: number, revision: number): number {
+  #at(id: number, { revision, subEnd }: RangeLimits): number {
+    const { mod, prev, sub } = this.records;
     let record = this.keys.head[id] as number; // Of a known key.
-    while (record !== NONE && (this.records.mod[record] as number) > revision) {
-      record = this.records.prev[record] as number; // Chains are in bounds.
+    while (record !== NONE) {
+      const changed = mod[record] as number; // Chains are in bounds.
+      if (changed < revision) break;
+      if (changed === revision && (subEnd === undefined || (sub[record] as number) < subEnd)) break;
+      record = prev[record] as number; // Same.
     }
     return this.#living(record);
   }

@@ -53,16 +53,14 @@ export class Asked {
       },
       (error: unknown) => {
         if (!(error instanceof StoreError)) throw error;
-        // Refusals of the state machine change nothing in the model either.
-        const isUnknown = error.code === 'OUTCOME_UNKNOWN' || error.code === 'CLOSED';
-        issued.outcome = isUnknown ? 'unknown' : error.code === 'NO_SPACE' ? 'refused' : 'done';
+        issued.outcome = outcomeOf(error);
       },
     );
     return issued;
   }
 
-  get hasRefusals(): boolean {
-    return this.#issued.some(({ outcome }) => outcome === 'refused');
+  get outcomes(): Outcome[] {
+    return this.#issued.map(({ outcome }) => outcome);
   }
 
   /** Number of the last operation that was acknowledged, counted from the last match. */
@@ -131,6 +129,15 @@ export class Asked {
       kv.leaseId,
     ]);
   }
+}
+
+function outcomeOf({ code, message }: StoreError): Outcome {
+  if (code === 'NO_SPACE') return 'refused';
+  if (code === 'CLOSED') return 'unknown';
+  // It was executed; only its results can no longer be told.
+  if (code === 'OUTCOME_UNKNOWN') return /results are compacted/.test(message) ? 'done' : 'unknown';
+  // Refusals of the state machine change nothing in the model either.
+  return 'done';
 }
 
 function show(value: unknown): string {

@@ -8,6 +8,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { StoreClient } from '../client/client.ts';
 import { MemoryDisk } from '../disk/memory-disk.ts';
 import type { EngineSettings } from '../engine/open-engine.ts';
 import { StoreError } from '../port.ts';
@@ -31,6 +32,8 @@ export class FaultRun {
   readonly counts = new Map<string, number>();
   #nowMs = 0;
   #operations = 0;
+  /** Of a life that ended, when its client goes on in the next. */
+  #client: StoreClient | undefined;
 
   constructor(seed: number) {
     const random = new SeededRandom(seed);
@@ -58,13 +61,15 @@ export class FaultRun {
     };
     const member = this.#open();
     if (member !== undefined) {
+      member.keepsClient = random.chance(0.5);
       await this.#check(member, this.#asked.acknowledged);
       await this.#work(member, 4 + random.below(30));
       const hasFailed = member.isDead && !(member.failure instanceof PowerFailure);
       if (hasFailed) throw new Error('store ended by itself', { cause: member.failure });
       if (ending === 'sync') await this.#failSync(member);
-      else if (ending === 'close') member.close();
+      else if (ending === 'close') await member.close();
       member.kill();
+      if (member.keepsClient) this.#client = member.client;
       this.#count(member.failure instanceof PowerFailure ? 'cut at work' : ending);
     }
     this.#disk.faults.beforeChange = () => {};
@@ -73,9 +78,19 @@ export class FaultRun {
     if (after === 'cut') this.#cut();
     else if (after === 'evict') this.#disk.evict();
     const next = this.#reopen();
+    await next.run(); // A client that lived on sends once more what was not answered.
+    if (member?.keepsClient === true) this.#checkAnswered();
     await this.#check(next, this.#asked.acknowledged);
     next.kill();
     await settle();
+  }
+
+  /** A client that lived on learned of all its writes what came of them. */
+  #checkAnswered(): void {
+    this.#count('client lived on');
+    const open = this.#asked.outcomes.filter((outcome) => outcome === 'waiting');
+    if (open.length > 0) throw new Error(`${open.length} writes were not answered`);
+    if (this.#asked.outcomes.includes('unknown')) throw new Error('a write is unknown for ever');
   }
 
   /** Undefined when the power failed meanwhile. */
@@ -90,12 +105,15 @@ export class FaultRun {
   }
 
   #reopen(): TestMember {
-    return new TestMember({
+    const io = {
       disk: this.#disk,
       random: this.#random.next,
       monotonicMs: () => this.#nowMs,
       settings: this.#settings,
-    });
+    };
+    const member = new TestMember(io, this.#client);
+    this.#client = undefined;
+    return member;
   }
 
   async #work(member: TestMember, steps: number): Promise<void> {
@@ -121,7 +139,8 @@ export class FaultRun {
       await member.run();
       member.tick();
     }
-    this.#count(this.#asked.hasRefusals ? 'full disk' : 'disk nearly full');
+    const isFull = this.#asked.outcomes.includes('refused');
+    this.#count(isFull ? 'full disk' : 'disk nearly full');
     faults.capacityBytes = Number.POSITIVE_INFINITY;
     for (let ticks = 0; ticks < 40; ticks++) member.tick();
     await member.run();
@@ -158,7 +177,7 @@ export class FaultRun {
     const member = this.#reopen();
     const damage = damageDisk(this.#disk, this.#random);
     await this.#work(member, 10);
-    if (this.#random.chance(0.5)) member.close();
+    if (this.#random.chance(0.5)) await member.close();
     member.kill();
     await settle();
     damage.strike();

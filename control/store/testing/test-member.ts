@@ -2,13 +2,14 @@
  * A store of one member on a memory disk whose engine runs only when the test says so, and whose
  * client is the one that ships. For tests that let it die at any point.
  */
-import { crc32 } from 'node:zlib';
-import { StoreClient } from '../client.ts';
+import type { Link } from '../client/calls.ts';
+import { StoreClient } from '../client/client.ts';
 import type { MemoryDisk } from '../disk/memory-disk.ts';
 import type { Connection, Engine } from '../engine/engine.ts';
 import type { EngineLog } from '../engine/engine-log.ts';
 import { openEngine } from '../engine/open-engine.ts';
 import type { EngineSettings } from '../engine/open-engine.ts';
+import { crc32, sha256 } from '../native-digests.ts';
 import { StoreError } from '../port.ts';
 
 export interface TestIo {
@@ -18,26 +19,34 @@ export interface TestIo {
   readonly settings: EngineSettings;
 }
 
-export class TestMember {
+export class TestMember implements Link {
   readonly client: StoreClient;
   readonly engine: Engine;
   /** Messages that the engine logged. */
   readonly logged: string[] = [];
   /** Why it died. */
   failure: unknown;
+  /** When it dies, its client waits for another. */
+  keepsClient = false;
+  /** What it says gets lost. */
+  dropsAnswers = false;
   readonly #connection: Connection;
 
-  /** Throws what kept the store from opening. */
-  constructor(io: TestIo) {
+  /** Throws what kept the store from opening. A client of an earlier life may be taken over. */
+  constructor(io: TestIo, client?: StoreClient) {
     const note = (message: string) => this.logged.push(message);
     const log: EngineLog = { info: note, warn: note, error: note };
     const { disk, random, monotonicMs } = io;
-    this.engine = openEngine({ disk, crc32, log, random, monotonicMs }, io.settings);
-    this.client = new StoreClient({
-      send: (message) => this.#connection.inbox.push(message),
-      close: () => Promise.resolve(this.close()),
+    this.engine = openEngine({ disk, crc32, sha256, log, random, monotonicMs }, io.settings);
+    this.#connection = this.engine.connect((message) => {
+      if (!this.dropsAnswers) this.client.receive(message);
     });
-    this.#connection = this.engine.connect((message) => this.client.receive(message));
+    this.client = client ?? new StoreClient(this);
+    client?.connected(this);
+  }
+
+  send(message: Uint8Array): void {
+    this.#connection.inbox.push(message);
   }
 
   get isDead(): boolean {
@@ -46,8 +55,11 @@ export class TestMember {
 
   /** Lets the client send what it has, and the engine work until nothing is left to do. */
   async run(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    while (!this.isDead && (this.#pump() || this.#connection.inbox.length > 0));
+    // Answers make the client send more: what waited for a session, then what waited for room in it.
+    for (let round = 0; round < 3; round++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      while (!this.isDead && (this.#pump() || this.#connection.inbox.length > 0));
+    }
   }
 
   tick(): void {
@@ -59,14 +71,17 @@ export class TestMember {
     if (this.isDead) return;
     this.failure = reason;
     this.engine.abort();
-    this.client.end(new StoreError('CLOSED', 'store died', { cause: reason }));
+    if (this.keepsClient) this.client.disconnected();
+    else this.client.end(new StoreError('CLOSED', 'store died', { cause: reason }));
   }
 
-  close(): void {
-    if (this.isDead) return;
+  close(): Promise<void> {
+    if (this.isDead) return Promise.resolve();
     this.#guard(() => this.engine.close());
     this.failure ??= 'closed';
-    this.client.end(new StoreError('CLOSED', 'store is closed'));
+    if (this.keepsClient) this.client.disconnected();
+    else this.client.end(new StoreError('CLOSED', 'store is closed'));
+    return Promise.resolve();
   }
 
   #pump(): boolean {

@@ -5,6 +5,7 @@ import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
 import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
+import { recoverLog } from './recover.ts';
 import { Wal } from './wal.ts';
 
 const keepAll = { keep: () => true };
@@ -13,7 +14,9 @@ const keepNone = { keep: () => false };
 function open(disk: MemoryDisk, limits: { segmentBytes?: number; preallocateBytes?: number } = {}) {
   let id = 0;
   removeUnfinished(disk);
-  return Wal.open({ disk, crc32, newId: () => ++id, seed: () => ++id * 7919, ...limits });
+  const recovered = recoverLog(disk, crc32);
+  const options = { disk, crc32, newId: () => ++id, seed: () => ++id * 7919, ...limits };
+  return { wal: new Wal(options, recovered), recovered };
 }
 
 function entry(index: number, text = `entry ${index}`, term = 1) {
@@ -241,7 +244,8 @@ t.test('segments that do not fit together are corruption', (t) => {
   const foreign = write(new MemoryDisk());
   const other = new MemoryDisk();
   let id = 100;
-  Wal.open({ disk: other, crc32, newId: () => ++id, seed: () => ++id });
+  const options = { disk: other, crc32, newId: () => ++id, seed: () => ++id };
+  new Wal(options, recoverLog(other, crc32)).close();
   const image = new Uint8Array(SECTOR_BYTES);
   other.open(names[0] ?? '').read(image, 0);
   foreign.damage(names[1] ?? '', (bytes) => bytes.set(image.subarray(0, 32)));

@@ -15,7 +15,6 @@ import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, segmentName } from './format.ts';
 import type { LogPosition } from './format.ts';
-import { recoverLog } from './recover.ts';
 import type { Recovered } from './recover.ts';
 import { RECORD_OVERHEAD_BYTES, writeEntry, writeHardState } from './record.ts';
 import { SegmentWriter } from './segment-writer.ts';
@@ -53,13 +52,11 @@ export class Wal {
   #hardState: HardState | undefined;
   readonly #out = new ByteWriter(64 * 1024);
 
-  /** Opens the log and makes its tail durable. Throws StoreError CORRUPT, UNSUPPORTED, NO_SPACE. */
-  static open(options: WalOptions): { wal: Wal; recovered: Recovered } {
-    const recovered = recoverLog(options.disk, options.crc32);
-    return { wal: new Wal(options, recovered), recovered };
-  }
-
-  private constructor(options: WalOptions, recovered: Recovered) {
+  /**
+   * Goes on with the log that `recoverLog` read, after making its tail durable; without segments it
+   * founds a group. Throws StoreError NO_SPACE.
+   */
+  constructor(options: WalOptions, recovered: Recovered) {
     const preallocateBytes = options.preallocateBytes ?? PREALLOCATE_BYTES;
     this.#options = options;
     this.#io = { disk: options.disk, crc32: options.crc32, preallocateBytes };

@@ -17,10 +17,12 @@ import {
   WATCH_CATCH_UP_EVENTS_PER_TURN,
   WATCH_INFLIGHT_BYTES_MAX,
 } from '../limits.ts';
-import type { ByteRange, Mvcc } from '../mvcc/mvcc.ts';
+import { covers } from '../mvcc/byte-range.ts';
+import type { ByteRange } from '../mvcc/byte-range.ts';
+import type { Mvcc } from '../mvcc/mvcc.ts';
 import { NONE } from '../mvcc/records.ts';
 import { StoreError } from '../port.ts';
-import { WatchMap, compareBytes } from './watch-map.ts';
+import { WatchMap } from './watch-map.ts';
 
 interface HubWatch {
   readonly id: number;
@@ -270,10 +272,4 @@ function endOfRevision(mvcc: Mvcc, position: number, revision: number): number {
 
 function modAt(mvcc: Mvcc, position: number): number {
   return mvcc.records.mod[mvcc.history.at(position)] as number; // Kept record.
-}
-
-function covers(range: ByteRange, key: Uint8Array): boolean {
-  const order = compareBytes(key, range.start);
-  if (range.end === undefined) return order === 0;
-  return order >= 0 && (range.end.length === 0 || compareBytes(key, range.end) < 0);
 }

@@ -1,7 +1,8 @@
 /** The map of ranges against a plain search, on random ranges over few keys. */
 import fc from 'fast-check';
 import t from 'tap';
-import { WatchMap, compareBytes } from './watch-map.ts';
+import { compareBytes } from '../mvcc/byte-range.ts';
+import { WatchMap } from './watch-map.ts';
 
 const key = fc.uint8Array({ minLength: 1, maxLength: 2, max: 3 });
 const range = fc.record({

@@ -3,7 +3,8 @@
  * each stretch lists the watches that cover it. A lookup is one binary search, whatever the number
  * of watches. The cuts are made again when watches came or went, before the next lookup.
  */
-import type { ByteRange } from '../mvcc/mvcc.ts';
+import { compareBytes, successor } from '../mvcc/byte-range.ts';
+import type { ByteRange } from '../mvcc/byte-range.ts';
 
 interface Stretch<W> {
   readonly start: Uint8Array;
@@ -70,20 +71,4 @@ function cut<W extends { readonly range: ByteRange }>(watches: readonly W[]): St
     stretches.push({ start: end.at, watches: [...open] });
   }
   return stretches;
-}
-
-/** The first key behind `key`. */
-function successor(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
-}
-
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shared = a.length < b.length ? a.length : b.length;
-  for (let i = 0; i < shared; i++) {
-    const difference = (a[i] as number) - (b[i] as number); // Both in bounds.
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
 }

@@ -1,0 +1,106 @@
+/**
+ * What each kind of command does to the state. A command is refused, with a StoreError, before it has
+ * changed anything. Its answer's body goes to `reply`; what is to be remembered of it is returned.
+ */
+import { assert } from '#base/assert.ts';
+import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
+import { COMMAND } from '../codec/command.ts';
+import { LEASE_TTL_SECONDS_MAX } from '../limits.ts';
+import { StoreError } from '../port.ts';
+import { compacted, futureRevision, leaseNotFound, noSpace } from './refusals.ts';
+import { OUTCOME } from './sessions.ts';
+import type { Executed } from './sessions.ts';
+import type { AppliedEntry, StateMachine } from './state-machine.ts';
+import { applyTxn, deleteKey } from './txn.ts';
+
+/** The entry that a command stands in, and the reader of its body. */
+export interface CommandEntry {
+  readonly entry: AppliedEntry;
+  readonly kind: number;
+  readonly input: ByteReader;
+}
+
+export function runCommand(
+  state: StateMachine,
+  { entry, kind, input }: CommandEntry,
+  reply: ByteWriter,
+): Executed {
+  switch (kind) {
+    case COMMAND.txn: {
+      const outcome = applyTxn(state, input, reply);
+      return { outcome, revision: state.mvcc.revision };
+    }
+    case COMMAND.compact:
+      return compact(state, input.varint(), reply);
+    case COMMAND.leaseGrant:
+      return grant(state, entry.index, input.varint(), reply);
+    case COMMAND.leaseRevoke:
+      return revoke(state, entry, input, reply);
+    case COMMAND.leaseCheckpoint:
+      return leaseCheckpoint(state, input);
+    case COMMAND.configure:
+      state.quotaBytes = input.varint();
+      return { outcome: OUTCOME.done, revision: 0 };
+    case COMMAND.openSession:
+      state.sessions.open(entry.index);
+      reply.varint(entry.index);
+      return { outcome: OUTCOME.done, revision: entry.index };
+    default:
+      return assert(false, `command kind ${kind} was checked`) as never;
+  }
+}
+
+function compact(state: StateMachine, revision: number, reply: ByteWriter): Executed {
+  const { mvcc } = state;
+  if (revision <= mvcc.compactRevision) throw compacted(revision, mvcc.compactRevision);
+  if (revision > mvcc.revision) throw futureRevision(revision, mvcc.revision);
+  mvcc.compact(revision);
+  reply.varint(mvcc.revision);
+  return { outcome: OUTCOME.done, revision: mvcc.revision };
+}
+
+function grant(
+  state: StateMachine,
+  index: number,
+  ttlSeconds: number,
+  reply: ByteWriter,
+): Executed {
+  if (ttlSeconds < 1 || ttlSeconds > LEASE_TTL_SECONDS_MAX) {
+    throw new StoreError('INVALID_REQUEST', `lease ttl of ${ttlSeconds} s is out of range`);
+  }
+  if (state.noSpace) throw noSpace();
+  state.leases.grant(index, ttlSeconds);
+  reply.varint(index);
+  reply.varint(ttlSeconds);
+  return { outcome: OUTCOME.done, revision: index };
+}
+
+/** Deletes the lease and its keys in one revision. Fenced by term: see rule 7 and etcd #15247. */
+function revoke(
+  state: StateMachine,
+  entry: AppliedEntry,
+  input: ByteReader,
+  reply: ByteWriter,
+): Executed {
+  const id = input.varint();
+  const proposedInTerm = input.varint();
+  const lease = state.leases.get(id);
+  if (lease === undefined || (proposedInTerm !== 0 && proposedInTerm !== entry.term)) {
+    throw leaseNotFound(id);
+  }
+  const { keys } = state.mvcc;
+  const keyIds = [...lease.keyIds].sort((a, b) => keys.compare(a, keys.bytes(b)));
+  for (const keyId of keyIds) deleteKey(state, keyId);
+  state.leases.remove(id);
+  state.mvcc.end();
+  reply.varint(state.mvcc.revision);
+  return { outcome: OUTCOME.done, revision: state.mvcc.revision };
+}
+
+function leaseCheckpoint(state: StateMachine, input: ByteReader): Executed {
+  for (let count = input.varint(); count > 0; count--) {
+    const id = input.varint();
+    state.leases.setRemaining(id, input.varint());
+  }
+  return { outcome: OUTCOME.done, revision: 0 };
+}
