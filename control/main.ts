@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealClock } from '#base/clock.ts';
+import { saveCodeCache } from '#base/code-cache.ts';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { ApiServer, AuditFile, TlsFrontEnd } from '#control/api/api.ts';
@@ -65,6 +66,7 @@ async function main(): Promise<void> {
   const port = await frontEnd.listen(config.listen);
   const startedMs = Math.round(clock.monotonicMs() - startMs);
   log.info('API server is serving', { host: config.listen.host, port, startedMs });
+  saveCodeCache();
   const controllers = startControllers({ api, config, log });
 
   const stopped = new Promise<string>((resolve) => {

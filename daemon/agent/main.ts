@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealClock } from '#base/clock.ts';
+import { saveCodeCache } from '#base/code-cache.ts';
 import { errorText } from '#base/errors.ts';
 import { type Cidr, parseCidr } from '#base/ip.ts';
 import { endpointslices, services } from '#base/kube/api/resources.gen.ts';
@@ -185,6 +186,7 @@ async function main(path: string): Promise<void> {
   });
   const socket = await serveMachineSocket(config.socketPath, services);
   log.info('agent runs', { node: config.nodeName });
+  saveCodeCache();
   try {
     await serve(config, { runtime, shutdown, log, stop: stop.signal });
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The gateway process: `main.js CONFIG.json`. Ends on SIGTERM; certificates are re-read when they change. */
 import { readFileSync, watch } from 'node:fs';
 import { z } from 'zod';
+import { saveCodeCache } from '#base/code-cache.ts';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { Gateway } from './gateway.ts';
@@ -22,6 +23,7 @@ async function main(): Promise<void> {
   const gateway = new Gateway({ ...config, log });
   const port = await gateway.listen();
   log.info('machine API is served', { port, maintenance: config.maintenance });
+  saveCodeCache();
   let timer: NodeJS.Timeout | undefined;
   watch(config.pkiDir, () => {
     clearTimeout(timer);
