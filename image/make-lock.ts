@@ -23,14 +23,16 @@ const lock: PackageLock = {
   architecture: debianArchitecture(),
   root: apt.resolve(PACKAGES.root).filter((p) => wanted.has(p.name) || isKernel(p.name)),
   build: apt.resolve(PACKAGES.build),
+  test: apt.newest(PACKAGES.test),
 };
 const old = existsSync(paths.lock) ? readLock(paths.lock) : undefined;
 writeLock(paths.lock, lock);
-const before = new Map(
-  [...(old?.root ?? []), ...(old?.build ?? [])].map((p) => [p.name, p.version] as const),
-);
-for (const p of [...lock.root, ...lock.build]) {
+const all = (of: PackageLock) => [...of.root, ...of.build, ...of.test];
+const before = new Map((old === undefined ? [] : all(old)).map((p) => [p.name, p.version]));
+for (const p of all(lock)) {
   const was = before.get(p.name);
   if (was !== p.version) console.log(`${p.name}: ${was ?? 'new'} -> ${p.version}`);
 }
-console.log(`${lock.root.length} root and ${lock.build.length} build packages locked`);
+console.log(
+  `${lock.root.length} root, ${lock.build.length} build and ${lock.test.length} test packages locked`,
+);

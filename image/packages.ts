@@ -1,14 +1,15 @@
 /**
  * Which Debian packages the image is made of, by use. `root` packages give files to the image
  * (image/root/manifest.ts names which); `build` packages are the tools that make it, unpacked with
- * everything they depend on into a build root, so that the host's compiler never shows.
+ * everything they depend on into a build root, so that the host's compiler never shows; `test`
+ * packages hold programs that tests compare with, and are no part of the image.
  * image/packages.lock.json fixes the versions; `make lock` resolves them anew. Of `root`, only what is
- * named here is fetched; a library that is missing fails the build of the root filesystem.
+ * named here is fetched, of `test` too; a library that is missing fails the build of the root filesystem.
  */
 
 export const RELEASE = 'trixie';
 
-export type PackageSet = 'root' | 'build';
+export type PackageSet = 'root' | 'build' | 'test';
 
 export const PACKAGES: Readonly<Record<PackageSet, readonly string[]>> = {
   root: [
@@ -57,6 +58,9 @@ export const PACKAGES: Readonly<Record<PackageSet, readonly string[]>> = {
     'musl-tools', // how gcc uses it
     'systemd-boot-efi', // UKI stub
     'xz-utils',
+  ],
+  test: [
+    'etcd-server', // what our store is compared with; linked statically
   ],
 };
 

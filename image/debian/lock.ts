@@ -12,6 +12,7 @@ export interface PackageLock {
   readonly architecture: string;
   readonly root: readonly LockedPackage[];
   readonly build: readonly LockedPackage[];
+  readonly test: readonly LockedPackage[];
 }
 
 export interface Drift {
