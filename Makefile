@@ -79,6 +79,7 @@ kubectl: ## put kubectl v1.36 into out/bin
 gen: ## derive the generated sources from the committed facts
 	@$(NODE) base/protocol/generate.ts
 	@$(NODE) control/schema/generate/gen.ts
+	@$(NODE) control/store/etcd/generate.ts
 
 .PHONY: gen-facts
 gen-facts: ## extract upstream's facts from its Go modules (needs Go)

@@ -36,6 +36,7 @@ const RUNGS: readonly Rung[] = [
       [...NODE, 'test/tidy/package-lock.ts', '--check'],
       [...NODE, 'base/protocol/generate.ts', '--check'],
       [...NODE, 'control/schema/generate/gen.ts', '--check'],
+      [...NODE, 'control/store/etcd/generate.ts', '--check'],
     ],
   },
   {

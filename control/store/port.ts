@@ -194,7 +194,10 @@ export type StoreErrorCode =
   | 'OUTCOME_UNKNOWN'
   | 'CORRUPT'
   | 'CLOSED'
-  /** Written by a newer version of this software: a file, a message or a command. */
+  /**
+   * Written by a newer version of this software: a file, a message or a command. Or an external
+   * cluster that cannot be used: too old, or another one than before.
+   */
   | 'UNSUPPORTED';
 
 export class StoreError extends Error {

@@ -1,6 +1,7 @@
 /**
  * Public face of the store: the port that the API server speaks (port.ts), the inline store that
- * runs on the caller's thread, and the one on a worker thread. All three behave the same.
+ * runs on the caller's thread, the one on a worker thread, and the one over an external etcd. All
+ * behave the same.
  */
 export {
   type Compare,
@@ -30,5 +31,6 @@ export {
   type WatchEvent,
   type WatchRequest,
 } from './port.ts';
+export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
 export { type StoreOptions, openStore } from './open.ts';
 export { type StoreWorkerOptions, startStoreWorker } from './start-worker.ts';

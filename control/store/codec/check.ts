@@ -3,7 +3,7 @@
  * refused with the same code whether our engine or an external etcd stands behind the port.
  */
 import { KEY_BYTES_MAX, LEASE_TTL_SECONDS_MAX, TXN_OPS_MAX } from '../limits.ts';
-import { StoreError } from '../port.ts';
+import { NO_LEASE, StoreError } from '../port.ts';
 import type { KeyRange, LeaseId, Operation, TxnRequest } from '../port.ts';
 
 /** INVALID_REQUEST unless the key has 1 to KEY_BYTES_MAX code units. */
@@ -26,8 +26,12 @@ export function checkTtl(ttlSeconds: number): void {
   throw invalidRequest(`lease ttl of ${ttlSeconds} s is out of range`);
 }
 
+/** INVALID_REQUEST unless it is a decimal number of 64 bits. */
 export function checkLeaseId(leaseId: LeaseId): void {
-  if (!/^-?\d{1,19}$/.test(leaseId)) throw invalidRequest(`lease id ${leaseId} is not a number`);
+  if (leaseId === NO_LEASE) return;
+  const isNumber = /^-?\d{1,19}$/.test(leaseId);
+  if (isNumber && BigInt.asIntN(64, BigInt(leaseId)) === BigInt(leaseId)) return;
+  throw invalidRequest(`lease id ${leaseId} is not a number of 64 bits`);
 }
 
 /** Throws INVALID_REQUEST or DUPLICATE_KEY. Both branches count, as in etcd, whichever would run. */
