@@ -89,7 +89,10 @@ export type OperationResult =
       readonly prevKvs: readonly KeyValue[];
     };
 
-/** All of `success` when every comparison holds, else all of `failure`; atomically, one revision. */
+/**
+ * All of `success` when every comparison holds, else all of `failure`; atomically, one revision. A
+ * branch puts a key once, does not put and delete it, and reads at a revision only if it does not write.
+ */
 export interface TxnRequest {
   readonly compare: readonly Compare[];
   readonly success: readonly Operation[];
@@ -129,13 +132,17 @@ export type WatchBatch =
  * watches of one client; nobody changes them. Disposing ends the iteration.
  */
 export interface Watch extends AsyncIterable<WatchBatch>, Disposable {
-  /** Asks for a progress batch; it comes after all events up to its revision. */
+  /**
+   * Asks for a progress batch; it comes after all events up to its revision. Questions that wait may
+   * share one.
+   */
   requestProgress(): void;
 }
 
 export interface Store {
   range(request: RangeRequest, signal: AbortSignal): Promise<RangeResponse>;
   txn(request: TxnRequest, signal: AbortSignal): Promise<TxnResponse>;
+  /** Throws INVALID_REQUEST, for an empty range too. Sees every later write of this client. */
   watch(request: WatchRequest): Watch;
   /**
    * History below `revision` becomes unreadable; the state at `revision` itself stays. Throws
@@ -203,7 +210,10 @@ export type StoreErrorCode =
 export class StoreError extends Error {
   override readonly name = 'StoreError';
   readonly code: StoreErrorCode;
-  /** With COMPACTED: the compact revision, which is the lowest that can still be read. */
+  /**
+   * With COMPACTED, of a watch always: the compact revision, the lowest that can still be read. etcd
+   * does not tell it to other requests.
+   */
   readonly compactRevision: Revision | undefined;
 
   constructor(

@@ -1,120 +1,144 @@
-/** Random requests over a small key space, so that they meet each other. */
+/**
+ * Random sequences of requests on our store and on a real etcd, answers compared with the twin and so
+ * with each other. `make test` runs a share; the whole:
+ *   node test/contract/store-random.ts --ops 200000
+ * Each sequence has a seed of its own; a failing one is shrunk and prints the line that replays it.
+ */
+import { parseArgs } from 'node:util';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import type {
-  Compare,
-  KeyRange,
-  Operation,
-  RangeRequest,
-  TxnRequest,
-} from '#control/store/store.ts';
+import { RealClock } from '#base/clock.ts';
+import { silentLog } from '#base/log.ts';
+import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { openStoreOn } from '#control/store/open.ts';
+import { type Store, openEtcdStore } from '#control/store/store.ts';
+import { EtcdServer } from './etcd-server.ts';
+import { compareSteps } from './store-compare.ts';
+import { steps } from './store-steps.ts';
 
-/** Few keys, some of them prefixes of others, with bytes above 127. */
-export const key = fc.constantFrom(
-  'a',
-  'a\0',
-  'aa',
-  'ab',
-  'b',
-  'b\xff',
-  'c/1',
-  'c/2',
-  'c/3',
-  '\xfe',
-);
-const value = fc.uint8Array({ maxLength: 70 });
+/** Most steps of one sequence. */
+const SEQUENCE_LENGTH_MAX = 400;
+/** For a sequence, and for shrinking it when it fails. */
+const SEQUENCE_MS_MAX = 200_000;
+const REPORT_LENGTH_MAX = 6000;
 
-export const keyRange: fc.Arbitrary<KeyRange> = fc.oneof(
-  fc.record({ key }),
-  fc.record({ key, rangeEnd: fc.oneof(key, fc.constantFrom('\0', '', '\xff')) }),
-);
+const { signal } = new AbortController();
 
-/** Revisions relative to the present are turned into absolute ones when the step runs. */
-export interface At {
-  readonly back: number;
+/** Opens a store of the port on `server` under `prefix`. */
+export function openOnEtcd(server: EtcdServer, prefix: string): Promise<Store> {
+  const io = {
+    clock: new RealClock(),
+    log: silentLog,
+    onFailure: (error: Error) => {
+      throw error;
+    },
+  };
+  return openEtcdStore({ endpoints: [server.url], tls: {}, prefix }, io, signal);
 }
 
-export type RangeStep = Omit<RangeRequest, 'revision'> & { readonly at: At | undefined };
+/** Sequences on one etcd, each under a prefix that nobody used before. */
+export class RandomComparison {
+  readonly #server: EtcdServer;
+  /** Beside all sequences. */
+  readonly #outside: Store;
+  #count = 0;
+  stepCount = 0;
 
-const at = fc.option(fc.record({ back: fc.integer({ min: -1, max: 40 }) }), { nil: undefined });
+  private constructor(server: EtcdServer, outside: Store) {
+    this.#server = server;
+    this.#outside = outside;
+  }
 
-export const rangeStep: fc.Arbitrary<RangeStep> = fc
-  .tuple(keyRange, fc.integer({ min: 0, max: 4 }), fc.boolean(), fc.boolean(), at)
-  .map(([range, limit, keysOnly, countOnly, step]) => ({
-    ...range,
-    limit,
-    keysOnly,
-    countOnly,
-    at: step,
-  }));
+  static async on(server: EtcdServer): Promise<RandomComparison> {
+    return new RandomComparison(server, await openOnEtcd(server, '/outside/'));
+  }
 
-const compare: fc.Arbitrary<Compare> = fc
-  .record({
-    key,
-    result: fc.constantFrom('=', '!=', '<', '>'),
-    target: fc.constantFrom('mod', 'create', 'version', 'lease', 'value'),
-    number: fc.integer({ min: 0, max: 5 }),
-    value,
-  })
-  .map((c): Compare => {
-    const { key: k, result, target } = c;
-    if (target === 'value') return { key: k, result, target, value: c.value };
-    if (target === 'lease') return { key: k, result, target, value: String(c.number) };
-    return { key: k, result, target, value: c.number };
+  /**
+   * Generates and compares one sequence. With `restarts`, etcd is killed and started again now and
+   * then, and the store over it goes on. Throws an Error that says how to replay it.
+   */
+  async sequence(seed: number, restarts = false): Promise<void> {
+    const list = steps({ lengthMax: SEQUENCE_LENGTH_MAX, restarts });
+    const restart = async (store: Store) => {
+      await this.#server.stop();
+      await this.#server.start();
+      return store;
+    };
+    const property = fc.asyncProperty(list, async (sequence) => {
+      this.stepCount += sequence.length;
+      const ours = openStoreOn({
+        disk: new MemoryDisk(),
+        crc32,
+        log: silentLog,
+        monotonicMs: () => 0,
+        random: () => 0.5,
+      });
+      const etcd = await this.#fresh();
+      try {
+        await compareSteps(
+          [
+            { name: 'ours', store: ours },
+            { name: 'etcd', store: etcd, restart: () => restart(etcd) },
+          ],
+          sequence,
+        );
+      } finally {
+        await Promise.all([ours.close(), etcd.close()]);
+      }
+    });
+    const run = await fc.check(property, {
+      seed,
+      numRuns: 1,
+      interruptAfterTimeLimit: SEQUENCE_MS_MAX,
+      markInterruptAsFailure: true,
+    });
+    if (!run.failed) return;
+    const flags = `--seed ${seed} --sequences 1${restarts ? ' --restarts' : ''}`;
+    const replay = `replay: node test/contract/store-random.ts ${flags}`;
+    if (run.counterexample === null) {
+      throw new Error(`${replay}\nthe sequence did not end in ${SEQUENCE_MS_MAX} ms`);
+    }
+    const shrunk = fc.stringify(run.counterexample[0]).slice(0, REPORT_LENGTH_MAX);
+    throw new Error(`${replay}\nsteps: ${shrunk}`, { cause: run.errorInstance });
+  }
+
+  async close(): Promise<void> {
+    await this.#outside.close();
+  }
+
+  /** An empty store whose present revision is above every compaction. */
+  async #fresh(): Promise<Store> {
+    const put = { kind: 'put', request: { key: 'count', value: new Uint8Array(0) } } as const;
+    await this.#outside.txn({ compare: [], success: [put], failure: [] }, signal);
+    return openOnEtcd(this.#server, `/sequence/${this.#count++}/`);
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      ops: { type: 'string', default: '200000' },
+      seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+      sequences: { type: 'string', default: 'Infinity' },
+      restarts: { type: 'boolean', default: false },
+    },
   });
-
-const operation: fc.Arbitrary<Operation> = fc.oneof(
-  {
-    weight: 5,
-    arbitrary: fc
-      .record({ key, value, prevKv: fc.boolean() })
-      .map((request): Operation => ({ kind: 'put', request })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(keyRange, fc.boolean())
-      .map(
-        ([range, prevKv]): Operation => ({ kind: 'deleteRange', request: { ...range, prevKv } }),
-      ),
-  },
-  {
-    weight: 1,
-    arbitrary: keyRange.map((request): Operation => ({ kind: 'range', request })),
-  },
-);
-
-const operations = fc.array(operation, { maxLength: 4 });
-
-export const txn: fc.Arbitrary<TxnRequest> = fc.record({
-  compare: fc.array(compare, { maxLength: 2 }),
-  success: operations,
-  failure: operations,
-});
-
-export type Step =
-  | { readonly kind: 'txn'; readonly request: TxnRequest }
-  | { readonly kind: 'range'; readonly request: RangeStep }
-  | { readonly kind: 'compact'; readonly at: At }
-  | { readonly kind: 'watch'; readonly range: KeyRange; readonly at: At }
-  | { readonly kind: 'restart' };
-
-export function steps(restarts: boolean): fc.Arbitrary<Step[]> {
-  const step: fc.Arbitrary<Step> = fc.oneof(
-    { weight: 12, arbitrary: txn.map((request): Step => ({ kind: 'txn', request })) },
-    { weight: 6, arbitrary: rangeStep.map((request): Step => ({ kind: 'range', request })) },
-    {
-      weight: 1,
-      arbitrary: fc
-        .record({ back: fc.integer({ min: -1, max: 20 }) })
-        .map((back): Step => ({ kind: 'compact', at: back })),
-    },
-    {
-      weight: 1,
-      arbitrary: fc
-        .tuple(keyRange, fc.record({ back: fc.integer({ min: 0, max: 40 }) }))
-        .map(([range, back]): Step => ({ kind: 'watch', range, at: back })),
-    },
-    ...(restarts ? [{ weight: 1, arbitrary: fc.constant<Step>({ kind: 'restart' }) }] : []),
+  const ops = Number(values.ops);
+  const first = Number(values.seed);
+  await using server = await EtcdServer.start({ syncs: values.restarts });
+  const comparison = await RandomComparison.on(server);
+  const startMs = performance.now();
+  const last = first + Number(values.sequences);
+  let seed = first;
+  for (; seed < last && comparison.stepCount < ops; seed++) {
+    await comparison.sequence(seed, values.restarts);
+  }
+  await comparison.close();
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  console.log(
+    `${comparison.stepCount} operations in ${seed - first} sequences from seed ${first} in ${seconds} s: ` +
+      'ours, etcd and the twin answered alike',
   );
-  return fc.array(step, { maxLength: 120 });
 }
+
+if (import.meta.main) await main();

@@ -1,6 +1,7 @@
 /**
- * One contract for every Store: a table of requests with complete answers, and random requests
- * against the twin. Runs on the inline store and on the worker; other stores join the list.
+ * One contract for every Store: a table of requests with complete answers, and random requests whose
+ * answers are compared with the twin's. Runs on the inline store, on the worker and on a real etcd;
+ * other stores join the list.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,9 +15,11 @@ import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { openStoreOn } from '#control/store/open.ts';
 import { openStore, startStoreWorker } from '#control/store/store.ts';
 import type { Store } from '#control/store/store.ts';
+import { EtcdServer } from './etcd-server.ts';
 import { compareSteps } from './store-compare.ts';
-import { steps } from './store-random.ts';
+import { openOnEtcd } from './store-random.ts';
 import { contractRows } from './store-rows.ts';
+import { steps } from './store-steps.ts';
 
 const directories: string[] = [];
 
@@ -41,42 +44,61 @@ function openInline(dataDir: string): Promise<Store> {
   return openStore({ dataDir, clock: new RealClock(), log: silentLog });
 }
 
-const targets = { inline: openInline, worker: openWorker };
+/** A fresh store, and the end of what it stands on. */
+interface Fresh {
+  readonly store: Store;
+  readonly dispose: () => Promise<void>;
+}
+
+const nothing = () => Promise.resolve();
+
+const targets: Readonly<Record<string, () => Promise<Fresh>>> = {
+  inline: async () => ({ store: await openInline(newDirectory()), dispose: nothing }),
+  worker: async () => ({ store: await openWorker(newDirectory()), dispose: nothing }),
+  etcd: async () => {
+    const server = await EtcdServer.start();
+    const store = await openOnEtcd(server, '/contract/');
+    return { store, dispose: () => server[Symbol.asyncDispose]() };
+  },
+};
 
 for (const [name, open] of Object.entries(targets)) {
   t.test(`${name} store`, async (t) => {
     for (const row of contractRows) {
       await t.test(row.name, async (t) => {
-        const store = await open(newDirectory());
+        const { store, dispose } = await open();
         try {
           await row.run(store, t);
         } finally {
           await store.close();
+          await dispose();
         }
       });
     }
-    await t.test('opens what it wrote', async (t) => {
-      const directory = newDirectory();
-      const { signal } = new AbortController();
-      const first = await open(directory);
-      const request = { key: 'a', value: Buffer.from('1') };
-      const txn = { compare: [], success: [{ kind: 'put', request }], failure: [] } as const;
-      await first.txn(txn, signal);
-      const { leaseId } = await first.leaseGrant(100, signal);
-      await t.rejects(open(directory), { code: 'UNAVAILABLE' }, 'one directory, one store');
-      await first.close();
-      await t.rejects(first.range({ key: 'a' }, signal), { code: 'CLOSED' });
-      const second = await open(directory);
-      t.equal((await second.range({ key: 'a' }, signal)).kvs[0]?.modRevision, 2);
-      t.equal(await second.leaseKeepAlive(leaseId, signal), 100);
-      await second.close();
-    });
+  });
+}
+
+for (const [name, open] of Object.entries({ inline: openInline, worker: openWorker })) {
+  t.test(`${name} store opens what it wrote`, async (t) => {
+    const directory = newDirectory();
+    const { signal } = new AbortController();
+    const first = await open(directory);
+    const request = { key: 'a', value: Buffer.from('1') };
+    const txn = { compare: [], success: [{ kind: 'put', request }], failure: [] } as const;
+    await first.txn(txn, signal);
+    const { leaseId } = await first.leaseGrant(100, signal);
+    await t.rejects(open(directory), { code: 'UNAVAILABLE' }, 'one directory, one store');
+    await first.close();
+    const second = await open(directory);
+    t.equal((await second.range({ key: 'a' }, signal)).kvs[0]?.modRevision, 2);
+    t.equal(await second.leaseKeepAlive(leaseId, signal), 100);
+    await second.close();
   });
 }
 
 t.test('the inline store answers random requests like the twin, across restarts', async () => {
   await fc.assert(
-    fc.asyncProperty(steps(true), async (list) => {
+    fc.asyncProperty(steps({ lengthMax: 120, restarts: true }), async (list) => {
       const disk = new MemoryDisk();
       const io = { disk, crc32, sha256, log: silentLog, monotonicMs: () => 0, random: () => 0.5 };
       const reopen = () => openStoreOn(io, { checkpointLogBytes: 300 });
@@ -88,7 +110,7 @@ t.test('the inline store answers random requests like the twin, across restarts'
         return store;
       };
       try {
-        await compareSteps({ store, restart }, list);
+        await compareSteps([{ name: 'inline', store, restart }], list);
       } finally {
         await store.close();
       }
@@ -99,10 +121,10 @@ t.test('the inline store answers random requests like the twin, across restarts'
 
 t.test('the store on a worker answers random requests like the twin', async () => {
   await fc.assert(
-    fc.asyncProperty(steps(false), async (list) => {
+    fc.asyncProperty(steps({ lengthMax: 120, restarts: false }), async (list) => {
       const store = await openWorker(newDirectory());
       try {
-        await compareSteps({ store }, list);
+        await compareSteps([{ name: 'worker', store }], list);
       } finally {
         await store.close();
       }

@@ -4,7 +4,7 @@
  * always the same one. Requests: calls.ts; how writes are executed once: write-session.ts.
  */
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { checkTtl } from '../codec/check.ts';
+import { checkTtl, checkWatch } from '../codec/check.ts';
 import {
   COMMAND,
   beginCommand,
@@ -78,6 +78,7 @@ export class StoreClient implements OwnStore {
   watch(request: WatchRequest): Watch {
     if (this.#ended !== undefined) throw this.#ended;
     if (!this.#calls.isLinked) throw new StoreError('UNAVAILABLE', 'no link to the store is up');
+    checkWatch(request);
     return this.#watches.open(request);
   }
 

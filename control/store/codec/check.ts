@@ -4,7 +4,7 @@
  */
 import { KEY_BYTES_MAX, LEASE_TTL_SECONDS_MAX, TXN_OPS_MAX } from '../limits.ts';
 import { NO_LEASE, StoreError } from '../port.ts';
-import type { KeyRange, LeaseId, Operation, TxnRequest } from '../port.ts';
+import type { KeyRange, LeaseId, Operation, TxnRequest, WatchRequest } from '../port.ts';
 
 /** INVALID_REQUEST unless the key has 1 to KEY_BYTES_MAX code units. */
 export function checkKey(key: string): void {
@@ -18,6 +18,15 @@ export function checkKey(key: string): void {
 export function checkCount(value: number, what: string): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
   throw invalidRequest(`${what} ${value} is not a count`);
+}
+
+/** Throws INVALID_REQUEST when no key can be in the range: as in etcd, such a watch is a mistake. */
+export function checkWatch(request: WatchRequest): void {
+  checkKey(request.key);
+  checkCount(request.startRevision ?? 0, 'start revision');
+  const { key, rangeEnd = '' } = request;
+  if (rangeEnd === '' || rangeEnd === '\0' || rangeEnd > key) return;
+  throw invalidRequest(`watch from ${JSON.stringify(key)} to ${JSON.stringify(rangeEnd)} is empty`);
 }
 
 export function checkTtl(ttlSeconds: number): void {
@@ -34,7 +43,13 @@ export function checkLeaseId(leaseId: LeaseId): void {
   throw invalidRequest(`lease id ${leaseId} is not a number of 64 bits`);
 }
 
-/** Throws INVALID_REQUEST or DUPLICATE_KEY. Both branches count, as in etcd, whichever would run. */
+/**
+ * Throws INVALID_REQUEST or DUPLICATE_KEY. Both branches count, as in etcd, whichever would run.
+ *
+ * A branch that writes reads the present only. A past or future revision may be refused, and etcd
+ * (3.6.8 too) forgets that where nobody waits for the answer: followers, and the member itself when it
+ * replays its log, apply the branch that the client was told is refused.
+ */
 export function checkTxn(request: TxnRequest): void {
   if (request.compare.length > TXN_OPS_MAX) {
     throw invalidRequest(`${request.compare.length} comparisons exceed ${TXN_OPS_MAX}`);
@@ -49,6 +64,10 @@ function checkBranch(operations: readonly Operation[]): void {
     throw invalidRequest(`branch of ${operations.length} operations exceeds ${TXN_OPS_MAX}`);
   }
   if (operations.length < 2) return;
+  const isReading = operations.some((o) => o.kind === 'range' && (o.request.revision ?? 0) !== 0);
+  if (isReading && operations.some((operation) => operation.kind !== 'range')) {
+    throw invalidRequest('a branch that writes reads at a revision');
+  }
   const puts = new Set<string>();
   for (const operation of operations) {
     if (operation.kind !== 'put') continue;

@@ -6,7 +6,7 @@
  * What differs from our own store is listed, with reasons, in test/contract/etcd-differences.test.ts.
  */
 import { TaskScope } from '#base/task-scope.ts';
-import { checkCount, checkLeaseId, checkTtl } from '../codec/check.ts';
+import { checkCount, checkLeaseId, checkTtl, checkWatch } from '../codec/check.ts';
 import { isReadOnly } from '../codec/command.ts';
 import { WATCHES_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
@@ -82,7 +82,7 @@ class EtcdStore implements Store {
     if (this.#watches.size >= WATCHES_MAX) {
       throw new StoreError('UNAVAILABLE', `${WATCHES_MAX} watches are open`);
     }
-    checkCount(request.startRevision ?? 0, 'start revision');
+    checkWatch(request);
     const watch = new EtcdWatch(request, {
       cluster: this.#cluster,
       space: this.#space,

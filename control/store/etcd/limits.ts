@@ -1,7 +1,7 @@
 /** Every bound of the store over an external etcd, with its reason. */
 
 /** Connecting to one endpoint and asking for its version. */
-export const CONNECT_MS_MAX = 3000;
+export const CONNECT_MS_MAX = 5000;
 
 /**
  * One request, waiting for a connection included. etcd itself gives up after 5 s and two election
@@ -21,7 +21,7 @@ export const KEEPALIVE_MS = 10_000;
 export const KEEPALIVE_ANSWER_MS_MAX = 5000;
 
 /** Largest message taken in. A page aims far below it; one value or transaction cannot exceed it. */
-export const RECEIVE_BYTES_MAX = 64 * 1024 * 1024;
+export const RECEIVE_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Key-values of the first page of a range; the following ones aim at PAGE_BYTES. */
 export const PAGE_COUNT_FIRST = 500;
