@@ -3,6 +3,29 @@
  */
 import * as z from 'zod';
 
+/** An external etcd in place of the own store. Files are PEM; they are read at each connection. */
+const etcd = z
+  .strictObject({
+    endpoints: z.array(z.url({ protocol: /^https?$/ })).min(1),
+    ca: z.string().min(1).optional(),
+    cert: z.string().min(1).optional(),
+    key: z.string().min(1).optional(),
+    /** Before every key, as bytes: one etcd may serve several clusters, and others too. */
+    prefix: z
+      .string()
+      .regex(/^[\0-\xff]*$/, 'must be bytes')
+      .default('/bareboat'),
+  })
+  .refine((c) => (c.cert === undefined) === (c.key === undefined), 'cert and key go together')
+  .refine(
+    (c) => new Set(c.endpoints.map((url) => new URL(url).protocol)).size === 1,
+    'endpoints are all http or all https',
+  )
+  .refine(
+    (c) => (c.ca ?? c.cert) === undefined || c.endpoints.every((url) => url.startsWith('https:')),
+    'ca, cert and key need https endpoints',
+  );
+
 const schema = z.strictObject({
   nodeName: z.string().min(1),
   dataDir: z.string().min(1),
@@ -21,6 +44,7 @@ const schema = z.strictObject({
       filesMax: z.int().min(2).max(100).default(5),
     })
     .optional(),
+  etcd: etcd.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   version: z
     .strictObject({ gitVersion: z.string(), gitCommit: z.string(), buildDate: z.string() })

@@ -10,12 +10,17 @@ import { saveCodeCache } from '#base/code-cache.ts';
 import { errorText } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { ApiServer, AuditFile, TlsFrontEnd } from '#control/api/api.ts';
-import { startStoreWorker } from '#control/store/store.ts';
+import { openEtcdStore, startStoreWorker } from '#control/store/store.ts';
+import type { EtcdIo, Store } from '#control/store/store.ts';
 import { parseControlConfig } from './config.ts';
+import type { ControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
 
 /** Requests under way take milliseconds; watches are ended, the rest (exec, proxies) is cut. */
 const SHUTDOWN_GRACE_MS = 300;
+
+/** For looking at every etcd endpoint; whoever supervises this process starts it again. */
+const ETCD_OPEN_MS_MAX = 15_000;
 
 async function main(): Promise<void> {
   const [path] = process.argv.slice(2);
@@ -26,11 +31,7 @@ async function main(): Promise<void> {
   const startMs = clock.monotonicMs();
   const pki = (name: string) => join(config.pkiDir, name);
   const storeFailed = Promise.withResolvers<never>();
-  const store = await startStoreWorker({
-    dataDir: join(config.dataDir, 'store'),
-    logLevel: config.logLevel,
-    onFailure: (error) => storeFailed.reject(error),
-  });
+  const store = await openStore(config, { clock, log, onFailure: storeFailed.reject });
   const audit =
     config.audit === undefined ? undefined : new AuditFile(config.audit, log.child('audit'));
   const api = new ApiServer({
@@ -79,6 +80,22 @@ async function main(): Promise<void> {
   await Promise.all([controllers.stop(), frontEnd.close(SHUTDOWN_GRACE_MS), api.stop()]);
   await audit?.close();
   await store.close();
+}
+
+/** The own store in a worker, or the external etcd that the configuration names. */
+function openStore(config: ControlConfig, io: EtcdIo): Promise<Store> {
+  const { etcd, dataDir, logLevel } = config;
+  if (etcd === undefined) {
+    const { onFailure } = io;
+    return startStoreWorker({ dataDir: join(dataDir, 'store'), logLevel, onFailure });
+  }
+  const { endpoints, prefix, ...tls } = etcd;
+  const deadline = io.clock.deadline(ETCD_OPEN_MS_MAX, new AbortController().signal);
+  return openEtcdStore(
+    { endpoints, prefix, tls },
+    { ...io, log: io.log.child('store') },
+    deadline.signal,
+  ).finally(() => deadline[Symbol.dispose]());
 }
 
 function readIfPresent(path: string): string | undefined {

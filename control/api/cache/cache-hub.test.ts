@@ -72,3 +72,26 @@ t.test('CacheHub fills caches, follows, and starts again when its watch breaks',
   stop.abort(new Error('test is over'));
   await running.catch(() => {}); // Ends by the abort.
 });
+
+t.test('CacheHub reads the latest though somebody else wrote last', async (t) => {
+  const cache = new ResourceCache(() => ({}));
+  const hub = new CacheHub(
+    { store: cluster.store, clock: new RealClock(), log: silentLog },
+    new Map([['core/things', cache]]),
+  );
+  await hub.load(never);
+  const stop = new AbortController();
+  const running = hub.run(stop.signal);
+  await put('mine');
+  // An external etcd may serve others too: its revision moves, and the watch has nothing to say.
+  const request = { key: '/other/a', value: new Uint8Array(1) };
+  const { revision } = await cluster.store.txn(
+    { compare: [], success: [{ kind: 'put', request }], failure: [] },
+    never,
+  );
+  await hub.waitForLatest(never);
+  t.equal(hub.revision, revision);
+  t.ok(cache.get('mine'));
+  stop.abort(new Error('test is over'));
+  await running.catch(() => {}); // Ends by the abort.
+});
