@@ -59,7 +59,7 @@ export interface FetchedLock {
  */
 export function fetchLock(
   source: PackageSource,
-  lock: PackageLock,
+  lock: Omit<PackageLock, 'test'>,
   options: { cacheDir: string; say: (line: string) => void },
 ): FetchedLock {
   const drift = new Map<string, Drift>();

@@ -16,7 +16,6 @@
  * 7. etcd does not see that a deletion up to the end of the key space meets a put beside it.
  * 8. etcd takes one compaction at revision 0, which does nothing.
  */
-import { crc32 } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
 import { RealClock } from '#base/clock.ts';
@@ -24,6 +23,7 @@ import { silentLog } from '#base/log.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import { EtcdConnection } from '#control/store/etcd/connection.ts';
 import { KV } from '#control/store/etcd/etcd.gen.ts';
+import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { openStoreOn } from '#control/store/open.ts';
 import { StoreError } from '#control/store/store.ts';
 import type { Operation, Store } from '#control/store/store.ts';
@@ -35,7 +35,7 @@ const { signal } = new AbortController();
 const clock = new RealClock();
 
 function openOurs(t: Test, quotaBytes?: number): Store {
-  const io = { disk: new MemoryDisk(), crc32, log: silentLog, monotonicMs: () => 0 };
+  const io = { disk: new MemoryDisk(), crc32, sha256, log: silentLog, monotonicMs: () => 0 };
   const options = quotaBytes === undefined ? {} : { quotaBytes };
   const store = openStoreOn({ ...io, random: () => 0.5 }, options);
   t.teardown(() => store.close());

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { must } from '#base/assert.ts';
 import { PrivateApt } from '#image/debian/apt.ts';
-import { fetchPackages, readLock } from '#image/debian/lock.ts';
+import { fetchLock, readLock } from '#image/debian/lock.ts';
 import { RELEASE } from '#image/packages.ts';
 import { debianArchitecture, imagePaths } from '#image/paths.ts';
 
@@ -23,7 +23,8 @@ export function ensureEtcd(): string {
   const given = process.env['ETCD'];
   if (given !== undefined) return given;
   const paths = imagePaths();
-  const locked = must(readLock(paths.lock).test[0], 'the lock has etcd-server');
+  const lock = readLock(paths.lock);
+  const locked = must(lock.test[0], 'the lock has etcd-server');
   const tools = join(dirname(paths.debCache), 'tools');
   const target = join(tools, `etcd-${locked.version}-${locked.sha256.slice(0, 8)}`);
   if (existsSync(target)) return target;
@@ -37,11 +38,12 @@ export function ensureEtcd(): string {
       keysDir: join(paths.source, 'keys'),
     });
     if (!existsSync(join(paths.debCache, `${locked.sha256}.deb`))) apt.update();
-    const { files } = fetchPackages(apt, [locked], {
-      cacheDir: paths.debCache,
-      onProgress: () => {},
-    });
-    execFileSync('dpkg-deb', ['-x', must(files.get(locked.name), 'etcd was fetched'), dir]);
+    const { root } = fetchLock(
+      apt,
+      { ...lock, root: [locked], build: [] },
+      { cacheDir: paths.debCache, say: (line) => console.error(line) },
+    );
+    execFileSync('dpkg-deb', ['-x', must(root[0], 'etcd was fetched').file, dir]);
     // Appears by one rename: test files run at the same time.
     copyFileSync(join(dir, 'usr/bin/etcd'), join(dir, 'etcd'));
     renameSync(join(dir, 'etcd'), target);

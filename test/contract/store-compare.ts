@@ -9,26 +9,9 @@
  */
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { NO_LEASE, StoreError } from '#control/store/store.ts';
-import type {
-  Compare,
-  KeyRange,
-  LeaseId,
-  Operation,
-  RangeRequest,
-  Store,
-  TxnRequest,
-  Watch,
-  WatchBatch,
-} from '#control/store/store.ts';
-import type {
-  At,
-  CompareStep,
-  OperationStep,
-  RangeStep,
-  Slot,
-  Step,
-  TxnStep,
-} from './store-steps.ts';
+import type { KeyRange, LeaseId, Store, Watch, WatchBatch } from '#control/store/store.ts';
+import { buildRange, buildTxn } from './store-steps.ts';
+import type { Resolver, Slot, Step } from './store-steps.ts';
 import { StoreTwin } from './store-twin.ts';
 
 const { signal } = new AbortController();
@@ -332,50 +315,6 @@ async function readUntilProgress(
     return { batches, end: { error: error.code, compactRevision: error.compactRevision } };
   } finally {
     clearTimeout(deadline);
-  }
-}
-
-interface Resolver {
-  readonly revision: (at: At | undefined) => number;
-  readonly leaseId: (slot: Slot) => LeaseId;
-}
-
-function buildTxn(step: TxnStep, resolve: Resolver): TxnRequest {
-  return {
-    compare: step.compare.map((item) => buildCompare(item, resolve)),
-    success: step.success.map((item) => buildOperation(item, resolve)),
-    failure: step.failure.map((item) => buildOperation(item, resolve)),
-  };
-}
-
-function buildRange({ at, ...request }: RangeStep, resolve: Resolver): RangeRequest {
-  return { ...request, revision: resolve.revision(at) };
-}
-
-function buildCompare(step: CompareStep, resolve: Resolver): Compare {
-  const { key, result } = step;
-  switch (step.target) {
-    case 'mod':
-    case 'create':
-      return { key, result, target: step.target, value: resolve.revision(step.at) };
-    case 'lease':
-      return { key, result, target: step.target, value: resolve.leaseId(step.slot) };
-    case 'version':
-    case 'value':
-      return step;
-  }
-}
-
-function buildOperation(step: OperationStep, resolve: Resolver): Operation {
-  switch (step.kind) {
-    case 'range':
-      return { kind: 'range', request: buildRange(step.request, resolve) };
-    case 'put': {
-      const { key, value, prevKv, slot } = step;
-      return { kind: 'put', request: { key, value, prevKv, leaseId: resolve.leaseId(slot) } };
-    }
-    case 'deleteRange':
-      return { kind: 'deleteRange', request: { ...step.range, prevKv: step.prevKv } };
   }
 }
 

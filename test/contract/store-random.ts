@@ -5,11 +5,11 @@
  * Each sequence has a seed of its own; a failing one is shrunk and prints the line that replays it.
  */
 import { parseArgs } from 'node:util';
-import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { RealClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { openStoreOn } from '#control/store/open.ts';
 import { type Store, openEtcdStore } from '#control/store/store.ts';
 import { EtcdServer } from './etcd-server.ts';
@@ -69,6 +69,7 @@ export class RandomComparison {
       const ours = openStoreOn({
         disk: new MemoryDisk(),
         crc32,
+        sha256,
         log: silentLog,
         monotonicMs: () => 0,
         random: () => 0.5,

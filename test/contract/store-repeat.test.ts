@@ -11,10 +11,10 @@ import { COMMAND, beginCommand, encodeTxn } from '#control/store/codec/command.t
 import { readError, readTxnResponse } from '#control/store/codec/reply.ts';
 import { ANSWER_ERROR, StateMachine } from '#control/store/engine/state-machine.ts';
 import { crc32 } from '#control/store/native-digests.ts';
-import { StoreError } from '#control/store/store.ts';
+import { NO_LEASE, StoreError } from '#control/store/store.ts';
 import { formatHash } from '#control/store/mvcc/state-hash.ts';
 import type { TxnRequest } from '#control/store/store.ts';
-import { txn } from './store-random.ts';
+import { buildTxn, txn } from './store-steps.ts';
 
 type Answer = { readonly error: string } | { readonly response: unknown };
 
@@ -63,9 +63,15 @@ function same(first: Answer, second: Answer, request: TxnRequest): void {
   throw new Error(`${show(request)}\nfirst ${show(first)}\nthen ${show(second)}`);
 }
 
+/** Early revisions, and leases that do not exist. */
+const names = {
+  revision: (at: { back: number } | undefined) => Math.max(0, at?.back ?? 0),
+  leaseId: (slot: number) => (slot === 0 ? NO_LEASE : '1000000'),
+};
+
 t.test('a transaction sent twice is executed once and answered alike', (t) => {
   const step = fc.record({
-    request: txn,
+    request: txn.map((step) => buildTxn(step, names)),
     compactBack: fc.option(fc.nat(6), { freq: 8 }),
     again: fc.nat(10),
   });

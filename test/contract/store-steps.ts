@@ -3,7 +3,14 @@
  * present and leases are slots, since their numbers differ between stores and runs.
  */
 import fc from 'fast-check';
-import type { KeyRange, RangeRequest } from '#control/store/store.ts';
+import type {
+  Compare,
+  KeyRange,
+  LeaseId,
+  Operation,
+  RangeRequest,
+  TxnRequest,
+} from '#control/store/store.ts';
 
 /** Few keys, some of them prefixes of others, with bytes above 127. */
 const key = fc.constantFrom('a', 'a\0', 'aa', 'ab', 'b', 'b\xff', 'c/1', 'c/2', 'c/3', '\xfe');
@@ -123,7 +130,7 @@ const reads = fc.array(fc.record({ kind: fc.constant('range'), request: range(2)
   maxLength: 3,
 });
 
-const txn: fc.Arbitrary<TxnStep> = fc.record({
+export const txn: fc.Arbitrary<TxnStep> = fc.record({
   compare: fc.array(compare, { maxLength: 2 }),
   success: fc.oneof({ weight: 6, arbitrary: operations }, { weight: 1, arbitrary: reads }),
   failure: fc.oneof({ weight: 6, arbitrary: operations }, { weight: 1, arbitrary: reads }),
@@ -163,4 +170,49 @@ export function steps(options: { lengthMax: number; restarts: boolean }): fc.Arb
   ];
   if (options.restarts) weighted.push({ weight: 2, arbitrary: fc.constant({ kind: 'restart' }) });
   return fc.array(fc.oneof(...weighted), { maxLength: options.lengthMax, size: 'max' });
+}
+
+/** Turns what steps leave open into numbers of one store. */
+export interface Resolver {
+  readonly revision: (at: At | undefined) => number;
+  readonly leaseId: (slot: Slot) => LeaseId;
+}
+
+export function buildTxn(step: TxnStep, resolve: Resolver): TxnRequest {
+  return {
+    compare: step.compare.map((item) => buildCompare(item, resolve)),
+    success: step.success.map((item) => buildOperation(item, resolve)),
+    failure: step.failure.map((item) => buildOperation(item, resolve)),
+  };
+}
+
+export function buildRange({ at, ...request }: RangeStep, resolve: Resolver): RangeRequest {
+  return { ...request, revision: resolve.revision(at) };
+}
+
+function buildCompare(step: CompareStep, resolve: Resolver): Compare {
+  const { key, result } = step;
+  switch (step.target) {
+    case 'mod':
+    case 'create':
+      return { key, result, target: step.target, value: resolve.revision(step.at) };
+    case 'lease':
+      return { key, result, target: step.target, value: resolve.leaseId(step.slot) };
+    case 'version':
+    case 'value':
+      return step;
+  }
+}
+
+function buildOperation(step: OperationStep, resolve: Resolver): Operation {
+  switch (step.kind) {
+    case 'range':
+      return { kind: 'range', request: buildRange(step.request, resolve) };
+    case 'put': {
+      const { key, value, prevKv, slot } = step;
+      return { kind: 'put', request: { key, value, prevKv, leaseId: resolve.leaseId(slot) } };
+    }
+    case 'deleteRange':
+      return { kind: 'deleteRange', request: { ...step.range, prevKv: step.prevKv } };
+  }
 }
