@@ -19,6 +19,8 @@ export const EVENTS_COUNT_MIN = 100;
 export const EVENTS_COUNT_MAX = 100_000;
 /** A read that asks for a revision not reached yet waits this long, then gets 504. */
 export const REVISION_WAIT_MS = 3_000;
+/** While reads wait for a revision, the store's watch is asked so often how far it has come. */
+export const PROGRESS_ASK_MS = 100;
 /** A watcher that has this much unread is ended; it comes back and lists. */
 export const WATCH_BUFFER_BYTES_MAX = 64 * 1024 * 1024;
 /** While a watcher has this much unread, no further initial events are written to it. */

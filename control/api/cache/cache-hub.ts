@@ -7,10 +7,12 @@
  */
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
-import type { Store } from '#control/store/store.ts';
+import { TaskScope } from '#base/task-scope.ts';
+import type { Store, Watch } from '#control/store/store.ts';
 import { serviceUnavailable, tooLargeResourceVersion } from '../errors.ts';
 import {
   LOAD_PAGE_COUNT,
+  PROGRESS_ASK_MS,
   RELOAD_PAUSE_MS_MAX,
   RELOAD_PAUSE_MS_MIN,
   REVISION_WAIT_MS,
@@ -38,6 +40,10 @@ export class CacheHub {
   compactRevision = 0;
   #revision = 0;
   #waiters: Waiter[] = [];
+  /** Of `run`, and the watch that it follows; while there are none, reads wait for a load. */
+  #tasks: TaskScope | undefined;
+  #watch: Watch | undefined;
+  #isAskingProgress = false;
   #asking: Promise<number> | undefined;
   #askingNext: Promise<number> | undefined;
   #ready = false;
@@ -91,6 +97,8 @@ export class CacheHub {
    * as the store needs to answer.
    */
   async run(signal: AbortSignal): Promise<void> {
+    await using tasks = new TaskScope(signal);
+    this.#tasks = tasks;
     let pauseMs = RELOAD_PAUSE_MS_MIN;
     while (!signal.aborted) {
       try {
@@ -116,6 +124,7 @@ export class CacheHub {
       rangeEnd: rangeEndOf(REGISTRY),
       startRevision: this.#revision + 1,
     });
+    this.#watch = watch;
     const stop = () => watch[Symbol.dispose]();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -133,6 +142,7 @@ export class CacheHub {
         this.#advance(batch.revision);
       }
     } finally {
+      this.#watch = undefined;
       signal.removeEventListener('abort', stop);
     }
   }
@@ -141,6 +151,10 @@ export class CacheHub {
   async waitFor(revision: number, signal: AbortSignal): Promise<void> {
     if (this.#revision >= revision) return;
     using deadline = this.#io.clock.deadline(REVISION_WAIT_MS, signal);
+    if (!this.#isAskingProgress && this.#tasks !== undefined) {
+      this.#isAskingProgress = true;
+      this.#tasks.spawn('ask for progress', (until) => this.#askProgress(until));
+    }
     await new Promise<void>((resolve, reject) => {
       const waiter = { revision, resolve };
       this.#waiters.push(waiter);
@@ -153,6 +167,21 @@ export class CacheHub {
         { once: true },
       );
     });
+  }
+
+  /**
+   * A revision that changed nothing below REGISTRY, as those of other users of an external etcd, comes
+   * with no event: the watch tells only when asked that it has passed.
+   */
+  async #askProgress(signal: AbortSignal): Promise<void> {
+    try {
+      do {
+        await this.#io.clock.sleep(PROGRESS_ASK_MS, signal);
+        if (this.#waiters.length > 0) this.#watch?.requestProgress();
+      } while (this.#waiters.length > 0);
+    } finally {
+      this.#isAskingProgress = false;
+    }
   }
 
   /** Resolves once the caches hold every write acknowledged before this call. */
