@@ -17,6 +17,10 @@ export const OBJECT_BYTES_MAX = 1.5 * 1024 * 1024;
 export const EVENT_WINDOW_MS = 90_000;
 export const EVENTS_COUNT_MIN = 100;
 export const EVENTS_COUNT_MAX = 100_000;
+/** Of one resource, in former states of its objects: 100,000 of the largest would be 150 GB. */
+export const EVENT_WINDOW_BYTES_MAX = 64 * 1024 * 1024;
+/** Watch caches that nobody writes to any more forget their events so often. */
+export const EVENT_TRIM_PERIOD_MS = 30_000;
 /** A read that asks for a revision not reached yet waits this long, then gets 504. */
 export const REVISION_WAIT_MS = 3_000;
 /** While reads wait for a revision, the store's watch is asked so often how far it has come. */

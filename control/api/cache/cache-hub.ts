@@ -11,6 +11,7 @@ import { TaskScope } from '#base/task-scope.ts';
 import type { Store, Watch } from '#control/store/store.ts';
 import { serviceUnavailable, tooLargeResourceVersion } from '../errors.ts';
 import {
+  EVENT_TRIM_PERIOD_MS,
   LOAD_PAGE_COUNT,
   PROGRESS_ASK_MS,
   RELOAD_PAUSE_MS_MAX,
@@ -99,6 +100,7 @@ export class CacheHub {
   async run(signal: AbortSignal): Promise<void> {
     await using tasks = new TaskScope(signal);
     this.#tasks = tasks;
+    tasks.spawn('trim caches', (until) => this.#trim(until));
     let pauseMs = RELOAD_PAUSE_MS_MIN;
     while (!signal.aborted) {
       try {
@@ -115,6 +117,14 @@ export class CacheHub {
       for (const cache of this.#caches.values()) cache.reset();
       await this.#io.clock.sleep(pauseMs, signal);
       pauseMs = Math.min(pauseMs * 2, RELOAD_PAUSE_MS_MAX);
+    }
+  }
+
+  async #trim(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#io;
+    for (;;) {
+      await clock.sleep(EVENT_TRIM_PERIOD_MS, signal);
+      for (const cache of this.#caches.values()) cache.trim(clock.nowMs());
     }
   }
 

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { EVENTS_COUNT_MIN, EVENT_WINDOW_BYTES_MAX, EVENT_WINDOW_MS } from '../limits.ts';
 import { type CacheEvent, ResourceCache } from './resource-cache.ts';
 
 const UID = '00000000-0000-0000-0000-000000000000';
@@ -83,6 +84,21 @@ t.test('the window forgets old events, whole revisions at a time', (t) => {
   t.ok(cache.windowStart > 1);
   t.equal(cache.eventsAfter(cache.windowStart)[0]?.revision, cache.windowStart + 1);
   t.equal(cache.snapshot('', cache.windowStart - 1), undefined);
+  t.end();
+});
+
+t.test('trim() forgets what is old though nothing is written, and what holds too much', (t) => {
+  const cache = new ResourceCache(() => ({}));
+  cache.load([], 1);
+  for (let i = 0; i < 300; i++) cache.apply({ key: `k${i}`, value: stored('x') }, 2 + i, 0);
+  t.equal(cache.windowStart, 1);
+  cache.trim(EVENT_WINDOW_MS);
+  t.equal(cache.eventsAfter(0).length, EVENTS_COUNT_MIN);
+  const large = stored('x', { labels: { filler: 'x'.repeat(EVENT_WINDOW_BYTES_MAX / 8) } });
+  for (let i = 0; i < 20; i++) cache.apply({ key: 'large', value: large }, 400 + i, 0);
+  t.equal(cache.eventsAfter(0).length, 7);
+  t.equal(cache.snapshot('', 411), undefined);
+  t.equal(cache.snapshot('large', 412)?.[0]?.revision, 412);
   t.end();
 });
 

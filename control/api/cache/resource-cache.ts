@@ -7,7 +7,12 @@
  * the registry reads history from the store instead.
  */
 import { CachedObject, type FieldsOf, withResourceVersion } from './cached-object.ts';
-import { EVENTS_COUNT_MAX, EVENTS_COUNT_MIN, EVENT_WINDOW_MS } from '../limits.ts';
+import {
+  EVENTS_COUNT_MAX,
+  EVENTS_COUNT_MIN,
+  EVENT_WINDOW_BYTES_MAX,
+  EVENT_WINDOW_MS,
+} from '../limits.ts';
 import { SortedKeys } from './sorted-keys.ts';
 
 /** One change. `previous` is absent for ADDED, `current` for DELETED. */
@@ -45,6 +50,8 @@ export class ResourceCache {
   #keys = new SortedKeys();
   #events: CacheEvent[] = [];
   #eventsHead = 0;
+  /** Of states that only the events in the window still hold. */
+  #eventBytes = 0;
   /** Events with a revision up to this one are not in the window. */
   #windowStart = 0;
   readonly #receivers = new Map<string, Set<EventReceiver>>();
@@ -145,6 +152,7 @@ export class ResourceCache {
     this.#objects.clear();
     this.#events = [];
     this.#eventsHead = 0;
+    this.#eventBytes = 0;
   }
 
   #tellReset(): void {
@@ -176,7 +184,8 @@ export class ResourceCache {
       frames: new Map(),
     };
     this.#events.push(event);
-    this.#trim(nowMs);
+    this.#eventBytes += previousBytes(event);
+    this.trim(nowMs);
     this.#deliver(event);
   }
 
@@ -201,22 +210,35 @@ export class ResourceCache {
     if (set !== undefined) for (const receiver of set) receiver.onEvent(event);
   }
 
-  /** Forgets events that are too old or too many. */
-  #trim(nowMs: number): void {
+  /** Forgets events that are too old, too many or hold too much. */
+  trim(nowMs: number): void {
     for (;;) {
-      const count = this.#events.length - this.#eventsHead;
       const oldest = this.#events[this.#eventsHead];
-      if (oldest === undefined || count <= EVENTS_COUNT_MIN) break;
-      if (count <= EVENTS_COUNT_MAX && nowMs - oldest.atMs < EVENT_WINDOW_MS) break;
+      if (oldest === undefined || !this.#isTooMuch(oldest, nowMs)) break;
       // Events of one revision leave together: a window starts at a whole revision.
       this.#windowStart = oldest.revision;
-      while (this.#events[this.#eventsHead]?.revision === this.#windowStart) this.#eventsHead++;
+      for (let event: CacheEvent | undefined = oldest; event?.revision === this.#windowStart; ) {
+        this.#eventBytes -= previousBytes(event);
+        event = this.#events[++this.#eventsHead];
+      }
     }
-    if (this.#eventsHead > 1024 && this.#eventsHead * 2 > this.#events.length) {
+    // At most as many are kept for nothing as for something.
+    if (this.#eventsHead * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#eventsHead);
       this.#eventsHead = 0;
     }
   }
+
+  #isTooMuch(oldest: CacheEvent, nowMs: number): boolean {
+    if (this.#eventBytes > EVENT_WINDOW_BYTES_MAX) return true;
+    const count = this.#events.length - this.#eventsHead;
+    if (count <= EVENTS_COUNT_MIN) return false;
+    return count > EVENTS_COUNT_MAX || nowMs - oldest.atMs >= EVENT_WINDOW_MS;
+  }
+}
+
+function previousBytes({ previous }: CacheEvent): number {
+  return previous?.json.length ?? 0;
 }
 
 /** The state a DELETED event shows: the last one before, under the deletion's revision. */
