@@ -33,12 +33,17 @@ const LOADED_LIBRARIES = ['libnss_dns.so.2', 'libnss_files.so.2'];
 export const DEBIAN_TOOLS: readonly string[] = Object.keys(PROGRAMS);
 
 /**
- * The shell of the busybox image. Upstream's busybox hands on variables named like `data-1`; those of
- * Debian's busybox and dash drop them, bash does not.
+ * What the busybox image starts as `sh`. Upstream's busybox hands on variables named like `data-1`; those
+ * of Debian's busybox and dash drop them, bash does not. Tests that compare what the shell says call
+ * `/bin/sh`, which stays busybox's.
  */
-export function busyboxShell(cacheDir: string): ArchiveEntry {
+export function busyboxShell(cacheDir: string): ArchiveEntry[] {
   const from = realpathSync(join(unpackedTools(cacheDir), BASH));
-  return { path: 'bin/sh', kind: 'copy', from, mode: 0o755 };
+  return [
+    { path: 'usr/local', kind: 'directory' },
+    { path: 'usr/local/bin', kind: 'directory' },
+    { path: 'usr/local/bin/sh', kind: 'copy', from, mode: 0o755 },
+  ];
 }
 
 /** Entries below /bin, /lib64 and /usr/lib; `cacheDir` keeps the unpacked packages. */

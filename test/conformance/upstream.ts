@@ -135,7 +135,7 @@ export async function buildImages(dir: string): Promise<TestImage[]> {
         `${registry}/busybox:1.36.1-1`,
         'docker.io/library/busybox:latest',
       ],
-      entries: [...busyboxEntries().filter(({ path }) => path !== 'bin/sh'), busyboxShell(CACHE)],
+      entries: [...busyboxEntries(), ...busyboxShell(CACHE)],
       config: { Cmd: ['sh'], Env: [PATH_ENV] },
     },
     {
