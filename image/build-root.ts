@@ -34,6 +34,7 @@ export class BuildRoot {
    */
   run(argv: readonly string[], workDir: string): string {
     const script = [
+      'umask 022', // mkfs.erofs, for one, writes it into the image.
       'mount --bind "$1" "$2/work"',
       'mount --bind /dev "$2/dev"',
       'mount -t proc proc "$2/proc"',
@@ -46,7 +47,7 @@ export class BuildRoot {
       PATH: '/usr/bin:/usr/sbin:/bin:/sbin',
       LC_ALL: 'C',
       TZ: 'UTC',
-      SOURCE_DATE_EPOCH: '0',
+      SOURCE_DATE_EPOCH: '315532800', // 1980, the oldest that FAT can say: mtools makes 1970 2098.
     };
     const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 64 << 20, env });
     if (result.error !== undefined) throw result.error;

@@ -44,10 +44,9 @@ export function buildDisk(
   copyFileSync(uki, join(work, 'uki'));
   const esp = join(work, 'esp');
   truncate(esp, ESP_BYTES);
-  buildRoot.run(
-    ['mkfs.vfat', '-F', '32', '--invariant', '-i', VOLUME_SERIAL, '-n', 'BAREBOAT', '/work/esp'],
-    work,
-  );
+  const identity = ['--invariant', '-i', VOLUME_SERIAL, '-n', 'BAREBOAT'];
+  const hidden = ['-h', String(ALIGN_SECTORS)]; // Sectors before the partition: the file has none.
+  buildRoot.run(['mkfs.vfat', '-F', '32', ...identity, ...hidden, '/work/esp'], work);
   buildRoot.run(['mmd', '-i', '/work/esp', '::/EFI', '::/EFI/BOOT'], work);
   buildRoot.run(['mcopy', '-i', '/work/esp', '/work/uki', `::/EFI/BOOT/${bootFile}`], work);
 

@@ -118,10 +118,14 @@ export function makeBootFiles(paths: ImagePaths, prepared: Prepared, tree: RootT
   chmodSync(kernel, 0o644);
   say('packing the root filesystem');
   const erofs = join(dir, 'root.erofs');
-  rmSync(erofs, { force: true });
   const folder = paths.out;
   const leftOut = [`usr/lib/bareboat/${DEV_INIT}.js`];
-  packRoot(prepared.buildRoot, { folder, root: 'root', target: 'image/root.erofs', leftOut });
+  const tools = prepared.fetched.build.map(({ sha256 }) => sha256);
+  packRoot(
+    prepared.buildRoot,
+    { folder, root: 'root', target: 'image/root.erofs', leftOut },
+    tools,
+  );
   say('making the initramfs');
   const initramfs = join(dir, 'initramfs');
   const modulesDir = join(tree.dir, 'usr/lib/modules', tree.kernelVersion);

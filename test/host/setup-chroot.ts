@@ -23,7 +23,8 @@ import { imagePaths } from '#image/paths.ts';
 
 const PACKAGES = ['ca-certificates', 'nodejs', 'npm'];
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
-const MAKE_MS = 280_000;
+/** On a slow machine with a slow mirror. */
+const MAKE_MS = 480_000;
 
 /** Settings of npm that say where packages come from and how they are reached. */
 const NPM_KEYS = ['registry', 'proxy', 'https-proxy', 'noproxy', 'cafile', 'strict-ssl'];
