@@ -4,7 +4,6 @@
  * order (tmpfs: newest first); host name, home, umask, time zone and language are others, and it is
  * later. What both have in common is what a lock fixes: Debian packages (the cache) and node_modules.
  */
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
