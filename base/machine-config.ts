@@ -7,6 +7,7 @@
 import { parseDocument, stringify } from 'yaml';
 import * as z from 'zod';
 import { networkOf, parseCidr } from './ip.ts';
+import { kubeletSettingsSchema } from './kubelet-settings.ts';
 import {
   certificateName,
   cidr,
@@ -86,6 +87,7 @@ export const machineConfigSchema = z.strictObject({
       path: ['serviceCidr'],
       error: 'overlaps with cluster.podCidr',
     }),
+  kubelet: kubeletSettingsSchema.prefault({}),
   /** By name, as sysctl(8) knows it: `vm.max_map_count`. */
   sysctls: sysctls.default({}),
   registries: z

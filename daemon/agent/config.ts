@@ -1,6 +1,7 @@
 /** The agent's configuration file: written by the supervisor or the `make dev` launcher. */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
+import { kubeletSettingsSchema } from '#base/kubelet-settings.ts';
 
 const AgentConfigSchema = z.strictObject({
   nodeName: z.string().min(1),
@@ -41,6 +42,7 @@ const AgentConfigSchema = z.strictObject({
       }),
     )
     .default([]),
+  kubelet: kubeletSettingsSchema.prefault({}),
   registries: z
     .strictObject({
       mirrors: z.record(z.string(), z.array(z.string())).optional(),

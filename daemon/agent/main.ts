@@ -94,6 +94,7 @@ async function serve(
         versions: VERSIONS,
         reserved: { cpuMilli: 0, ...config.reserved },
         registration: { ...settings, annotations: ownership(settings) },
+        settings: config.kubelet,
         shortcomings: runtime.limitations,
         notReady: () => undefined,
         shutdown,

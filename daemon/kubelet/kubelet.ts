@@ -8,6 +8,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
+import type { KubeletSettings } from '#base/kubelet-settings.ts';
 import { nodes, pods, services } from '#base/kube/api/resources.gen.ts';
 import type { KubeClient } from '#base/kube/client.ts';
 import { EventRecorder } from '#base/kube/event-recorder.ts';
@@ -16,12 +17,16 @@ import type { Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import type { ContainerRuntime, ImageService } from '../runtime/port.ts';
 import { WatchedObjects } from './api/objects.ts';
+import { EvictionManager } from './eviction/eviction.ts';
+import { ImageGc } from './image/image-gc.ts';
 import { ImagePuller } from './image/image-puller.ts';
+import type { Notice } from './lifecycle/model.ts';
 import { rotateLogs } from './log/log-rotator.ts';
 import { readMachineFacts, readPressure } from './node/node-facts.ts';
-import { NodeReporter } from './node/node-reporter.ts';
+import { NodeReporter, nodeReference } from './node/node-reporter.ts';
 import type { NodeShutdown } from './node/node-shutdown.ts';
 import { allocatableOf, type NodeInput } from './node/node-status.ts';
+import { evictionBytes, evictionSettings, imageGcPolicy } from './settings.ts';
 import type { PodIo } from './pod/io.ts';
 import { PodManager } from './pod/pod-manager.ts';
 import { Prober } from './probe/prober.ts';
@@ -48,6 +53,7 @@ export interface KubeletOptions {
   readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
   /** What the Node begins with; afterwards others keep it. */
   readonly registration?: NodeInput['registration'];
+  readonly settings: KubeletSettings;
   /** What this machine cannot enforce; shown in the Ready condition. */
   readonly shortcomings: readonly string[];
   /** Why pods cannot run now, if so: shown as Ready = False. */
@@ -73,12 +79,24 @@ export async function runKubelet(
   const { nodeName } = options;
   mkdirSync(join(options.dataDir, 'pods'), { recursive: true, mode: 0o750 });
   const events = new EventRecorder(io, { component: 'kubelet', host: nodeName });
+  const notice = (event: Notice) => events.record(nodeReference(nodeName), event);
+  notice({ type: 'Normal', reason: 'Starting', message: 'Starting kubelet.' });
+  const pressure = () => readPressure(options.dataDir);
   const input = nodeInput(options);
+  const disk = () => {
+    const { diskBytes, diskAvailableBytes } = pressure();
+    return { capacityBytes: diskBytes, availableBytes: diskAvailableBytes };
+  };
+  const imageGc = new ImageGc({ ...io, disk, notice }, imageGcPolicy(options.settings));
+  const eviction = new EvictionManager(
+    { ...io, imageGc, pressure, notice },
+    evictionSettings(options.settings, input),
+  );
   const reporter = new NodeReporter(
     {
       ...io,
       events,
-      pressure: () => readPressure(options.dataDir),
+      pressures: () => eviction.pressures,
       notReady: () => (options.shutdown.graceMs !== undefined ? SHUTTING_DOWN : options.notReady()),
       shortcomings: options.shortcomings,
     },
@@ -119,11 +137,10 @@ export async function runKubelet(
     },
     tasks,
   };
-  const manager = new PodManager(
-    podIo,
-    podInformer,
-    () => nodeInformer.store.get(undefined, nodeName) ?? reporter.node,
-  );
+  const manager = new PodManager(podIo, podInformer, {
+    node: () => nodeInformer.store.get(undefined, nodeName) ?? reporter.node,
+    pressures: () => eviction.pressures,
+  });
   const { shutdown } = options;
   if (shutdown.graceMs !== undefined) manager.hold(shutdown.graceMs);
   tasks.spawn('pods', (stop) => manager.run(stop));
@@ -133,13 +150,16 @@ export async function runKubelet(
     reporter.wake(); // The scheduler must not send what was ended elsewhere back to here.
     shutdown.finish(await manager.endWithNode(graceMs, stop));
   });
+  const dependants = { workers: () => manager.workers, changed: () => reporter.wake() };
+  tasks.spawn('eviction', (stop) => eviction.run(dependants, stop));
+  tasks.spawn('image collection', (stop) => imageGc.run(stop));
   tasks.spawn('log rotation', (stop) => rotateLogs(io, stop));
   await using server = new KubeletServer(
     {
       ...io,
       manager,
       access: new Access({ ...io, nodeName }),
-      pressure: () => readPressure(options.dataDir),
+      pressure,
       nodeName,
     },
     options.server,
@@ -150,11 +170,13 @@ export async function runKubelet(
 }
 
 function nodeInput(options: KubeletOptions): NodeInput {
+  const machine = readMachineFacts(options.dataDir);
   return {
     nodeName: options.nodeName,
     addresses: options.nodeIPs,
     kubeletPort: options.server.port,
-    machine: readMachineFacts(options.dataDir),
+    machine,
+    evictionBytes: evictionBytes(options.settings, machine),
     versions: options.versions,
     reserved: options.reserved,
     registration: options.registration,

@@ -98,6 +98,11 @@ export class Containers implements Disposable {
     return join(this.#bundles, id);
   }
 
+  /** Holds what the container wrote (rootfs.ts). */
+  upperDirectory(id: string): string {
+    return join(this.#records.dir(id), 'upper');
+  }
+
   cgroupPath(record: ContainerRecord): string {
     return join(record.podCgroup, record.id);
   }

@@ -42,6 +42,8 @@ export interface ContainerRuntime {
   reopenLog(containerId: string): void;
   /** CPU and memory in use, for /stats and metrics. */
   stats(containerId: string): ContainerStats | undefined;
+  /** What it wrote over its image; measured at each call. */
+  writableLayer(containerId: string): Promise<DiskUsage>;
 }
 
 export interface ImageService {
@@ -55,8 +57,17 @@ export interface ImageService {
     archive: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<readonly string[]>;
-  remove(reference: string, signal: AbortSignal): Promise<void>;
-  usage(): { bytes: number; inodes: number };
+  /** Resolves to the bytes that this freed: layers that others need stay. */
+  remove(reference: string, signal: AbortSignal): Promise<number>;
+  /** Lets go of what no image, container or pull that is under way needs. */
+  collect(): Promise<void>;
+  /** Of all layers, each once. */
+  usage(): DiskUsage;
+}
+
+export interface DiskUsage {
+  readonly bytes: number;
+  readonly inodes: number;
 }
 
 export interface RegistryAuth {
@@ -72,6 +83,8 @@ export interface Image {
   /** `name@sha256:...` for images that came from a registry. */
   readonly digests: readonly string[];
   readonly sizeBytes: number;
+  /** No registry has it, as far as is known: only its owner may remove it. */
+  readonly pinned: boolean;
   readonly config: ImageConfig;
 }
 

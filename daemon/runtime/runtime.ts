@@ -6,6 +6,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
+import { diskUsage } from '#base/linux/disk-usage.ts';
 import type { Log } from '#base/log.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import type { PodNetwork } from '#net/pod/port.ts';
@@ -26,6 +27,7 @@ import {
   type ContainerRuntime,
   type ContainerSpec,
   type ContainerStats,
+  type DiskUsage,
   type ExecResult,
   type ImageService,
   RuntimeError,
@@ -85,7 +87,7 @@ export async function openRuntime(
   const containers = new LinuxRuntime(config, { ...io, images, tasks });
   images.setLayersInUse(() => containers.layersInUse());
   await containers.adopt(signal);
-  await images.collect();
+  await images.sweep();
   const limitations = containers.limitations();
   for (const limitation of limitations) log.warn('this host is limited', { limitation });
   return {
@@ -274,6 +276,10 @@ class LinuxRuntime implements ContainerRuntime, Disposable {
     const record = this.#containers.get(containerId);
     if (record?.state !== 'running') return undefined;
     return this.#cgroups.stats(this.#containers.cgroupPath(record), this.#clock.nowMs());
+  }
+
+  async writableLayer(containerId: string): Promise<DiskUsage> {
+    return await diskUsage(this.#containers.upperDirectory(containerId));
   }
 
   #mustRun(containerId: string): ContainerRecord {

@@ -217,6 +217,7 @@ export function planAgentConfig(facts: Pick<Facts, 'config' | 'primary' | 'reser
     socketPath: PLACES.agentSocket,
     labels: config.node.labels,
     taints: config.node.schedulable ? [] : [CONTROL_PLANE_TAINT],
+    kubelet: config.kubelet,
     registries: config.registries,
   };
 }

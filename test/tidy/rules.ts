@@ -45,6 +45,7 @@ export const PURE: readonly string[] = [
     .map((name) => `control/schema/${name}`),
   'daemon/kubelet/lifecycle/',
   ...inFolder('daemon/kubelet/container', 'env-file expand fields identity resources security'),
+  ...inFolder('daemon/kubelet/eviction', 'rank signals'),
   ...inFolder('daemon/kubelet/node', 'admission node-affinity node-status'),
   ...inFolder('daemon/kubelet/probe', 'probe-state'),
   ...inFolder('net/netlink', 'address-codec flow link-codec port reader writer'),

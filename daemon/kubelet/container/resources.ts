@@ -66,6 +66,11 @@ export function podRequest(pod: Pod, resource: string): number {
   return podAmount(pod, resource, 'requests') + amountOf(pod.spec.overhead, resource);
 }
 
+/** What all containers together may use; containers without a limit count nothing. */
+export function podLimit(pod: Pod, resource: string): number {
+  return podAmount(pod, resource, 'limits');
+}
+
 function podAmount(pod: Pod, resource: string, kind: 'requests' | 'limits'): number {
   const podLevel = pod.spec.resources?.[kind];
   if (podLevel?.[resource] !== undefined) return amountOf(podLevel, resource);

@@ -57,10 +57,11 @@ export function isFinished(view: PodView): boolean {
   return mains.length > 0 && mains.every((c) => isFinal(view, c));
 }
 
-/** Why and how fast the pod ends, if it does; a node that goes down shortens the grace. */
+/** Why and how fast the pod ends, if it does; a node in want, or that goes down, shortens the grace. */
 export function endingOf(draft: Draft): Ending | undefined {
   const ending = ownEnding(draft);
-  const graceMsMax = draft.memory.nodeEnd?.graceMsMax ?? Number.POSITIVE_INFINITY;
+  const { nodeEnd, verdict } = draft.memory;
+  const graceMsMax = Math.min(nodeEnd?.graceMsMax ?? Infinity, verdict?.graceMs ?? Infinity);
   return ending && { ...ending, graceMs: Math.min(ending.graceMs, graceMsMax) };
 }
 

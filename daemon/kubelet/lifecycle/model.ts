@@ -112,6 +112,8 @@ export type Outcome =
 export interface Verdict {
   readonly reason: string;
   readonly message: string;
+  /** At most so much for the containers to stop; the pod's own grace otherwise. */
+  readonly graceMs?: number | undefined;
   /** It is not the pod's own doing: shown as the condition DisruptionTarget, which Jobs look at. */
   readonly disruption?: true | undefined;
 }

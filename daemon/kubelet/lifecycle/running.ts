@@ -21,8 +21,8 @@ import { beginStop, continueStop } from './stop.ts';
 
 /** After this long a failed pull is shown as a back-off. */
 const PULL_FAILURE_SHOWN_MS = 1_000;
-/** The running or last container and the one before it. */
-const RECORDS_KEPT = 2;
+/** Dead instances of a container: upstream's maximum-dead-containers-per-container. */
+const DEAD_KEPT = 1;
 
 export function planRun(draft: Draft): void {
   planResize(draft);
@@ -249,9 +249,9 @@ function planRecords(draft: Draft, sandbox: Sandbox | undefined): void {
   if (sandbox === undefined) return;
   const kept = new Set<string>();
   for (const { spec } of containersOf(view.pod)) {
-    for (const [index, container] of history(view.containers, spec.name).entries()) {
-      if (index < RECORDS_KEPT || container.state !== 'exited') kept.add(container.id);
-    }
+    const all = history(view.containers, spec.name);
+    const dead = all.filter((c) => c.state === 'exited');
+    for (const { id } of all.filter((c) => !dead.slice(DEAD_KEPT).includes(c))) kept.add(id);
   }
   const starting = draft.runningKind('startContainer');
   for (const container of view.containers) {

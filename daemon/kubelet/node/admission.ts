@@ -4,7 +4,9 @@
  * Failed with upstream's reasons. Pure.
  */
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
-import { amountOf, podRequest } from '../container/resources.ts';
+import { amountOf, podRequest, qosClass } from '../container/resources.ts';
+import { isCritical } from '../eviction/rank.ts';
+import type { PressureType } from '../eviction/signals.ts';
 import { containersOf } from '../lifecycle/containers.ts';
 import type { ResizeRefusal, Verdict } from '../lifecycle/model.ts';
 import { nodeAccepts } from './node-affinity.ts';
@@ -15,11 +17,13 @@ export interface AdmissionInput {
   readonly others: readonly Pod[];
   readonly node: Pick<Node, 'metadata'>;
   readonly allocatable: Readonly<Record<string, string>>;
+  readonly pressures: readonly PressureType[];
 }
 
 /** Undefined: welcome. */
 export function refuse(input: AdmissionInput): Verdict | undefined {
   const refusal =
+    refusePressure(input) ??
     refuseSysctls(input.pod) ??
     refusePods(input) ??
     refuseResources(input) ??
@@ -27,6 +31,24 @@ export function refuse(input: AdmissionInput): Verdict | undefined {
     refusePorts(input);
   if (refusal === undefined) return undefined;
   return { reason: refusal.reason, message: `Pod was rejected: ${refusal.message}` };
+}
+
+/** Under memory pressure alone, pods that ask for resources may come, and those that tolerate it. */
+function refusePressure({ pod, pressures }: AdmissionInput): Verdict | undefined {
+  if (pressures.length === 0 || isCritical(pod)) return undefined;
+  if (pressures.every((type) => type === 'MemoryPressure')) {
+    if (qosClass(pod) !== 'BestEffort' || toleratesMemoryPressure(pod)) return undefined;
+  }
+  return { reason: 'Evicted', message: `The node had condition: [${pressures.join(' ')}]. ` };
+}
+
+function toleratesMemoryPressure(pod: Pod): boolean {
+  return (pod.spec.tolerations ?? []).some(
+    ({ key = '', operator = 'Equal', value = '', effect = '' }) =>
+      (effect === '' || effect === 'NoSchedule') &&
+      (key === 'node.kubernetes.io/memory-pressure' || (key === '' && operator === 'Exists')) &&
+      (operator === 'Exists' || value === ''),
+  );
 }
 
 const OUT_OF: Readonly<Record<string, string>> = {
@@ -44,7 +66,9 @@ function shortage(name: string, numbers: { requested: number; used: number; capa
 }
 
 /** Whether a pod that runs here can have what its spec asks for now. */
-export function refuseResize(input: Omit<AdmissionInput, 'node'>): ResizeRefusal | undefined {
+export function refuseResize(
+  input: Pick<AdmissionInput, 'pod' | 'others' | 'allocatable'>,
+): ResizeRefusal | undefined {
   for (const name of ['cpu', 'memory']) {
     const requested = podRequest(input.pod, name);
     const capacity = amountOf(input.allocatable, name);

@@ -16,6 +16,7 @@ export interface MachineFacts {
 }
 
 export interface Pressure {
+  readonly memoryBytes: number;
   readonly memoryAvailableBytes: number;
   readonly diskAvailableBytes: number;
   readonly diskBytes: number;
@@ -66,6 +67,7 @@ export function readPressure(dataDir: string): Pressure {
   // Fourth field of loadavg: running/existing tasks.
   const tasks = Number(/ \d+\/(\d+) /.exec(readText('/proc/loadavg'))?.[1] ?? 0);
   return {
+    memoryBytes: memoryInfo('MemTotal'),
     memoryAvailableBytes: memoryInfo('MemAvailable'),
     diskAvailableBytes: disk.bavail * disk.bsize,
     diskBytes: disk.blocks * disk.bsize,

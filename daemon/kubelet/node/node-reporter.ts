@@ -6,13 +6,18 @@
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
 import { leases, nodes } from '#base/kube/api/resources.gen.ts';
-import type { Node, NodeCondition } from '#base/kube/api/core-v1.gen.ts';
+import type {
+  Node,
+  NodeCondition,
+  NodeStatus,
+  ObjectReference,
+} from '#base/kube/api/core-v1.gen.ts';
 import { isKubeError, type KubeClient } from '#base/kube/client.ts';
 import type { EventRecorder } from '#base/kube/event-recorder.ts';
 import { formatMicroTime, jsonEqual } from '#base/kube/metadata.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageService } from '../../runtime/port.ts';
-import { type Pressure } from './node-facts.ts';
+import type { PressureType } from '../eviction/signals.ts';
 import {
   type NodeInput,
   newNode,
@@ -20,6 +25,7 @@ import {
   nodeLabels,
   nodeStatus,
   statusChanged,
+  transitions,
 } from './node-status.ts';
 
 const LOOK_MS = 10_000;
@@ -35,7 +41,7 @@ export interface ReporterIo {
   readonly log: Log;
   readonly images: ImageService;
   readonly events: EventRecorder;
-  readonly pressure: () => Pressure;
+  readonly pressures: () => readonly PressureType[];
   readonly notReady: () => string | undefined;
   readonly shortcomings: readonly string[];
 }
@@ -46,6 +52,7 @@ export class NodeReporter {
   #node: Node | undefined;
   #writtenAtMs = 0;
   #wake: (() => void) | undefined;
+  #toldBoot = '';
 
   constructor(io: ReporterIo, input: NodeInput) {
     this.#io = io;
@@ -117,7 +124,7 @@ export class NodeReporter {
     const previous = node.status ?? {};
     const nowMs = this.#io.clock.nowMs();
     const conditions = nodeConditions({
-      pressure: this.#io.pressure(),
+      pressures: this.#io.pressures(),
       notReady: this.#io.notReady(),
       shortcomings: this.#io.shortcomings,
       previous: previous.conditions ?? [],
@@ -125,7 +132,7 @@ export class NodeReporter {
     });
     const images = this.#io.images.list();
     const status = nodeStatus(this.#input, { previous, conditions, images });
-    this.#tellReadiness(previous.conditions ?? [], conditions, node);
+    this.#tell(previous, conditions);
     const due = nowMs - this.#writtenAtMs >= WRITE_MS_MAX;
     if (!due && !statusChanged(previous, status)) {
       this.#node = node;
@@ -159,16 +166,20 @@ export class NodeReporter {
     return this.#io.client.patch(nodes, at, { type: 'strategic', body }, signal);
   }
 
-  #tellReadiness(
-    before: readonly NodeCondition[],
-    after: readonly NodeCondition[],
-    node: Node,
-  ): void {
-    const ready = (list: readonly NodeCondition[]) => list.find((c) => c.type === 'Ready')?.status;
-    if (ready(before) === ready(after)) return;
-    const reason = ready(after) === 'True' ? 'NodeReady' : 'NodeNotReady';
-    const message = `Node ${this.#input.nodeName} status is now: ${reason}`;
-    this.#io.events.record(node, { type: 'Normal', reason, message });
+  /** Events for what is new, in upstream's words. */
+  #tell(before: NodeStatus, after: readonly NodeCondition[]): void {
+    const { nodeName, machine } = this.#input;
+    const record = (type: 'Normal' | 'Warning', reason: string, message: string) =>
+      this.#io.events.record(nodeReference(nodeName), { type, reason, message });
+    const oldBoot = before.nodeInfo?.bootID ?? '';
+    if (oldBoot !== '' && oldBoot !== machine.bootId && oldBoot !== this.#toldBoot) {
+      this.#toldBoot = oldBoot; // Once, however often the status cannot be written.
+      const message = `Node ${nodeName} has been rebooted, boot id: ${machine.bootId}`;
+      record('Warning', 'Rebooted', message);
+    }
+    for (const reason of transitions(before.conditions ?? [], after)) {
+      record('Normal', reason, `Node ${nodeName} status is now: ${reason}`);
+    }
   }
 
   async #renewLease(signal: AbortSignal): Promise<void> {
@@ -203,6 +214,11 @@ export class NodeReporter {
       signal,
     );
   }
+}
+
+/** What events of a kubelet are about: by upstream's custom its UID is its name. */
+export function nodeReference(name: string): ObjectReference {
+  return { apiVersion: 'v1', kind: 'Node', name, uid: name };
 }
 
 /** Fields that differ; conditions merge by type, so only the kubelet's own are touched. */

@@ -7,7 +7,8 @@ import type { Draft } from '#base/kube/client.ts';
 import type { Image } from '../../runtime/port.ts';
 import { formatTime } from '../lifecycle/container-status.ts';
 import { NODE_IMAGES_MAX, PODS_MAX } from '../limits.ts';
-import type { MachineFacts, Pressure } from './node-facts.ts';
+import type { PressureType } from '../eviction/signals.ts';
+import type { MachineFacts } from './node-facts.ts';
 
 export interface NodeInput {
   readonly nodeName: string;
@@ -17,6 +18,8 @@ export interface NodeInput {
   readonly versions: { readonly kubelet: string; readonly runtime: string };
   /** Kept back for the system, so that pods cannot starve it. */
   readonly reserved: Readonly<Record<'cpuMilli' | 'memoryBytes', number>>;
+  /** Of memory and disk: what must stay free for the node not to be under pressure. */
+  readonly evictionBytes: Readonly<Record<'memory' | 'disk', number>>;
   /** Beside the kubelet's own labels: what the Node is created with. */
   readonly registration?:
     | {
@@ -51,22 +54,15 @@ export function capacityOf({ machine }: NodeInput): Record<string, string> {
 }
 
 export function allocatableOf(input: NodeInput): Record<string, string> {
-  const { machine, reserved } = input;
+  const { machine, reserved, evictionBytes } = input;
   const cpuMilli = machine.cpuCount * 1000 - reserved.cpuMilli;
   return {
     ...capacityOf(input),
     cpu: cpuMilli % 1000 === 0 ? String(cpuMilli / 1000) : `${cpuMilli}m`,
-    // Below a tenth free the node counts as under disk pressure.
-    'ephemeral-storage': String(Math.floor(machine.diskBytes * 0.9)),
-    memory: ki(machine.memoryBytes - reserved.memoryBytes),
+    'ephemeral-storage': String(Math.floor(machine.diskBytes - evictionBytes.disk)),
+    memory: ki(machine.memoryBytes - reserved.memoryBytes - evictionBytes.memory),
   };
 }
-
-/** Below these the node takes no further pods; upstream's default eviction thresholds. */
-const MEMORY_AVAILABLE_BYTES_MIN = 100 * 1024 * 1024;
-const DISK_FREE_SHARE_MIN = 0.1;
-const INODES_FREE_SHARE_MIN = 0.05;
-const PIDS_FREE_SHARE_MIN = 0.05;
 
 interface Fact {
   readonly type: string;
@@ -76,7 +72,7 @@ interface Fact {
 }
 
 export function nodeConditions(input: {
-  readonly pressure: Pressure;
+  readonly pressures: readonly PressureType[];
   /** Why pods cannot run, if so. */
   readonly notReady: string | undefined;
   /** What this machine cannot enforce. */
@@ -84,26 +80,26 @@ export function nodeConditions(input: {
   readonly previous: readonly NodeCondition[];
   readonly nowMs: number;
 }): NodeCondition[] {
-  const { pressure, notReady, shortcomings } = input;
-  const lowMemory = pressure.memoryAvailableBytes < MEMORY_AVAILABLE_BYTES_MIN;
-  const lowDisk =
-    pressure.diskAvailableBytes < pressure.diskBytes * DISK_FREE_SHARE_MIN ||
-    pressure.inodesFree < pressure.inodes * INODES_FREE_SHARE_MIN;
-  const lowPids = pressure.pidsFree < pressure.pidsMax * PIDS_FREE_SHARE_MIN;
-  const pressureFact = (type: string, low: boolean, what: string): Fact => ({
-    type,
-    status: low ? 'True' : 'False',
-    reason: `KubeletHas${low ? 'Insufficient' : 'Sufficient'}${what}`,
-    message: `kubelet has ${low ? 'insufficient' : 'sufficient'} ${what} available`,
-  });
+  const { pressures, notReady, shortcomings } = input;
+  const lowDisk = pressures.includes('DiskPressure');
+  const pressureFact = (type: PressureType, name: string, text: string): Fact => {
+    const low = pressures.includes(type);
+    return {
+      type,
+      status: low ? 'True' : 'False',
+      reason: `KubeletHas${low ? 'Insufficient' : 'Sufficient'}${name}`,
+      message: `kubelet has ${low ? 'insufficient' : 'sufficient'} ${text} available`,
+    };
+  };
   const facts: Fact[] = [
-    pressureFact('MemoryPressure', lowMemory, 'Memory'),
+    pressureFact('MemoryPressure', 'Memory', 'memory'),
     {
-      ...pressureFact('DiskPressure', lowDisk, 'Disk'),
+      type: 'DiskPressure',
+      status: lowDisk ? 'True' : 'False',
       reason: lowDisk ? 'KubeletHasDiskPressure' : 'KubeletHasNoDiskPressure',
       message: lowDisk ? 'kubelet has disk pressure' : 'kubelet has no disk pressure',
     },
-    pressureFact('PIDPressure', lowPids, 'PID'),
+    pressureFact('PIDPressure', 'PID', 'PID'),
     notReady === undefined
       ? { type: 'Ready', status: 'True', reason: 'KubeletReady', message: readyText(shortcomings) }
       : { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: notReady },
@@ -124,6 +120,17 @@ function transition(fact: Fact, previous: readonly NodeCondition[], now: string)
   const old = previous.find((c) => c.type === fact.type);
   const since = old?.status === fact.status ? old.lastTransitionTime : undefined;
   return { ...fact, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
+}
+
+/** Reasons of events for the conditions that are not as `before`: `NodeHasSufficientMemory`, `NodeReady`. */
+export function transitions(
+  before: readonly NodeCondition[],
+  after: readonly NodeCondition[],
+): string[] {
+  return after
+    .filter(({ reason }) => reason?.startsWith('Kubelet') === true)
+    .filter(({ type, status }) => before.find((c) => c.type === type)?.status !== status)
+    .map(({ reason = '' }) => reason.replace(/^Kubelet/, 'Node'));
 }
 
 /** The status to write over `previous`; what the kubelet does not know stays. */

@@ -1,6 +1,7 @@
 /** Admission, node affinity and the node's status, a row per rule. */
 import t from 'tap';
 import type { Node, NodeStatus, Pod } from '#base/kube/api/core-v1.gen.ts';
+import type { PressureType } from '../eviction/signals.ts';
 import { refuse, refuseResize } from './admission.ts';
 import { nodeAccepts } from './node-affinity.ts';
 import {
@@ -10,6 +11,7 @@ import {
   type NodeInput,
   nodeStatus,
   statusChanged,
+  transitions,
 } from './node-status.ts';
 
 const node = { metadata: { name: 'n', labels: { zone: 'a', size: '5' } } } as unknown as Node; // Enough.
@@ -82,13 +84,36 @@ await t.test('refuse()', async (t) => {
       'SysctlForbidden',
     ],
   ] as const) {
-    const verdict = refuse({ pod: candidate, others, node, allocatable });
+    const verdict = refuse({ pod: candidate, others, node, allocatable, pressures: [] });
     t.equal(verdict?.reason, reason, name);
     if (verdict !== undefined) t.match(verdict.message, /^Pod was rejected: /, name);
   }
   t.equal(refuseResize({ pod: asks('3'), others: [], allocatable })?.reason, 'Infeasible');
   t.equal(refuseResize({ pod: asks('2'), others: [asks('1')], allocatable })?.reason, 'Deferred');
   t.equal(refuseResize({ pod: asks('1'), others: [asks('1')], allocatable }), undefined);
+});
+
+await t.test('refuse() under pressure', async (t) => {
+  const key = 'node.kubernetes.io/memory-pressure';
+  const tolerates = (toleration: object) => pod({ tolerations: [toleration] });
+  for (const [name, candidate, pressures, welcome] of [
+    ['no pressure', pod({}), [], true],
+    ['memory, BestEffort', pod({}), ['MemoryPressure'], false],
+    ['memory, Burstable', asks('1'), ['MemoryPressure'], true],
+    ['memory, tolerated', tolerates({ key, operator: 'Exists' }), ['MemoryPressure'], true],
+    ['memory, all tolerated', tolerates({ operator: 'Exists' }), ['MemoryPressure'], true],
+    ['memory, other value', tolerates({ key, value: 'x' }), ['MemoryPressure'], false],
+    ['memory, other effect', tolerates({ key, effect: 'NoExecute' }), ['MemoryPressure'], false],
+    ['disk, Burstable', asks('1'), ['DiskPressure'], false],
+    ['disk, tolerated', tolerates({ operator: 'Exists' }), ['DiskPressure'], false],
+    ['both', asks('1'), ['MemoryPressure', 'DiskPressure'], false],
+    ['critical', pod({ priority: 2_000_000_000 }), ['DiskPressure', 'PIDPressure'], true],
+  ] as const) {
+    const allocatable = { cpu: '2', pods: '3' };
+    const verdict = refuse({ pod: candidate, others: [], node, allocatable, pressures });
+    const message = `Pod was rejected: The node had condition: [${pressures.join(' ')}]. `;
+    t.same(verdict, welcome ? undefined : { reason: 'Evicted', message }, name);
+  }
 });
 
 await t.test('nodeAccepts()', async (t) => {
@@ -137,10 +162,15 @@ const input: NodeInput = {
   },
   versions: { kubelet: 'v1.36.0', runtime: 'bareboat://0' },
   reserved: { cpuMilli: 500, memoryBytes: 2 ** 30 },
+  evictionBytes: { memory: 100 * 2 ** 20, disk: 10 * 2 ** 30 },
 };
 
 await t.test('nodeStatus() keeps what others announced', async (t) => {
-  t.match(allocatableOf(input), { cpu: '3500m', memory: `${7 * 2 ** 20}Ki`, pods: '110' });
+  t.match(allocatableOf(input), {
+    cpu: '3500m',
+    memory: `${(7 * 1024 - 100) * 1024}Ki`,
+    pods: '110',
+  });
   const of = (previous: NodeStatus) => nodeStatus(input, { previous, conditions: [], images: [] });
   const first = of({});
   t.match(first, {
@@ -154,18 +184,9 @@ await t.test('nodeStatus() keeps what others announced', async (t) => {
 });
 
 await t.test('nodeConditions()', async (t) => {
-  const pressure = {
-    memoryAvailableBytes: 2 ** 30,
-    diskAvailableBytes: 50,
-    diskBytes: 100,
-    inodesFree: 50,
-    inodes: 100,
-    pidsFree: 50,
-    pidsMax: 100,
-  };
-  const of = (change: object, more: object = {}) =>
+  const of = (pressures: readonly PressureType[], more: object = {}) =>
     nodeConditions({
-      pressure: { ...pressure, ...change },
+      pressures,
       notReady: undefined,
       shortcomings: [],
       previous: [],
@@ -180,20 +201,35 @@ await t.test('nodeConditions()', async (t) => {
     PIDPressure: 'False',
     Ready: 'True',
   };
-  t.same(status(of({})), well);
-  t.same(status(of({ memoryAvailableBytes: 1 })), { ...well, MemoryPressure: 'True' });
-  t.same(status(of({ diskAvailableBytes: 5 })), { ...well, DiskPressure: 'True' });
-  t.same(status(of({ inodesFree: 1 })), { ...well, DiskPressure: 'True' });
-  t.same(status(of({ pidsFree: 1 })), { ...well, PIDPressure: 'True' });
-  t.same(status(of({}, { notReady: 'no network' })), { ...well, Ready: 'False' });
-  const first = of({});
-  const later = of({}, { previous: first, nowMs: 60_000 });
+  t.same(status(of([])), well);
+  t.same(status(of(['MemoryPressure'])), { ...well, MemoryPressure: 'True' });
+  t.same(status(of(['DiskPressure'])), { ...well, DiskPressure: 'True' });
+  t.same(status(of(['PIDPressure'])), { ...well, PIDPressure: 'True' });
+  t.same(status(of([], { notReady: 'no network' })), { ...well, Ready: 'False' });
+  t.match(of(['MemoryPressure', 'PIDPressure']), [
+    {
+      reason: 'KubeletHasInsufficientMemory',
+      message: 'kubelet has insufficient memory available',
+    },
+    { reason: 'KubeletHasNoDiskPressure', message: 'kubelet has no disk pressure' },
+    { reason: 'KubeletHasInsufficientPID', message: 'kubelet has insufficient PID available' },
+    { reason: 'KubeletReady' },
+  ]);
+  const first = of([]);
+  const later = of([], { previous: first, nowMs: 60_000 });
   t.equal(later[0]?.lastTransitionTime, '1970-01-01T00:00:00Z');
   t.equal(later[0]?.lastHeartbeatTime, '1970-01-01T00:01:00Z');
   t.notOk(statusChanged({ conditions: first }, { conditions: later }), 'a heartbeat is no news');
-  t.ok(statusChanged({ conditions: first }, { conditions: of({ pidsFree: 1 }) }));
+  t.ok(statusChanged({ conditions: first }, { conditions: of(['PIDPressure']) }));
   const foreign = { type: 'NetworkUnavailable', status: 'False' };
-  t.ok(of({}, { previous: [foreign] }).some((c) => c.type === 'NetworkUnavailable'));
+  t.ok(of([], { previous: [foreign] }).some((c) => c.type === 'NetworkUnavailable'));
+  t.same(transitions([], of([], { previous: [foreign] })), [
+    'NodeHasSufficientMemory',
+    'NodeHasNoDiskPressure',
+    'NodeHasSufficientPID',
+    'NodeReady',
+  ]);
+  t.same(transitions(first, of(['DiskPressure'])), ['NodeHasDiskPressure']);
 });
 
 await t.test('newNode() begins with the labels and taints of the configuration', async (t) => {

@@ -143,6 +143,13 @@ export class FakeRuntime implements ContainerRuntime {
     return undefined;
   }
 
+  /** By container name. */
+  readonly written = new Map<string, number>();
+
+  async writableLayer(id: string): Promise<{ bytes: number; inodes: number }> {
+    return { bytes: this.written.get(this.#get(id).name) ?? 0, inodes: 0 };
+  }
+
   /** The newest container of this name ends. */
   exit(name: string, exitCode: number): void {
     const container = [...this.#containers.values()].findLast((c) => c.name === name);
@@ -200,9 +207,11 @@ export class FakeImages implements ImageService {
     throw new RuntimeError('IMAGE_INVALID', 'the fake imports nothing');
   }
 
-  async remove(reference: string): Promise<void> {
-    this.#local.delete(reference);
+  async remove(reference: string): Promise<number> {
+    return this.#local.delete(reference.replace(/^id-of-/, '')) ? 1 : 0;
   }
+
+  async collect(): Promise<void> {}
 
   usage(): { bytes: number; inodes: number } {
     return { bytes: 0, inodes: 0 };
@@ -215,6 +224,7 @@ function image(name: string): Image {
     tags: [name],
     digests: [],
     sizeBytes: 1,
+    pinned: false,
     config: {
       user: '',
       env: [],

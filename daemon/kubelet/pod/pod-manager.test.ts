@@ -170,7 +170,7 @@ function startManager(t: Test, tasks: TaskScope) {
       },
     },
     informer,
-    () => node,
+    { node: () => node, pressures: () => [] },
   );
   tasks.spawn('informer', (signal) => informer.run(signal));
   tasks.spawn('manager', (signal) => manager.run(signal));

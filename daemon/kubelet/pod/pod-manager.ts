@@ -8,13 +8,13 @@ import { join } from 'node:path';
 import { errorText, isErrno } from '#base/errors.ts';
 import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { Informer } from '#base/kube/informer.ts';
+import type { PressureType } from '../eviction/signals.ts';
 import type { ResizeRefusal, Verdict } from '../lifecycle/model.ts';
 import { refuse, refuseResize } from '../node/admission.ts';
 import { podDirectory, podsDirectory, uidOfLogDirectory } from '../volume/paths.ts';
 import { podDirectories, removePodDirectory } from '../volume/pod-volumes.ts';
 import type { PodIo } from './io.ts';
 import { PodWorker } from './pod-worker.ts';
-import { enforceSizeLimits } from './size-limits.ts';
 
 const ORPHAN_LOOK_MS = 60_000;
 /** Upstream's SystemCriticalPriority: pods of at least this end last. */
@@ -30,15 +30,21 @@ export class PodManager {
   readonly #io: PodIo;
   readonly #informer: Informer<Pod>;
   readonly #node: () => Node | undefined;
+  readonly #pressures: () => readonly PressureType[];
   /** By UID. */
   readonly #workers = new Map<string, PodWorker>();
   /** The node goes down: nothing starts any more, and what stops has so much time. */
   #endGraceMs: number | undefined;
 
-  constructor(io: Omit<PodIo, 'mayResize'>, informer: Informer<Pod>, node: () => Node | undefined) {
+  constructor(
+    io: Omit<PodIo, 'mayResize'>,
+    informer: Informer<Pod>,
+    facts: { node: () => Node | undefined; pressures: () => readonly PressureType[] },
+  ) {
     this.#io = { ...io, mayResize: (pod) => this.#refuseResize(pod) };
     this.#informer = informer;
-    this.#node = node;
+    this.#node = facts.node;
+    this.#pressures = facts.pressures;
   }
 
   get workers(): IterableIterator<PodWorker> {
@@ -69,9 +75,6 @@ export class PodManager {
         if (worker.objectKeys.has(key)) worker.objectChanged();
       }
     });
-    const { tasks, clock, log } = this.#io;
-    const limits = { workers: () => this.workers, clock, log };
-    tasks.spawn('size limits', (stop) => enforceSizeLimits(limits, stop));
     for (;;) {
       await this.#removeOrphans(signal);
       await this.#io.clock.sleep(ORPHAN_LOOK_MS, signal);
@@ -145,7 +148,8 @@ export class PodManager {
     if (this.#io.runtime.listSandboxes().some((s) => s.podUid === pod.metadata.uid))
       return undefined;
     const { allocatable } = this.#io.node;
-    return refuse({ pod, others: this.#others(pod), node, allocatable });
+    const pressures = this.#pressures();
+    return refuse({ pod, others: this.#others(pod), node, allocatable, pressures });
   }
 
   /** Pods that hold resources, but for this one. */

@@ -17,7 +17,6 @@ import { FakeImages, FakeRuntime } from './fake-runtime.ts';
 import type { PodIo } from './io.ts';
 import { lastLines } from './last-words.ts';
 import { PodWorker } from './pod-worker.ts';
-import { bytesOf } from './size-limits.ts';
 
 const clock = new RealClock();
 
@@ -322,10 +321,55 @@ await t.test('lastLines()', async (t) => {
 await t.test('a pod that the node ends is Failed with the reason', async (t) => {
   await using world = new World({ containers: [{ name: 'a', image: 'app:1' }] });
   await world.until('running', () => world.pod.status?.phase === 'Running');
-  world.worker.fail({ reason: 'Evicted', message: 'too much' });
+  t.equal(world.worker.evict({ reason: 'Evicted', message: 'too much' }), true);
+  t.equal(world.worker.evict({ reason: 'Evicted', message: 'again' }), false);
   await world.until('failed', () => world.pod.status?.phase === 'Failed');
   t.match(world.pod.status, { reason: 'Evicted', message: 'too much' });
-  t.equal(await bytesOf(join(world.dataDir, 'none')), 0);
-  writeFileSync(join(world.dataDir, 'file'), 'x'.repeat(100_000));
-  t.ok((await bytesOf(world.dataDir)) >= 100_000);
+  t.ok(world.runtime.calls.includes('stopContainer a 1s'), 'with little grace');
+  t.same(
+    world.events.filter((event) => event.startsWith('Evicted')),
+    ['Evicted: too much'],
+  );
+});
+
+await t.test('a pod that takes its time to end is evicted nevertheless', async (t) => {
+  await using world = new World({ containers: [{ name: 'a', image: 'app:1' }] });
+  await world.until('running', () => world.pod.status?.phase === 'Running');
+  const stopped: number[] = [];
+  const release = Promise.withResolvers<void>();
+  world.runtime.stopContainer = async (_id, graceSeconds) => {
+    stopped.push(Math.round(graceSeconds));
+    if (graceSeconds > 2) await release.promise;
+    else world.runtime.exit('a', 137);
+  };
+  world.change((pod) => {
+    pod.metadata.deletionTimestamp = new Date().toISOString();
+    pod.metadata.deletionGracePeriodSeconds = 60;
+    return pod;
+  });
+  await world.until('stopping', () => stopped.length === 1);
+  t.equal(world.worker.evict({ reason: 'Evicted', message: 'too much' }), true);
+  await world.until('finished', () => world.finished);
+  t.same(stopped, [60, 1]);
+  release.resolve();
+});
+
+await t.test('what a pod left that has ended can be forgotten; its status stays', async (t) => {
+  const spec = { restartPolicy: 'Never', containers: [{ name: 'a', image: 'app:1' }] };
+  await using world = new World(spec);
+  await world.until('running', () => world.pod.status?.phase === 'Running');
+  t.equal(world.worker.isForgettable, false);
+  world.runtime.exit('a', 0);
+  await world.until('succeeded', () => world.pod.status?.phase === 'Succeeded');
+  world.worker.update(world.pod);
+  await world.until('released', () => world.worker.isForgettable);
+  const before = structuredClone(world.pod.status);
+  const [sandbox] = world.runtime.listSandboxes();
+  await world.runtime.removeSandbox(sandbox?.id ?? '');
+  world.worker = world.newWorker(); // As after a restart, which knows it from the API alone.
+  world.worker.wake();
+  await world.until('ended', () => world.worker.isReleased);
+  await world.worker.flush();
+  t.same(world.pod.status, before);
+  t.same(world.specs(), ['a #0']);
 });

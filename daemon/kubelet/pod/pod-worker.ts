@@ -40,6 +40,8 @@ import { PodOperations } from './operations.ts';
 
 /** Labels, tokens and whatever a lost wake-up left are looked at again this often. */
 const REFRESH_MS = 60_000;
+/** Upstream's immediateEvictionGracePeriodSeconds. */
+const EVICTION_GRACE_MS = 1_000;
 /** Upstream's words (pkg/kubelet/nodeshutdown). */
 const NODE_SHUTDOWN: Verdict = {
   reason: 'Terminated',
@@ -140,6 +142,18 @@ export class PodWorker {
     return hasEnded(this.#look(), this.#memory);
   }
 
+  /** It has ended, and its volumes and its network are gone. */
+  get isReleased(): boolean {
+    const isReady = this.#records().sandboxes.some(({ state }) => state === 'ready');
+    return this.ended && this.#memory.volumesReleased && !isReady;
+  }
+
+  /** The API knows how it ended: nothing of it is needed here any more. */
+  get isForgettable(): boolean {
+    const { phase } = this.#pod.status ?? {};
+    return this.isReleased && (phase === 'Succeeded' || phase === 'Failed');
+  }
+
   get paths(): PodPaths {
     return this.#paths;
   }
@@ -169,9 +183,25 @@ export class PodWorker {
     this.wake();
   }
 
-  /** The node ends the pod: it will be Failed. */
-  fail(verdict: Verdict): void {
-    if (this.#memory.verdict !== undefined || this.#memory.endingSinceMs !== undefined) return;
+  /** The node ends the pod: it will be Failed. False when it is ending anyway. */
+  fail(verdict: Verdict): boolean {
+    if (this.#memory.verdict !== undefined || this.#memory.endingSinceMs !== undefined)
+      return false;
+    this.#judge(verdict);
+    return true;
+  }
+
+  /** The node needs what the pod holds, at once: also of one that is taking its time to end. */
+  evict(verdict: Verdict): boolean {
+    const { metadata } = this.#pod;
+    const quick = { ...verdict, graceMs: EVICTION_GRACE_MS };
+    if (metadata.deletionTimestamp === undefined) return this.fail(quick);
+    if (this.#memory.verdict !== undefined || this.ended) return false;
+    this.#judge(quick);
+    return true;
+  }
+
+  #judge(verdict: Verdict): void {
     this.#memory = { ...this.#memory, verdict };
     const { reason, message } = verdict;
     this.#notice({ type: 'Warning', reason, message });

@@ -62,7 +62,8 @@ export function findImage(index: ImageIndex, reference: string): ImageRecord | u
 
 export function imageOf(record: ImageRecord, config: ImageConfig): Image {
   const { id, tags, digests, sizeBytes } = record;
-  return { id, tags, digests, sizeBytes, config };
+  // Without a digest name it came by an archive, and nobody knows where to get it again.
+  return { id, tags, digests, sizeBytes, pinned: digests.length === 0 && tags.length > 0, config };
 }
 
 /** Throws IMAGE_INVALID for what this program never wrote. */

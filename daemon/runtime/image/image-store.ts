@@ -17,6 +17,7 @@ import type { Log } from '#base/log.ts';
 import { writeDurable } from '../disk.ts';
 import { PARTIAL_AGE_MS_MAX, PULL_ATTEMPT_COUNT_MAX } from '../limits.ts';
 import {
+  type DiskUsage,
   type Image,
   type ImageConfig,
   type ImageService,
@@ -57,6 +58,7 @@ export class ImageStore implements ImageService {
   readonly #configs = new Map<string, ImageConfig>();
   #index: ImageIndex = [];
   #layersInUse: () => Iterable<string> = () => [];
+  #pulls = 0;
 
   private constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -94,16 +96,32 @@ export class ImageStore implements ImageService {
     signal: AbortSignal,
   ): Promise<Image> {
     const parsed = parseReference(reference);
-    await this.#dropOldDownloads();
+    await this.#dropDownloads(PARTIAL_AGE_MS_MAX);
+    this.#pulls++;
+    try {
+      return await this.#pull(parsed, auth, signal);
+    } finally {
+      this.#pulls--;
+    }
+  }
+
+  async #pull(
+    reference: Reference,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal,
+  ): Promise<Image> {
     for (let attempt = 1; ; attempt++) {
-      const pulled = await this.#options.puller.pull(this.#pullRequest(parsed, auth), signal);
+      const pulled = await this.#options.puller.pull(this.#pullRequest(reference, auth), signal);
       const record = await this.#serial.run('commit', async () => {
         if (!this.#isComplete(pulled)) return undefined;
-        return await this.#commitPulled(parsed, pulled, signal);
+        return await this.#commitPulled(reference, pulled, signal);
       });
       if (record !== undefined) return this.#image(record);
       if (attempt === PULL_ATTEMPT_COUNT_MAX) {
-        throw new RuntimeError('IMAGE_UNAVAILABLE', `layers of ${reference} are being removed`);
+        throw new RuntimeError(
+          'IMAGE_UNAVAILABLE',
+          `layers of ${formatReference(reference)} are being removed`,
+        );
       }
     }
   }
@@ -178,23 +196,31 @@ export class ImageStore implements ImageService {
     });
   }
 
-  async remove(reference: string, signal: AbortSignal): Promise<void> {
-    await this.#serial.run('commit', async () => {
+  async remove(reference: string, signal: AbortSignal): Promise<number> {
+    return await this.#serial.run('commit', async () => {
       signal.throwIfAborted();
       const record = findImage(this.#index, reference);
-      if (record === undefined) return;
+      if (record === undefined) return 0;
+      const before = this.usage().bytes;
       await this.#writeIndex(withoutImage(this.#index, record.id));
       this.#configs.delete(record.id);
       await this.#sweep();
+      return before - this.usage().bytes;
     });
   }
 
-  /** Removes layers and blobs that nothing names any more; after a container is gone, say. */
-  async collect(): Promise<void> {
+  /** Removes layers and blobs that nothing names any more. */
+  async sweep(): Promise<void> {
     await this.#serial.run('commit', () => this.#sweep());
   }
 
-  usage(): { bytes: number; inodes: number } {
+  async collect(): Promise<void> {
+    await this.sweep();
+    // What a pull has downloaded it takes for there.
+    if (this.#pulls === 0) await this.#dropDownloads(0);
+  }
+
+  usage(): DiskUsage {
     return this.layers.usage();
   }
 
@@ -299,16 +325,16 @@ export class ImageStore implements ImageService {
     for (const name of readdirSync(dir)) {
       if (!DOWNLOAD.test(name)) await rm(join(dir, name), { recursive: true, force: true });
     }
-    await this.#dropOldDownloads();
+    await this.#dropDownloads(PARTIAL_AGE_MS_MAX);
   }
 
   /** Downloads are worth going on with, but not for ever: pulls that are given up would fill the disk. */
-  async #dropOldDownloads(): Promise<void> {
+  async #dropDownloads(ageMs: number): Promise<void> {
     const dir = join(this.#options.root, 'ingest');
     for (const name of readdirSync(dir)) {
       const path = join(dir, name);
       const stat = DOWNLOAD.test(name) ? statSync(path, { throwIfNoEntry: false }) : undefined;
-      if (stat === undefined || Date.now() - stat.mtimeMs < PARTIAL_AGE_MS_MAX) continue;
+      if (stat === undefined || Date.now() - stat.mtimeMs < ageMs) continue;
       await rm(path, { force: true });
     }
   }
