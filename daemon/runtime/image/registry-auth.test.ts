@@ -1,5 +1,10 @@
 import t from 'tap';
-import { basicAuthorization, parseChallenge, tokenUrl } from './registry-auth.ts';
+import {
+  basicAuthorization,
+  parseChallenge,
+  tokenUrl,
+  mayHaveCredentials,
+} from './registry-auth.ts';
 import { endpoints } from './registry-puller.ts';
 
 const BEARER = { scheme: 'bearer', realm: 'https://a/t', service: 's', scope: 'r:x:pull' } as const;
@@ -38,9 +43,35 @@ const ENDPOINTS = [
   ['docker.io', ['https://mirror.local', 'http://cache:80', 'https://registry-1.docker.io']],
   ['localhost:5000', ['http://cache:80', 'http://localhost:5000']],
   ['127.0.0.1', ['http://cache:80', 'http://127.0.0.1']],
+  ['127.example', ['http://cache:80', 'https://127.example']],
   ['[::1]:9', ['http://cache:80', 'http://[::1]:9']],
   ['plain.local:8080', ['http://cache:80', 'http://plain.local:8080']],
   ['odd.local:5000', ['http://cache:80', 'http://odd.local:5000']],
   ['odd.local:5001', ['http://cache:80', 'https://odd.local:5001']],
 ] as const;
-for (const [registry, urls] of ENDPOINTS) t.same(endpoints(registry, CONFIG), urls, registry);
+for (const [registry, urls] of ENDPOINTS) {
+  const found = endpoints(registry, CONFIG).map(({ baseUrl }) => baseUrl);
+  t.same(found, urls, registry);
+}
+const same = {
+  mirrors: { 'r.example': ['https://r.example:443/', 'http://r.example'] },
+  insecure: [],
+};
+t.same(
+  endpoints('r.example', same).map(({ isRegistry }) => isRegistry),
+  [true, false, true],
+);
+
+t.test('mayHaveCredentials()', async (t) => {
+  for (const [tokenServer, baseUrl, may] of [
+    ['https://auth.example/token', 'https://r.example', true],
+    ['http://auth.example/token', 'https://r.example', false],
+    ['http://r.example/token', 'https://r.example', false],
+    ['http://plain.example:5000/token', 'http://plain.example:5000', true],
+    ['http://auth.example/token', 'http://plain.example:5000', false],
+    ['http://127.0.0.1:5001/token', 'https://r.example', true],
+    ['http://[::1]:5001/token', 'https://r.example', true],
+  ] as const) {
+    t.equal(mayHaveCredentials(new URL(tokenServer), baseUrl), may, `${tokenServer} of ${baseUrl}`);
+  }
+});

@@ -55,3 +55,17 @@ export function tokenUrl(challenge: Challenge & { scheme: 'bearer' }, repository
 export function basicAuthorization(auth: { username: string; password: string }): string {
   return `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
 }
+
+/** A host's name or address, without port. */
+export function isLoopback(name: string): boolean {
+  return name === 'localhost' || /^127(\.\d+){3}$/.test(name) || name === '[::1]';
+}
+
+/**
+ * Whether a token server may have the registry's credentials: over TLS or within this machine. Without TLS
+ * it must be the registry itself, which then is one that the user calls insecure.
+ */
+export function mayHaveCredentials(tokenServer: URL, baseUrl: string): boolean {
+  if (tokenServer.protocol === 'https:' || isLoopback(tokenServer.hostname)) return true;
+  return tokenServer.protocol === 'http:' && tokenServer.origin === new URL(baseUrl).origin;
+}

@@ -7,7 +7,12 @@ import { errorText } from '#base/errors.ts';
 import { DOCUMENT_BYTES_MAX, REGISTRY_IDLE_MS_MAX } from '../limits.ts';
 import { type RegistryAuth, RuntimeError, type RuntimeErrorCode } from '../port.ts';
 import { MANIFEST_TYPES, parseJson } from './manifest.ts';
-import { basicAuthorization, parseChallenge, tokenUrl } from './registry-auth.ts';
+import {
+  basicAuthorization,
+  mayHaveCredentials,
+  parseChallenge,
+  tokenUrl,
+} from './registry-auth.ts';
 
 export interface Endpoint {
   /** `https://registry-1.docker.io` */
@@ -87,7 +92,12 @@ export class RegistryClient {
     if (!URL.canParse(challenge.realm)) {
       throw new RuntimeError('IMAGE_AUTH', `${baseUrl} names no token server: ${challenge.realm}`);
     }
-    const url = tokenUrl(challenge, repository).href;
+    const tokenServer = tokenUrl(challenge, repository);
+    const url = tokenServer.href;
+    if (basic !== undefined && !mayHaveCredentials(tokenServer, baseUrl)) {
+      const why = 'whose token server would have them in the clear';
+      throw new RuntimeError('IMAGE_AUTH', `no credentials for ${baseUrl}, ${why}: ${url}`);
+    }
     const headers: Record<string, string> = basic === undefined ? {} : { authorization: basic };
     using response = await request(url, headers, signal);
     if (!response.ok) throw statusError(response.status, url);

@@ -44,6 +44,8 @@ const INDEX = JSON.stringify({
 interface Registry {
   readonly name: string;
   readonly requests: string[];
+  /** Authorization headers that came. */
+  readonly secrets: string[];
   /** Called before a blob is sent; true = it answered itself. */
   onBlob: (request: IncomingMessage, response: ServerResponse, data: string) => boolean;
   auth: 'none' | 'basic' | 'token';
@@ -51,7 +53,13 @@ interface Registry {
 
 /** Serves `repo/app:v1`. */
 async function startRegistry(t: Test): Promise<Registry> {
-  const registry: Registry = { name: '', requests: [], onBlob: () => false, auth: 'none' };
+  const registry: Registry = {
+    name: '',
+    requests: [],
+    secrets: [],
+    onBlob: () => false,
+    auth: 'none',
+  };
   const documents = new Map([MANIFEST, INDEX].map((text) => [digestOf(text), text]));
   documents.set('v1', INDEX);
   const blobs = new Map([CONFIG, ...LAYERS].map((text) => [digestOf(text), text]));
@@ -60,6 +68,7 @@ async function startRegistry(t: Test): Promise<Registry> {
     registry.requests.push(`${url.pathname} ${request.headers.range ?? ''}`.trim());
     const basic = `Basic ${Buffer.from('user:secret').toString('base64')}`;
     const credentials = request.headers.authorization;
+    if (credentials !== undefined) registry.secrets.push(credentials);
     if (url.pathname === '/token') {
       const ok =
         credentials === basic && url.searchParams.get('scope') === 'repository:repo/app:pull';
@@ -214,6 +223,21 @@ await t.test('pull() tries mirrors first, then the registry', async (t) => {
   t.equal(registry.requests.length, 0);
   await pull(registry, scratch(t), { mirrors: ['http://127.0.0.1:1'] });
   t.ok(registry.requests.length > 0);
+});
+
+await t.test('pull() shows credentials to the registry alone', async (t) => {
+  const auth = { username: 'user', password: 'secret' };
+  const [registry, mirror] = [await startRegistry(t), await startRegistry(t)];
+  const mirrors = [`http://${mirror.name}`];
+  for (const kind of ['basic', 'token'] as const) {
+    registry.auth = kind;
+    mirror.auth = kind;
+    const image = await pull(registry, scratch(t), { auth, mirrors });
+    t.equal(image.configDigest, digestOf(CONFIG), kind);
+    t.same(mirror.secrets, [], 'not to a mirror that asks for them');
+    t.ok(mirror.requests.length > 0, 'which was asked first');
+    t.ok(registry.secrets.length > 0);
+  }
 });
 
 await t.test('pull() is not kept from the registry by a mirror that talks nonsense', async (t) => {

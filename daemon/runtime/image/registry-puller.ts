@@ -23,6 +23,7 @@ import {
 } from './manifest.ts';
 import type { PulledImage, Puller, PullRequest } from './pull.ts';
 import { type Reference, repositoryName } from './reference.ts';
+import { isLoopback } from './registry-auth.ts';
 import { RegistryClient } from './registry-client.ts';
 import { checkDigest, writeAll } from './spool.ts';
 
@@ -53,8 +54,8 @@ export class RegistryPuller implements Puller {
   async pull(request: PullRequest, signal: AbortSignal): Promise<PulledImage> {
     const { reference } = request;
     let failure: unknown;
-    for (const baseUrl of endpoints(reference.registry, this.#options)) {
-      const auth = request.auth;
+    for (const { baseUrl, isRegistry } of endpoints(reference.registry, this.#options)) {
+      const auth = isRegistry ? request.auth : undefined;
       const client = new RegistryClient({ baseUrl, repository: reference.path, auth });
       try {
         return await this.#pullFrom(client, request, signal);
@@ -228,17 +229,24 @@ async function download(
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Base URLs for a registry: its mirrors, then itself. */
-export function endpoints(registry: string, config: RegistryConfig): readonly string[] {
+/**
+ * Where to ask for what a registry has: its mirrors, then itself. Credentials are the registry's own: a mirror
+ * does not get them, unless it is the registry by another name for the same place.
+ */
+export function endpoints(
+  registry: string,
+  config: RegistryConfig,
+): readonly { readonly baseUrl: string; readonly isRegistry: boolean }[] {
   const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
   const name = host.replace(/:\d+$/, '');
-  const local = name === 'localhost' || name.startsWith('127.') || name === '[::1]';
-  const plain = local || config.insecure.includes(registry) || config.insecure.includes(name);
+  const { insecure } = config;
+  const plain = isLoopback(name) || insecure.includes(registry) || insecure.includes(name);
+  const own = `${plain ? 'http' : 'https'}://${host}`;
   const mirrors = [...(config.mirrors[registry] ?? []), ...(config.mirrors['*'] ?? [])];
-  return [
-    ...mirrors.map((url) => url.replace(/\/+$/, '')),
-    `${plain ? 'http' : 'https'}://${host}`,
-  ];
+  return [...mirrors.map((url) => url.replace(/\/+$/, '')), own].map((baseUrl) => ({
+    baseUrl,
+    isRegistry: new URL(baseUrl).origin === new URL(own).origin,
+  }));
 }
 
 function blobPath(dir: string, digest: string): string {
