@@ -9,6 +9,7 @@ import {
   networkOf,
   parseCidr,
   parseIp,
+  plainAddress,
 } from './ip.ts';
 import { must } from './assert.ts';
 
@@ -103,4 +104,15 @@ t.test('addressAt() and indexOfAddress() are inverse', async (t) => {
   t.throws(() => addressAt(cidr, -1), RangeError);
   t.equal(indexOfAddress(cidr, must(parseIp('10.245.0.0'), '')), undefined);
   t.equal(formatIp(addressAt(must(parseCidr('fd00::/64'), ''), 65537)), 'fd00::1:1');
+});
+t.test('plainAddress()', async (t) => {
+  for (const [text, plain] of [
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:c000:201', '::ffff:c000:201'],
+    ['fd00::1', 'fd00::1'],
+    [undefined, ''],
+  ] as const) {
+    t.equal(plainAddress(text), plain);
+  }
 });

@@ -166,3 +166,8 @@ export function indexOfAddress(cidr: Cidr, address: Uint8Array): number | undefi
   for (const [i, byte] of address.entries()) index = index * 256 + (byte - (network[i] ?? 0));
   return index;
 }
+
+/** The address of a peer as people write it: sockets for both families show IPv4 inside of IPv6. */
+export function plainAddress(text: string | undefined): string {
+  return text?.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '') ?? '';
+}

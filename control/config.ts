@@ -29,7 +29,8 @@ const etcd = z
 const schema = z.strictObject({
   nodeName: z.string().min(1),
   dataDir: z.string().min(1),
-  listen: z.strictObject({ host: z.string(), port: z.int().min(0).max(65535) }),
+  /** Without a host: on every address, IPv6 too where the kernel has it. */
+  listen: z.strictObject({ host: z.string().optional(), port: z.int().min(0).max(65535) }),
   advertiseAddress: z.string().min(1),
   serviceCidr: z.string().default('10.96.0.0/16'),
   podCidr: z.string().default('10.244.0.0/16'),

@@ -66,7 +66,7 @@ async function main(): Promise<void> {
   });
   const port = await frontEnd.listen(config.listen);
   const startedMs = Math.round(clock.monotonicMs() - startMs);
-  log.info('API server is serving', { host: config.listen.host, port, startedMs });
+  log.info('API server is serving', { port, startedMs });
   saveCodeCache();
   const controllers = startControllers({ api, config, log });
 

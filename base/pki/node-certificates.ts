@@ -100,7 +100,7 @@ export async function agentFiles(
     subject: node,
     usages: ['server'],
     dnsNames: [names.nodeName],
-    ips: [...names.ips, '127.0.0.1'],
+    ips: [...names.ips, '127.0.0.1', '::1'],
   });
   await addLeaf(files, 'proxy', ca, {
     ...base,

@@ -85,7 +85,6 @@ async function serve(
         clusterDns: dns,
         clusterDomain,
         server: {
-          host: '0.0.0.0',
           port: config.kubeletPort,
           caFile: pki('ca.crt'),
           certFile: pki('kubelet-serving.crt'),

@@ -1,7 +1,7 @@
 /** A gateway over TLS on loopback before a backend of its own: calls that end early must not end it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -36,7 +36,7 @@ class Machines {
     writeFileSync(join(dir, 'ca.crt'), ca.certificate);
     const backend = await serveMachineSocket(join(dir, 'agent.sock'), agent);
     const gateway = new Gateway({
-      listen: { host: '127.0.0.1', port: 0 },
+      listen: { port: 0 },
       pkiDir: dir,
       maintenance: false,
       sockets: { supervisor: join(dir, 'none.sock'), agent: join(dir, 'agent.sock') },
@@ -57,18 +57,24 @@ class Machines {
     this.#port = parts.port;
   }
 
-  async client(role: string, lifetimeMs = times.lifetimeMs): Promise<ProtocolClient> {
+  async client(
+    role: string,
+    { lifetimeMs = times.lifetimeMs, address = '127.0.0.1' } = {},
+  ): Promise<ProtocolClient> {
     const user = await issueLeaf(this.#ca, {
       subject: { commonName: 'op', organizations: [`bareboat:${role}`] },
       usages: ['client'],
       nowMs: times.nowMs,
       lifetimeMs,
     });
-    return this.connect({ cert: user.certificate, key: user.key });
+    return this.connect({ cert: user.certificate, key: user.key }, address);
   }
 
-  async connect(credentials: { cert?: string; key?: string }): Promise<ProtocolClient> {
-    const socket = new WebSocket(`wss://127.0.0.1:${this.#port}/`, {
+  async connect(
+    credentials: { cert?: string; key?: string },
+    address = '127.0.0.1',
+  ): Promise<ProtocolClient> {
+    const socket = new WebSocket(`wss://${address}:${this.#port}/`, {
       ca: this.#ca.certificate,
       ...credentials,
       checkServerIdentity: (() => undefined) as unknown as () => boolean, // As in cli/connect.ts.
@@ -110,6 +116,17 @@ t.test('a backend that refuses an import half-way fails the call only', async (t
     message: `supervisor does not answer: connect ENOENT ${join(machines.dir, 'none.sock')}`,
   });
   await t.rejects(client.call(Machine.GetConfig, {}, signal), { code: 'PERMISSION_DENIED' });
+});
+
+t.test('without a host, the gateway answers on IPv4 and IPv6', async (t) => {
+  const table = new ServiceTable().unary(Images.List, async () => ({ images: [] }));
+  const machines = await Machines.start(t, table);
+  const hasIpv6 = existsSync('/proc/net/if_inet6');
+  if (!hasIpv6) t.comment('skipped in part: no IPv6 here');
+  for (const address of ['127.0.0.1', ...(hasIpv6 ? ['[::1]'] : [])]) {
+    await using client = await machines.client('reader', { address });
+    t.match(await client.call(Images.List, {}, signal), { images: [] }, address);
+  }
 });
 
 t.test('a backend that dies during a call is named', async (t) => {
@@ -180,7 +197,7 @@ t.test('clients without a good certificate are told why', async (t) => {
     code: 'UNAUTHENTICATED',
     message: 'a client certificate is needed',
   });
-  await t.rejects(machines.client('admin', -1000), {
+  await t.rejects(machines.client('admin', { lifetimeMs: -1000 }), {
     code: 'UNAUTHENTICATED',
     message: 'the client certificate has expired',
   });

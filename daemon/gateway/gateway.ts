@@ -13,6 +13,7 @@ import type { TLSSocket } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { assert } from '#base/assert.ts';
+import { plainAddress } from '#base/ip.ts';
 import type { Log } from '#base/log.ts';
 import {
   FrameConnection,
@@ -32,7 +33,8 @@ import {
 } from './limits.ts';
 
 export interface GatewayOptions {
-  readonly listen: { readonly host: string; readonly port: number };
+  /** Without a host: on every address, IPv6 too where the kernel has it. */
+  readonly listen: { readonly host?: string | undefined; readonly port: number };
   /** server.crt, server.key and, outside maintenance, ca.crt. */
   readonly pkiDir: string;
   readonly maintenance: boolean;
@@ -73,13 +75,13 @@ export class Gateway implements AsyncDisposable {
 
   /** Resolves to the port when it listens. */
   async listen(): Promise<number> {
-    const { host, port } = this.#options.listen;
+    const { listen } = this.#options;
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, host, resolve);
+      this.#server.listen({ ...listen }, resolve);
     });
     const address = this.#server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    return typeof address === 'object' && address !== null ? address.port : listen.port;
   }
 
   /** Takes the certificates in pkiDir for connections from now on. */
@@ -101,11 +103,14 @@ export class Gateway implements AsyncDisposable {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const tls = request.socket as TLSSocket; // The server speaks TLS only.
     socket.on('error', (error) =>
-      this.#options.log.info('connection failed', { peer: tls.remoteAddress, error }),
+      this.#options.log.info('connection failed', { peer: plainAddress(tls.remoteAddress), error }),
     );
     const refusal = this.#options.maintenance ? undefined : refusalOf(tls);
     if (refusal !== undefined) {
-      this.#options.log.info('connection refused', { peer: tls.remoteAddress, refusal });
+      this.#options.log.info('connection refused', {
+        peer: plainAddress(tls.remoteAddress),
+        refusal,
+      });
       socket.end(
         `HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: ${refusal.length}\r\n\r\n${refusal}`,
       );

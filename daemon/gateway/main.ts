@@ -7,7 +7,7 @@ import { FdLog } from '#base/log.ts';
 import { Gateway } from './gateway.ts';
 
 const schema = z.strictObject({
-  listen: z.strictObject({ host: z.string(), port: z.int().min(0).max(65535) }),
+  listen: z.strictObject({ host: z.string().optional(), port: z.int().min(0).max(65535) }),
   pkiDir: z.string(),
   maintenance: z.boolean(),
   sockets: z.strictObject({ supervisor: z.string(), agent: z.string() }),

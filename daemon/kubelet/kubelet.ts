@@ -47,7 +47,7 @@ export interface KubeletOptions {
   readonly logDir: string;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
-  readonly server: { readonly host: string; readonly port: number } & ServerFiles;
+  readonly server: { readonly port: number } & ServerFiles;
   readonly versions: { readonly kubelet: string; readonly runtime: string };
   /** Kept back for the system. */
   readonly reserved: { readonly cpuMilli: number; readonly memoryBytes: number };
@@ -164,7 +164,7 @@ export async function runKubelet(
     },
     options.server,
   );
-  await server.listen(options.server.port, options.server.host);
+  await server.listen(options.server.port);
   io.log.info('kubelet serves', { port: options.server.port });
   await tasks.join();
 }

@@ -1,10 +1,11 @@
 /** planNetworkConfig(): what each field of `network` and of a lease leads to. */
 import t from 'tap';
-import { formatCidr, formatIp } from '#base/ip.ts';
+import { must } from '#base/assert.ts';
+import { formatCidr, formatIp, parseCidr } from '#base/ip.ts';
 import { parseMachineConfig } from '#base/machine-config.ts';
-import type { NetworkChange } from '#net/link/link.ts';
+import type { NetworkChange, ObservedNetwork } from '#net/link/link.ts';
 import type { Lease } from './dhcp.ts';
-import { planNetworkConfig, refusalText } from './network-plan.ts';
+import { addressesOn, planNetworkConfig, refusalText } from './network-plan.ts';
 
 const links = [
   { name: 'eth0', mac: '52:54:00:00:00:01' },
@@ -143,4 +144,21 @@ t.test('refusalText() names the field, or the lease', async (t) => {
     }),
     'lease of eth0: eth0: the kernel refuses 10.0.2.15/24: EINVAL',
   );
+});
+
+t.test('addressesOn() names what others reach, IPv4 first', async (t) => {
+  const address = (index: number, text: string, scope = 0) =>
+    ({
+      index,
+      address: must(parseCidr(text), text),
+      scope,
+    }) as ObservedNetwork['addresses'][number]; // Enough.
+  const addresses = [
+    address(2, 'fe80::1/64', 253),
+    address(2, 'fd00::2/64'),
+    address(2, '192.0.2.10/24'),
+    address(3, '10.0.0.1/8'),
+    address(2, '169.254.1.1/16', 253),
+  ];
+  t.same(addressesOn(new Set([2]), addresses), ['192.0.2.10', '169.254.1.1', 'fd00::2']);
 });

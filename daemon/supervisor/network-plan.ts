@@ -4,7 +4,7 @@
  */
 import { parseCidr, parseIp } from '#base/ip.ts';
 import type { MachineConfig } from '#base/machine-config.ts';
-import type { NetworkChange, WantedNetwork } from '#net/link/link.ts';
+import type { NetworkChange, ObservedNetwork, WantedNetwork } from '#net/link/link.ts';
 import { formatCidr, formatIp } from '#base/ip.ts';
 import type { Lease } from './dhcp.ts';
 
@@ -145,4 +145,17 @@ function subjectOf(change: NetworkChange): ['mtu' | 'addresses' | 'gateway', str
 function isAsked(own: LinkConfig, field: 'mtu' | 'addresses' | 'gateway', value: string): boolean {
   if (field === 'addresses') return own.addresses.includes(value);
   return String(own[field] ?? '') === value;
+}
+
+/** Where others reach a machine on these links: texts, IPv4 first, without those that only neighbours know. */
+export function addressesOn(
+  links: ReadonlySet<number>,
+  addresses: ObservedNetwork['addresses'],
+): string[] {
+  return addresses
+    .filter(
+      ({ index, address, scope }) => links.has(index) && (address.family === 4 || scope === 0),
+    )
+    .toSorted((a, b) => a.address.family - b.address.family)
+    .map(({ address }) => formatIp(address.address));
 }

@@ -15,6 +15,7 @@ import {
 import type { DhcpEvent } from './dhcp.ts';
 import { NetworkMemory } from './network-memory.ts';
 import {
+  addressesOn,
   type LinkFacts,
   linkConfig,
   type NetworkConfig,
@@ -27,7 +28,7 @@ type ObservedLink = ObservedNetwork['links'][number];
 export interface NetworkState {
   /** Where the node is reached; undefined while it has no address. */
   readonly primary: string | undefined;
-  /** Addresses of wired links, without prefix length. */
+  /** Addresses of wired links, without prefix length, IPv4 first. */
   readonly addresses: readonly string[];
   readonly timeServers: readonly string[];
   /** What DHCP calls this machine. */
@@ -129,9 +130,7 @@ export class MachineNetwork implements Disposable {
   #reach(): Pick<NetworkState, 'primary' | 'addresses'> {
     const observed = this.#links.observe();
     const wired = new Set(this.#wired(observed).map((link) => link.index));
-    const addresses = observed.addresses
-      .filter((a) => wired.has(a.index) && a.address.family === 4)
-      .map((a) => [...a.address.address].join('.'));
+    const addresses = addressesOn(wired, observed.addresses);
     return { primary: primaryAddress(observed) ?? addresses[0], addresses };
   }
 

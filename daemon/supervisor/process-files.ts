@@ -94,7 +94,7 @@ export async function writeGatewayCertificate(
   const leaf = await issueLeaf(secrets.machineCa, {
     subject: { commonName: hostName },
     dnsNames: [hostName, 'localhost'],
-    ips: ['127.0.0.1', ...addresses],
+    ips: ['127.0.0.1', '::1', ...addresses],
     usages: ['server'],
     nowMs,
     lifetimeMs: LEAF_LIFETIME_MS,
@@ -140,7 +140,7 @@ export async function writeMaintenanceCertificate(
   const leaf = await issueLeaf(ca, {
     subject: { commonName: 'bareboat maintenance' },
     dnsNames: ['localhost'],
-    ips: ['127.0.0.1', ...addresses],
+    ips: ['127.0.0.1', '::1', ...addresses],
     usages: ['server'],
     nowMs,
     lifetimeMs: 365 * DAY_MS,
@@ -162,7 +162,7 @@ export function gatewayFingerprint(): Promise<string> {
 
 export function writeGatewayConfig(maintenance: boolean): boolean {
   return writeConfig('gateway', UID.gateway, {
-    listen: { host: '0.0.0.0', port: MACHINE_API_PORT },
+    listen: { port: MACHINE_API_PORT },
     pkiDir: join(PLACES.pki, 'gateway'),
     maintenance,
     sockets: {
@@ -194,7 +194,7 @@ function planControlConfig({ config, primary }: Facts): object {
   return {
     ...sharedConfig(config),
     dataDir: PLACES.control,
-    listen: { host: '0.0.0.0', port: API_PORT },
+    listen: { port: API_PORT },
     advertiseAddress: primary,
     nodePortRange: [30000, 32767],
     pkiDir: join(PLACES.pki, 'control'),

@@ -166,7 +166,7 @@ async function writeConfig(identity: DevIdentity): Promise<Credentials> {
   const control = {
     ...shared,
     dataDir: '/var/lib/bareboat/control',
-    listen: { host: '0.0.0.0', port: 6443 },
+    listen: { port: 6443 },
     advertiseAddress: nodeIp,
     nodePortRange: [30000, 32767],
     pkiDir: '/run/bareboat/config/pki/control',

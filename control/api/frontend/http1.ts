@@ -1,6 +1,7 @@
 /** HTTP/1.1 requests, and upgrades to WebSocket, as exchanges of the pipeline. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { plainAddress } from '#base/ip.ts';
 import {
   type ApiRequest,
   type ApiResponse,
@@ -19,7 +20,7 @@ function toRequest(request: IncomingMessage, peer: Peer): ApiRequest {
     path: request.url ?? '/',
     headers: request.headers,
     peer,
-    remoteAddress: request.socket.remoteAddress ?? '',
+    remoteAddress: plainAddress(request.socket.remoteAddress),
     readBody: () => {
       body ??= readAll(request);
       return body;

@@ -12,6 +12,7 @@ import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import * as tls from 'node:tls';
 import { isErrno } from '#base/errors.ts';
+import { plainAddress } from '#base/ip.ts';
 import type { Log } from '#base/log.ts';
 import type { ApiRequest, ApiResponse, Peer } from '../exchange.ts';
 import { serveHttp1, serveUpgrade } from './http1.ts';
@@ -72,7 +73,7 @@ export class TlsFrontEnd {
   }
 
   /** Resolves to the port once it listens. */
-  listen(at: { host: string; port: number }): Promise<number> {
+  listen(at: { host?: string | undefined; port: number }): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen({ ...at, backlog: 1024 }, () => {
@@ -126,7 +127,7 @@ export class TlsFrontEnd {
     this.#sessions.add(session);
     session.on('close', () => this.#sessions.delete(session));
     session.on('error', (error) => this.#log.debug('HTTP/2 session failed', { error }));
-    const remoteAddress = socket.remoteAddress ?? '';
+    const remoteAddress = plainAddress(socket.remoteAddress);
     session.on('stream', (stream, headers) => {
       serveStream({ stream, headers, remoteAddress }, peer, this.#handle);
     });

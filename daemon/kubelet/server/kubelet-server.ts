@@ -82,10 +82,11 @@ export class KubeletServer implements AsyncDisposable {
     this.#server.on('tlsClientError', () => undefined); // A peer that speaks no TLS; nothing to do.
   }
 
-  async listen(port: number, host: string): Promise<void> {
+  /** On every address of the node, IPv6 too where the kernel has it. */
+  async listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ port, host }, () => resolve());
+      this.#server.listen({ port }, () => resolve());
     });
     // Both: one is there before the other, and only then do they fit.
     for (const file of [this.#files.certFile, this.#files.keyFile]) {
