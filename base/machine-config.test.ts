@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ConfigError, formatYaml, parseMachineConfig } from './machine-config.ts';
+import { durationMs } from './kubelet-settings.ts';
 import { sysctlPath } from './sysctl-name.ts';
 
 const minimal = 'version: 1\nnode: {name: n1}\ncluster: {name: c1}\n';
@@ -52,6 +53,36 @@ const bad = [
     message: /expected object/,
   },
   { name: 'a duplicate key', yaml: `${minimal}version: 1\n`, field: '', message: /unique/ },
+  {
+    name: 'an unknown eviction signal',
+    yaml: `${minimal}kubelet: {evictionHard: {nodefs.avail: 5%}}\n`,
+    field: 'kubelet.evictionHard.nodefs.avail',
+    message: /unknown key/,
+  },
+  {
+    name: 'a threshold that is none',
+    yaml: `${minimal}kubelet: {evictionHard: {memory.available: 101%}}\n`,
+    field: 'kubelet.evictionHard.memory.available',
+    message: /"101%": must be an amount such as 100Mi, or a share such as 10%/,
+  },
+  {
+    name: 'thresholds in the wrong order',
+    yaml: `${minimal}kubelet: {imageGCLowThresholdPercent: 90}\n`,
+    field: 'kubelet.imageGCLowThresholdPercent',
+    message: /must not be above imageGCHighThresholdPercent/,
+  },
+  {
+    name: 'a duration without a unit',
+    yaml: `${minimal}kubelet: {imageMinimumGCAge: "120"}\n`,
+    field: 'kubelet.imageMinimumGCAge',
+    message: /"120": must be a duration such as 2m or 1h30m/,
+  },
+  {
+    name: 'an audit log too small to hold anything',
+    yaml: `${minimal}apiServer: {audit: {bytesMax: 10}}\n`,
+    field: 'apiServer.audit.bytesMax',
+    message: /10: /,
+  },
   { name: 'no YAML', yaml: 'a: [', field: '', message: /./ },
   {
     name: 'a link named twice',
@@ -198,3 +229,20 @@ for (const c of bad) {
     }
   });
 }
+
+t.test('durationMs()', async (t) => {
+  for (const [text, ms] of [
+    ['0', 0],
+    ['2m', 120_000],
+    ['1h30m', 5_400_000],
+    ['1.5s', 1500],
+    ['200ms', 200],
+    ['2m0s', 120_000],
+    ['', Number.NaN],
+    ['5', Number.NaN],
+    ['-5s', Number.NaN],
+    ['1d', Number.NaN],
+  ] as const) {
+    t.same(durationMs(text), ms, text);
+  }
+});

@@ -87,6 +87,22 @@ export const machineConfigSchema = z.strictObject({
       path: ['serviceCidr'],
       error: 'overlaps with cluster.podCidr',
     }),
+  apiServer: z
+    .strictObject({
+      /**
+       * Who asked what of the Kubernetes API, without bodies, as lines of audit.k8s.io/v1: written to the disk and
+       * read by `bareboat logs audit`. Off when absent; `{}` turns it on.
+       */
+      audit: z
+        .strictObject({
+          /** Of one file. */
+          bytesMax: z.int().min(100_000).max(100_000_000).default(10_000_000),
+          /** The newest so many are kept. */
+          filesMax: z.int().min(2).max(20).default(5),
+        })
+        .optional(),
+    })
+    .prefault({}),
   kubelet: kubeletSettingsSchema.prefault({}),
   /** By name, as sysctl(8) knows it: `vm.max_map_count`. */
   sysctls: sysctls.default({}),

@@ -32,7 +32,7 @@ export function addLogs(cli: Cli): void {
       for await (const { data } of client.stream(method, one(request), io.signal)) io.write(data);
     });
   followOptions(program.command('logs <service>'))
-    .description("the log of one of the machine's processes")
+    .description("the log of one of the machine's processes, or `audit`: the API server's")
     .action((service: string, options: FollowOptions) => show(Machine.ReadLog, service, options));
   followOptions(program.command('dmesg'))
     .description("the kernel's log")

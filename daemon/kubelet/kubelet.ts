@@ -80,7 +80,6 @@ export async function runKubelet(
   mkdirSync(join(options.dataDir, 'pods'), { recursive: true, mode: 0o750 });
   const events = new EventRecorder(io, { component: 'kubelet', host: nodeName });
   const notice = (event: Notice) => events.record(nodeReference(nodeName), event);
-  notice({ type: 'Normal', reason: 'Starting', message: 'Starting kubelet.' });
   const pressure = () => readPressure(options.dataDir);
   const input = nodeInput(options);
   const disk = () => {
@@ -104,6 +103,8 @@ export async function runKubelet(
   );
   tasks.spawn('events', (stop) => events.run(stop));
   await reporter.register(tasks.signal);
+  // Not before: an event for an API that is not there yet would be lost.
+  notice({ type: 'Normal', reason: 'Starting', message: 'Starting kubelet.' });
   tasks.spawn('node status', (stop) => reporter.runStatus(stop));
   tasks.spawn('node lease', (stop) => reporter.runLease(stop));
 

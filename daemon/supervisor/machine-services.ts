@@ -86,11 +86,7 @@ export function machineServices(supervisor: Supervisor): ServiceTable {
     }))
     .stream(Machine.ReadLog, async function* (requests, { signal }) {
       for await (const request of requests) {
-        if (request.service !== 'supervisor' && !units.names().includes(request.service)) {
-          const known = ['supervisor', ...units.names()].join(', ');
-          throw new ProtocolError('NOT_FOUND', `no service ${request.service}: there are ${known}`);
-        }
-        const path = join(PLACES.logs, `${request.service}.log`);
+        const path = logFile(request.service, units.names());
         for await (const data of readLogFile(path, request, signal)) yield { data };
         return;
       }
@@ -129,4 +125,13 @@ function serviceStatus({ units, clock }: Supervisor, name: string): ServiceStatu
 function readOsRelease(key: string): string {
   const text = readFileSync('/etc/os-release', 'utf8');
   return new RegExp(`^${key}="?([^"\n]*)`, 'm').exec(text)?.[1] ?? '';
+}
+
+/** Of a unit, or the audit log of the API server. */
+function logFile(name: string, units: readonly string[]): string {
+  const known = ['supervisor', ...units, 'audit'];
+  if (!known.includes(name)) {
+    throw new ProtocolError('NOT_FOUND', `no service ${name}: there are ${known.join(', ')}`);
+  }
+  return name === 'audit' ? PLACES.audit : join(PLACES.logs, `${name}.log`);
 }

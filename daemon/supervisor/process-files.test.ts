@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parseMachineConfig } from '#base/machine-config.ts';
 import { readAgentConfig } from '../agent/config.ts';
-import { planAgentConfig } from './process-files.ts';
+import { planAgentConfig, planControlConfig } from './process-files.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'bareboat-files-'));
 t.teardown(() => rmSync(dir, { recursive: true }));
@@ -40,4 +40,27 @@ registries: {mirrors: {docker.io: ["http://cache:5000"]}, insecure: [plain.local
     taints: [{ key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' }],
     registries: { mirrors: { 'docker.io': ['http://cache:5000'] }, insecure: ['plain.local'] },
   });
+});
+
+t.test('planAgentConfig() passes the settings of the kubelet on', async (t) => {
+  const settings = `kubelet: {evictionHard: {nodefs.available: "0%"}, imageMaximumGCAge: 24h}`;
+  t.match(agentConfigOf(`node: {name: n}\n${settings}\n`), {
+    kubelet: {
+      evictionHard: { 'nodefs.available': '0%', 'imagefs.available': '15%' },
+      imageGCHighThresholdPercent: 85,
+      imageMaximumGCAge: '24h',
+    },
+  });
+});
+
+t.test('planControlConfig() has an audit log where the configuration asks for one', async (t) => {
+  const planned = (yaml: string) => {
+    const config = parseMachineConfig(`version: 1\nnode: {name: n}\ncluster: {name: c}\n${yaml}`);
+    return planControlConfig({ config, primary: '192.0.2.1' }) as { audit?: object };
+  };
+  t.equal(planned('').audit, undefined);
+  const path = '/var/lib/bareboat/control/audit/audit.log';
+  const audit = { path, bytesMax: 10_000_000, filesMax: 5 };
+  t.same(planned('apiServer: {audit: {}}').audit, audit);
+  t.same(planned('apiServer: {audit: {filesMax: 9}}').audit, { ...audit, filesMax: 9 });
 });

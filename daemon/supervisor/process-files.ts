@@ -190,13 +190,15 @@ function sharedConfig({ node, cluster }: MachineConfig): object {
   };
 }
 
-function planControlConfig({ config, primary }: Facts): object {
+export function planControlConfig({ config, primary }: Pick<Facts, 'config' | 'primary'>): object {
+  const { audit } = config.apiServer;
   return {
     ...sharedConfig(config),
     dataDir: PLACES.control,
     listen: { port: API_PORT },
     advertiseAddress: primary,
     nodePortRange: [30000, 32767],
+    ...(audit && { audit: { path: PLACES.audit, ...audit } }),
     pkiDir: join(PLACES.pki, 'control'),
   };
 }

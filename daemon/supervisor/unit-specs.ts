@@ -6,6 +6,7 @@ export const UID = { root: 0, gateway: 901, control: 902, chrony: 903, dhcpcd: 9
 export const PLACES = {
   state: '/var/lib/bareboat/state',
   control: '/var/lib/bareboat/control',
+  audit: '/var/lib/bareboat/control/audit/audit.log',
   agent: '/var/lib/bareboat/agent',
   podLogs: '/var/log/pods',
   pki: '/run/bareboat/pki',
