@@ -61,6 +61,19 @@ export function readMachineFacts(dataDir: string): MachineFacts {
   };
 }
 
+/** Of /proc/stat: USER_HZ. */
+const TICK_NANOS = 10_000_000;
+
+/** Processor time that the whole machine has used since it started. */
+export function readCpuUsageNanos(): number {
+  const fields = /^cpu +(.*)$/m.exec(readText('/proc/stat'))?.[1] ?? '';
+  // Guests are counted in user and nice already.
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields
+    .split(' ')
+    .map(Number);
+  return (user + nice + system + irq + softirq + steal) * TICK_NANOS;
+}
+
 export function readPressure(dataDir: string): Pressure {
   const disk = statfsSync(dataDir);
   const pidsMax = Number(readText('/proc/sys/kernel/pid_max'));

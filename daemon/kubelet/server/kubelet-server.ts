@@ -6,17 +6,18 @@
 import { readFileSync, watchFile, unwatchFile } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { cpuUsage } from 'node:process';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { assert } from '#base/assert.ts';
 import { errorText } from '#base/errors.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
-import type { ContainerRuntime, StreamSession } from '../../runtime/port.ts';
+import type { ContainerRuntime, ImageService, StreamSession } from '../../runtime/port.ts';
+import { readPodUsage } from '../eviction/pod-usage.ts';
+import type { PodUsage } from '../eviction/rank.ts';
 import { history } from '../lifecycle/containers.ts';
 import { STREAM_SESSIONS_MAX } from '../limits.ts';
-import type { Pressure } from '../node/node-facts.ts';
+import { type Pressure, readCpuUsageNanos } from '../node/node-facts.ts';
 import type { PodManager } from '../pod/pod-manager.ts';
 import type { PodWorker } from '../pod/pod-worker.ts';
 import type { Access } from './access.ts';
@@ -28,8 +29,8 @@ import {
   formatResourceMetrics,
   type NodeReading,
   type PodReading,
-  statsSummary,
 } from './metrics.ts';
+import { type MeasuredPod, statsSummary } from './stats-summary.ts';
 import { bridge } from './stream-bridge.ts';
 
 export interface ServerFiles {
@@ -40,6 +41,7 @@ export interface ServerFiles {
 
 export interface ServerIo {
   readonly runtime: ContainerRuntime;
+  readonly images: Pick<ImageService, 'usage'>;
   readonly manager: PodManager;
   readonly access: Access;
   readonly clock: Clock;
@@ -48,6 +50,8 @@ export interface ServerIo {
   readonly nodeName: string;
 }
 
+/** Upstream's volume-stats-agg-period. */
+const DISK_USAGE_MS = 60_000;
 const CERTIFICATE_LOOK_MS = 10_000;
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -64,6 +68,7 @@ export class KubeletServer implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #startedAtMs: number;
   #sessions = 0;
+  #usages: { readonly atMs: number; readonly byUid: Promise<Map<string, PodUsage>> } | undefined;
 
   constructor(io: ServerIo, files: ServerFiles) {
     this.#io = io;
@@ -159,7 +164,7 @@ export class KubeletServer implements AsyncDisposable {
         sendText(response, formatResourceMetrics(this.#podReadings(), this.#nodeReading()));
         return;
       case 'stats/summary':
-        sendJson(response, statsSummary(this.#podReadings(), this.#nodeReading()));
+        sendJson(response, await this.#summary());
         return;
       default:
     }
@@ -207,15 +212,40 @@ export class KubeletServer implements AsyncDisposable {
   }
 
   #nodeReading(): NodeReading {
-    const { user, system } = cpuUsage();
     return {
       nodeName: this.#io.nodeName,
       atMs: this.#io.clock.nowMs(),
-      cpuUsageNanos: (user + system) * 1000,
-      memoryWorkingSetBytes: process.memoryUsage.rss(),
-      memoryAvailableBytes: this.#io.pressure().memoryAvailableBytes,
+      cpuUsageNanos: readCpuUsageNanos(),
+      machine: this.#io.pressure(),
       startedAtMs: this.#startedAtMs,
+      residentBytes: process.memoryUsage.rss(),
     };
+  }
+
+  async #summary(): Promise<object> {
+    const images = this.#io.images.usage();
+    return statsSummary(await this.#measuredPods(), { ...this.#nodeReading(), images });
+  }
+
+  /** Disks are read through at most so often, however many ask. */
+  async #measuredPods(): Promise<MeasuredPod[]> {
+    const nowMs = this.#io.clock.monotonicMs();
+    if (this.#usages === undefined || nowMs - this.#usages.atMs > DISK_USAGE_MS) {
+      this.#usages = { atMs: nowMs, byUid: this.#measureDisks() };
+    }
+    const byUid = await this.#usages.byUid;
+    return this.#podReadings().map((reading) => ({
+      ...reading,
+      usage: byUid.get(reading.uid) ?? { containers: [], volumes: {} },
+    }));
+  }
+
+  async #measureDisks(): Promise<Map<string, PodUsage>> {
+    const byUid = new Map<string, PodUsage>();
+    for (const worker of this.#io.manager.workers) {
+      byUid.set(worker.uid, await readPodUsage(this.#io, worker, { disk: true }));
+    }
+    return byUid;
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

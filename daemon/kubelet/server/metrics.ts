@@ -1,8 +1,9 @@
 /**
- * What the kubelet tells about itself and its containers: /metrics and /metrics/resource in
- * Prometheus' text form, /stats/summary as JSON. Pure but for the readings passed in.
+ * What the kubelet tells about itself, the node and its containers: /metrics and /metrics/resource in
+ * Prometheus' text form. Names and labels are upstream's: metrics-server reads them. Pure.
  */
 import type { Container, ContainerStats } from '../../runtime/port.ts';
+import type { Pressure } from '../node/node-facts.ts';
 
 export interface PodReading {
   readonly namespace: string;
@@ -20,10 +21,12 @@ export interface ContainerReading {
 export interface NodeReading {
   readonly nodeName: string;
   readonly atMs: number;
+  /** Of the whole machine, since it started. */
   readonly cpuUsageNanos: number;
-  readonly memoryWorkingSetBytes: number;
-  readonly memoryAvailableBytes: number;
+  readonly machine: Pressure;
+  /** Of this process. */
   readonly startedAtMs: number;
+  readonly residentBytes: number;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -62,8 +65,26 @@ export function formatMetrics(pods: readonly PodReading[], node: NodeReading): s
   const start = text.family('process_start_time_seconds', 'gauge', 'Start of the process');
   start(node.startedAtMs / 1000);
   const memory = text.family('process_resident_memory_bytes', 'gauge', 'Resident memory');
-  memory(node.memoryWorkingSetBytes);
+  memory(node.residentBytes);
   return text.toString();
+}
+
+/** Memory of the machine that cannot be had without taking it from somebody. */
+export function workingSetBytes({ memoryBytes, memoryAvailableBytes }: Pressure): number {
+  return memoryBytes - memoryAvailableBytes;
+}
+
+/** What the containers of a pod use together; undefined when none runs. */
+export function podTotals({ containers }: PodReading): Omit<ContainerStats, 'atMs'> | undefined {
+  const running = containers.flatMap(({ stats }) => stats ?? []);
+  if (running.length === 0) return undefined;
+  const sum = (of: (stats: ContainerStats) => number) => running.reduce((n, s) => n + of(s), 0);
+  return {
+    cpuUsageNanos: sum((s) => s.cpuUsageNanos),
+    memoryUsageBytes: sum((s) => s.memoryUsageBytes),
+    memoryWorkingSetBytes: sum((s) => s.memoryWorkingSetBytes),
+    pids: sum((s) => s.pids),
+  };
 }
 
 export function formatResourceMetrics(pods: readonly PodReading[], node: NodeReading): string {
@@ -83,7 +104,12 @@ export function formatResourceMetrics(pods: readonly PodReading[], node: NodeRea
   const nodeCpu = text.family('node_cpu_usage_seconds_total', 'counter', 'CPU time of the node');
   nodeCpu(node.cpuUsageNanos / SECOND_NANOS);
   const nodeMemory = text.family('node_memory_working_set_bytes', 'gauge', 'Memory of the node');
-  nodeMemory(node.memoryWorkingSetBytes);
+  nodeMemory(workingSetBytes(node.machine));
+  const podCpu = text.family('pod_cpu_usage_seconds_total', 'counter', 'CPU time of the pod');
+  eachPod(pods, (labels, totals) => podCpu(totals.cpuUsageNanos / SECOND_NANOS, labels));
+  const podMemory = text.family('pod_memory_working_set_bytes', 'gauge', 'Memory of the pod');
+  eachPod(pods, (labels, totals) => podMemory(totals.memoryWorkingSetBytes, labels));
+  text.family('resource_scrape_error', 'gauge', '1 if reading failed')(0);
   return text.toString();
 }
 
@@ -99,41 +125,12 @@ function each(
   }
 }
 
-export function statsSummary(pods: readonly PodReading[], node: NodeReading): object {
-  const time = new Date(node.atMs).toISOString();
-  return {
-    node: {
-      nodeName: node.nodeName,
-      startTime: new Date(node.startedAtMs).toISOString(),
-      cpu: { time, usageCoreNanoSeconds: node.cpuUsageNanos },
-      memory: {
-        time,
-        availableBytes: node.memoryAvailableBytes,
-        workingSetBytes: node.memoryWorkingSetBytes,
-      },
-    },
-    pods: pods.map((pod) => ({
-      podRef: { name: pod.name, namespace: pod.namespace, uid: pod.uid },
-      startTime: pod.startTime,
-      containers: pod.containers
-        .filter((c) => c.record.state === 'running')
-        .map(({ record, stats }) => ({
-          name: record.name,
-          startTime: new Date(record.startedAtMs ?? 0).toISOString(),
-          ...(stats === undefined ? {} : containerSummary(stats)),
-        })),
-    })),
-  };
-}
-
-function containerSummary(stats: ContainerStats): object {
-  const time = new Date(stats.atMs).toISOString();
-  return {
-    cpu: { time, usageCoreNanoSeconds: stats.cpuUsageNanos },
-    memory: {
-      time,
-      usageBytes: stats.memoryUsageBytes,
-      workingSetBytes: stats.memoryWorkingSetBytes,
-    },
-  };
+function eachPod(
+  pods: readonly PodReading[],
+  use: (labels: Labels, totals: Omit<ContainerStats, 'atMs'>) => void,
+): void {
+  for (const pod of pods) {
+    const totals = podTotals(pod);
+    if (totals !== undefined) use({ namespace: pod.namespace, pod: pod.name }, totals);
+  }
 }
