@@ -32,6 +32,18 @@ export function addImages({ program, io, withClient }: Cli): void {
       });
     });
   image
+    .command('remove <images...>')
+    .description('remove images; what runs of them goes on')
+    .action((names: string[]) =>
+      withClient(async (client) => {
+        for (const name of names) {
+          const request = { image: name };
+          const { freedBytes } = await client.call(Images.Remove, request, io.signal);
+          io.note(`removed ${name}, ${formatBytes(freedBytes)} freed`);
+        }
+      }),
+    );
+  image
     .command('list')
     .description('images that are there')
     .addOption(outputOption())

@@ -23,6 +23,11 @@ export function agentServices(io: { images: ImageService } & EndPodsIo): Service
         sizeBytes: image.sizeBytes,
       })),
     }))
+    .unary(Images.Remove, async ({ image }, { signal }) => {
+      const found = images.find(image);
+      if (found === undefined) throw new ProtocolError('NOT_FOUND', `no image ${image}`);
+      return { freedBytes: await images.remove(found.id, signal) };
+    })
     .stream(Images.Import, async function* (requests, { signal }) {
       try {
         yield { names: [...(await images.importArchive(dataOf(requests), signal))] };

@@ -171,7 +171,7 @@ export class Containers implements Disposable {
         await this.#cleanUp(record);
         const startError = errorText(error);
         this.#exited(record, { exitCode: START_ERROR_EXIT_CODE, startError });
-        throw new RuntimeError('START_FAILED', startError, { cause: error });
+        throw new RuntimeError('START_FAILED', startError); // The text has all causes.
       }
     });
   }

@@ -83,6 +83,8 @@ export interface Image {
   /** `name@sha256:...` for images that came from a registry. */
   readonly digests: readonly string[];
   readonly sizeBytes: number;
+  /** When it was last pulled or imported. */
+  readonly addedAtMs: number;
   /** No registry has it, as far as is known: only its owner may remove it. */
   readonly pinned: boolean;
   readonly config: ImageConfig;

@@ -48,12 +48,27 @@ const NETWORK = {
   clusterDomain: 'cluster.local',
 } as const;
 
+/** The disk is the host's, and how full that is says nothing about the node. */
+const HOST_DISK: object = {
+  evictionHard: {
+    'nodefs.available': '0%',
+    'nodefs.inodesFree': '0%',
+    'imagefs.available': '0%',
+    'imagefs.inodesFree': '0%',
+  },
+  imageGCHighThresholdPercent: 100,
+};
+
 /** Starts the node of this checkout; a node that runs already is ended first. */
-export async function up(identity: DevIdentity, images: readonly string[]): Promise<void> {
+export async function up(
+  identity: DevIdentity,
+  images: readonly string[],
+  kubelet: object = HOST_DISK,
+): Promise<void> {
   await down(identity);
   const { dir, nodeName, nodeIp } = identity;
   for (const sub of ['var', 'config', 'pki']) mkdirSync(join(dir, sub), { recursive: true });
-  const credentials = await writeConfig(identity);
+  const credentials = await writeConfig(identity, kubelet);
   const hierarchies = parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8'));
   const joinFiles = createCgroups(hierarchies, identity.cgroup);
   const config: EnterConfig = {
@@ -141,7 +156,7 @@ interface Credentials {
 }
 
 /** Writes configuration and certificates of the node's processes; returns the administrator's. */
-async function writeConfig(identity: DevIdentity): Promise<Credentials> {
+async function writeConfig(identity: DevIdentity, kubelet: object): Promise<Credentials> {
   const { dir, nodeName, nodeIp } = identity;
   const nowMs = Date.now();
   const authorities = await clusterAuthorities(join(dir, 'pki'), nowMs);
@@ -182,6 +197,7 @@ async function writeConfig(identity: DevIdentity): Promise<Credentials> {
     cgroupRoot: '/',
     kubeletPort: 10250,
     socketPath: AGENT_SOCKET,
+    kubelet,
   };
   writeFileSync(join(config, 'control.json'), JSON.stringify(control, undefined, 2));
   writeFileSync(join(config, 'agent.json'), JSON.stringify(agent, undefined, 2));

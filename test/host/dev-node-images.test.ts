@@ -113,6 +113,14 @@ t.test('archives come in through the gateway: docker and OCI', async (t) => {
   t.ok(tags.includes('docker.io/library/from-oci:1'));
 });
 
+t.test('an image is removed by its name', async (t) => {
+  writeFileSync(path('r.tar'), await dockerArchive({ layers: await saying('bye'), tag: 'gone:1' }));
+  await bareboat('image', 'import', path('r.tar'));
+  t.match(await bareboat('image', 'remove', 'gone:1'), { code: 0, notes: /^removed gone:1, / });
+  t.notMatch((await bareboat('image', 'list')).out, /gone/);
+  t.match(await bareboat('image', 'remove', 'gone:1'), { code: 1, notes: /no image gone:1/ });
+});
+
 t.test('archives that are not what they claim are refused, and change nothing', async (t) => {
   const before = (await bareboat('image', 'list', '-o', 'json')).out;
   const changed = await dockerArchive({ layers: await saying('some unlikely text'), tag: 'bad' });

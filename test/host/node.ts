@@ -5,6 +5,7 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -16,6 +17,8 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unmountMaybe } from '#base/linux/mounts.ts';
+import { mount } from '#base/linux/syscall.ts';
 import { type ArchiveRequest, writeArchive } from '#image/archive.ts';
 import { busyboxEntries } from '#image/busybox.ts';
 import { ensureKubectl } from '#image/kubectl.ts';
@@ -62,6 +65,17 @@ export function cannotRun(): string | undefined {
   return process.getuid?.() === 0 ? undefined : 'a development node needs root';
 }
 
+/** In memory: what lies below /var in the node. */
+function mountDisk({ dir }: DevIdentity, bytes: number): void {
+  const target = join(dir, 'var');
+  mkdirSync(target, { recursive: true });
+  mount({ source: 'tmpfs', target, type: 'tmpfs', data: `mode=755,size=${bytes}` });
+}
+
+function releaseDisk({ dir }: DevIdentity): void {
+  unmountMaybe(join(dir, 'var'));
+}
+
 export class TestNode implements AsyncDisposable {
   readonly identity: DevIdentity;
   readonly scratch: string;
@@ -73,8 +87,14 @@ export class TestNode implements AsyncDisposable {
     this.kubectlPath = parts.kubectlPath;
   }
 
-  /** Starts it with nothing of an earlier run; imports busybox and `images`. */
-  static async start(images: readonly ArchiveRequest[] = []): Promise<TestNode> {
+  /**
+   * Starts it with nothing of an earlier run; imports busybox and `images`. With `disk` it has one of its own, of
+   * so many bytes, and settings of the kubelet that mind it.
+   */
+  static async start(
+    images: readonly ArchiveRequest[] = [],
+    disk?: { readonly bytes: number; readonly kubelet: object },
+  ): Promise<TestNode> {
     const identity = devIdentity(CHECKOUT);
     const scratch = mkdtempSync(join(tmpdir(), 'bareboat-host-'));
     const kubectlPath = await ensureKubectl();
@@ -87,8 +107,10 @@ export class TestNode implements AsyncDisposable {
       await writeArchive(image, path);
       archives.push(path);
     }
+    releaseDisk(identity);
     rmSync(identity.dir, { recursive: true, force: true });
-    await up(identity, archives);
+    if (disk !== undefined) mountDisk(identity, disk.bytes);
+    await up(identity, archives, disk?.kubelet);
     return new TestNode({ identity, scratch, kubectlPath });
   }
 
@@ -200,6 +222,7 @@ export class TestNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await down(this.identity);
+    releaseDisk(this.identity);
     rmSync(this.scratch, { recursive: true, force: true });
   }
 }

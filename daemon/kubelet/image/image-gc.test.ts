@@ -21,9 +21,8 @@ function scene(policy: Partial<ImageGcPolicy> = {}) {
     events,
     ids: () => [...images.keys()],
     add(id: string, frees: number, more: Partial<Image> = {}) {
-      images.set(id, { id, tags: [id], pinned: false, frees, ...more } as Image & {
-        frees: number;
-      }); // Enough.
+      const image = { id, tags: [id], pinned: false, addedAtMs: nowMs, frees, ...more };
+      images.set(id, image as Image & { frees: number }); // Enough.
     },
     pass: (ms: number) => {
       nowMs += ms;
@@ -32,7 +31,10 @@ function scene(policy: Partial<ImageGcPolicy> = {}) {
   };
   const bytes = () =>
     world.other + world.leftovers + [...images.values()].reduce((n, { frees }) => n + frees, 0);
-  const clock: Clock = Object.assign(new RealClock(), { monotonicMs: () => nowMs });
+  const clock: Clock = Object.assign(new RealClock(), {
+    monotonicMs: () => nowMs,
+    nowMs: () => nowMs,
+  });
   world.gc = new ImageGc(
     {
       images: {

@@ -3,7 +3,7 @@
  * container uses go, the one that was used longest ago first, until the low threshold is reached; images
  * unused for longer than the maximum age go in any case. Policy, order and texts as upstream's
  * (pkg/kubelet/images/image_gc_manager.go), but for what an image frees: only layers that nothing else needs.
- * Since when an image is there or was last used is known from the start of this process on.
+ * When an image was last used is known from the start of this process on.
  */
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';
@@ -33,8 +33,7 @@ export interface ImageGcIo {
 
 interface Seen {
   readonly image: Image;
-  readonly firstMs: number;
-  lastUsedMs: number;
+  readonly lastUsedMs: number;
 }
 
 export class ImageGc {
@@ -103,11 +102,12 @@ export class ImageGc {
   /** Resolves to the bytes freed. */
   async #free(wanted: number, signal: AbortSignal): Promise<number> {
     let freed = 0;
-    const nowMs = this.#io.clock.monotonicMs();
+    const nowMs = this.#io.clock.nowMs();
     for (const seen of this.#look()) {
       if (freed >= wanted) break;
-      // One that was just pulled is about to be used.
-      if (nowMs - seen.firstMs < this.#policy.minAgeMs) continue;
+      // One that was just pulled is about to be used. (One of the future saw another clock.)
+      const ageMs = nowMs - seen.image.addedAtMs;
+      if (ageMs >= 0 && ageMs < this.#policy.minAgeMs) continue;
       freed += await this.#remove(seen, signal);
     }
     return freed;
@@ -136,13 +136,16 @@ export class ImageGc {
       const lastUsedMs = inUse.has(image.id)
         ? nowMs
         : (known?.lastUsedMs ?? Number.NEGATIVE_INFINITY);
-      const seen = { image, firstMs: known?.firstMs ?? nowMs, lastUsedMs };
+      const seen = { image, lastUsedMs };
       this.#seen.set(image.id, seen);
       if (!inUse.has(image.id) && !image.pinned) unused.push(seen);
     }
     const present = new Set(images.map(({ id }) => id));
     for (const id of this.#seen.keys()) if (!present.has(id)) this.#seen.delete(id);
-    return unused.toSorted((a, b) => compare(a.lastUsedMs, b.lastUsedMs) || a.firstMs - b.firstMs);
+    return unused.toSorted(
+      (a, b) =>
+        compare(a.lastUsedMs, b.lastUsedMs) || compare(a.image.addedAtMs, b.image.addedAtMs),
+    );
   }
 }
 

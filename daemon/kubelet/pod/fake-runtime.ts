@@ -224,6 +224,7 @@ function image(name: string): Image {
     tags: [name],
     digests: [],
     sizeBytes: 1,
+    addedAtMs: 0,
     pinned: false,
     config: {
       user: '',

@@ -1,7 +1,9 @@
 import t from 'tap';
+import type { ImageConfig } from '../port.ts';
 import {
   findImage,
   type ImageIndex,
+  imageOf,
   type ImageRecord,
   withImage,
   withoutImage,
@@ -14,7 +16,7 @@ function record(
   tags: readonly string[],
   digests: readonly string[] = [],
 ): ImageRecord {
-  return { id: digest(letter), tags, digests, sizeBytes: 1, layers: [] };
+  return { id: digest(letter), tags, digests, sizeBytes: 1, addedAtMs: 0, layers: [] };
 }
 
 const BUSYBOX = 'docker.io/library/busybox:latest';
@@ -41,3 +43,10 @@ index = withImage(index, record('c', ['x.io/y:z']));
 t.same(findImage(index, 'busybox')?.tags, [BUSYBOX, 'x.io/y:z'], 'names of one image add up');
 t.equal(index.length, 3);
 t.equal(withoutImage(index, digest('c')).length, 2);
+
+const config = {} as ImageConfig; // Not looked at.
+const isPinned = (...names: [readonly string[], readonly string[]]) =>
+  imageOf(record('a', ...names), config).pinned;
+t.equal(isPinned([BUSYBOX], []), true, 'no registry has it');
+t.equal(isPinned([BUSYBOX], [NAME]), false);
+t.equal(isPinned([], []), false, 'its name went to another image');

@@ -12,6 +12,7 @@ export interface ImageRecord {
   /** `name@sha256:` of the manifest. */
   readonly digests: readonly string[];
   readonly sizeBytes: number;
+  readonly addedAtMs: number;
   /** Chain ids, bottom first. */
   readonly layers: readonly string[];
 }
@@ -61,9 +62,10 @@ export function findImage(index: ImageIndex, reference: string): ImageRecord | u
 }
 
 export function imageOf(record: ImageRecord, config: ImageConfig): Image {
-  const { id, tags, digests, sizeBytes } = record;
+  const { id, tags, digests, sizeBytes, addedAtMs } = record;
   // Without a digest name it came by an archive, and nobody knows where to get it again.
-  return { id, tags, digests, sizeBytes, pinned: digests.length === 0 && tags.length > 0, config };
+  const pinned = digests.length === 0 && tags.length > 0;
+  return { id, tags, digests, sizeBytes, addedAtMs, pinned, config };
 }
 
 /** Throws IMAGE_INVALID for what this program never wrote. */
@@ -71,11 +73,18 @@ export function parseIndex(json: unknown): ImageIndex {
   const images = typeof json === 'object' && json !== null && 'images' in json && json.images;
   if (!Array.isArray(images)) throw new RuntimeError('IMAGE_INVALID', 'image index has no images');
   return images.map((image: Partial<ImageRecord>) => {
-    const { id, tags, digests, sizeBytes, layers } = image;
+    const { id, tags, digests, sizeBytes, addedAtMs, layers } = image;
     if (id === undefined || tags === undefined || digests === undefined) {
       throw new RuntimeError('IMAGE_INVALID', 'image index entry is incomplete');
     }
-    return { id, tags, digests, sizeBytes: sizeBytes ?? 0, layers: layers ?? [] };
+    return {
+      id,
+      tags,
+      digests,
+      sizeBytes: sizeBytes ?? 0,
+      addedAtMs: addedAtMs ?? 0,
+      layers: layers ?? [],
+    };
   });
 }
 

@@ -245,6 +245,7 @@ export class ImageStore implements ImageService {
       tags: image.tags,
       digests: image.digests,
       sizeBytes: image.sizeBytes,
+      addedAtMs: Date.now(),
       layers: chainIds(image.diffIds),
     });
     await this.#writeIndex(next);
