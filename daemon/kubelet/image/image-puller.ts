@@ -42,12 +42,14 @@ export class ImagePuller {
     if (!isReference(image)) return invalidName(image, notice);
     const present = policy === 'Always' ? undefined : this.#images.find(image);
     if (present !== undefined) {
-      notice('Normal', 'Pulled', `Container image ${name} already present on machine`);
+      const where = 'already present on machine and can be accessed by the pod';
+      notice('Normal', 'Pulled', `Container image ${name} ${where}`);
       return { ok: true, imageId: present.id };
     }
     if (policy === 'Never') {
       const message = `Container image ${name} is not present with pull policy of Never`;
       notice('Warning', 'ErrImageNeverPull', message);
+      notice('Warning', 'Failed', 'Error: ErrImageNeverPull');
       return { ok: false, reason: 'ErrImageNeverPull', message };
     }
     return this.#pull(request, notice, signal);

@@ -153,6 +153,8 @@ function planImage(draft: Draft, container: RoleContainer): void {
         },
       });
       draft.notice({ type: 'Normal', reason: 'BackOff', message, container: name });
+      const failed = { reason: 'Failed', message: 'Error: ImagePullBackOff' };
+      draft.notice({ type: 'Warning', ...failed, container: name });
     }
   }
   if (draft.due(draft.container(name).start) && draft.due(pull)) {

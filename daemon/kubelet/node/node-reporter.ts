@@ -53,6 +53,7 @@ export class NodeReporter {
   #writtenAtMs = 0;
   #wake: (() => void) | undefined;
   #toldBoot = '';
+  #wasUnschedulable = false;
 
   constructor(io: ReporterIo, input: NodeInput) {
     this.#io = io;
@@ -133,6 +134,7 @@ export class NodeReporter {
     const images = this.#io.images.list();
     const status = nodeStatus(this.#input, { previous, conditions, images });
     this.#tell(previous, conditions);
+    this.#tellSchedulable(node);
     const due = nowMs - this.#writtenAtMs >= WRITE_MS_MAX;
     if (!due && !statusChanged(previous, status)) {
       this.#node = node;
@@ -180,6 +182,16 @@ export class NodeReporter {
     for (const reason of transitions(before.conditions ?? [], after)) {
       record('Normal', reason, `Node ${nodeName} status is now: ${reason}`);
     }
+  }
+
+  #tellSchedulable({ spec }: Node): void {
+    const isUnschedulable = spec?.unschedulable === true;
+    if (isUnschedulable === this.#wasUnschedulable) return;
+    this.#wasUnschedulable = isUnschedulable;
+    const reason = isUnschedulable ? 'NodeNotSchedulable' : 'NodeSchedulable';
+    const message = `Node ${this.#input.nodeName} status is now: ${reason}`;
+    const about = nodeReference(this.#input.nodeName);
+    this.#io.events.record(about, { type: 'Normal', reason, message });
   }
 
   async #renewLease(signal: AbortSignal): Promise<void> {
