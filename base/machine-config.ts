@@ -90,15 +90,15 @@ export const machineConfigSchema = z.strictObject({
   apiServer: z
     .strictObject({
       /**
-       * Who asked what of the Kubernetes API, without bodies, as lines of audit.k8s.io/v1: written to the disk and
-       * read by `bareboat logs audit`. Off when absent; `{}` turns it on.
+       * Who asked what of the Kubernetes API, without bodies, as lines of audit.k8s.io/v1: kept on STORE, beside
+       * the cluster's state, and read by `bareboat logs audit`. Off when absent; `{}` turns it on.
        */
       audit: z
         .strictObject({
           /** Of one file. */
-          bytesMax: z.int().min(100_000).max(100_000_000).default(10_000_000),
+          bytesMax: z.int().min(100_000).max(50_000_000).default(10_000_000),
           /** The newest so many are kept. */
-          filesMax: z.int().min(2).max(20).default(5),
+          filesMax: z.int().min(2).max(10).default(5),
         })
         .optional(),
     })

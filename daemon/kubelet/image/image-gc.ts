@@ -72,6 +72,7 @@ export class ImageGc {
       }
     }
     const { capacityBytes, availableBytes } = this.#io.disk();
+    if (capacityBytes === 0) return; // A file system that does not say.
     const usagePercent = 100 - Math.floor((availableBytes * 100) / capacityBytes);
     if (usagePercent < highThresholdPercent) return;
     const wanted = Math.floor((capacityBytes * (100 - lowThresholdPercent)) / 100) - availableBytes;
