@@ -179,9 +179,18 @@ t.test('Always asks the registry again, IfNotPresent does not', async (t) => {
 t.test('a registry that wants credentials gets those of imagePullSecrets', async (t) => {
   await push(closed, 'demo/private', ociParts({ layers: await saying('private'), tag: '' }));
   const image = '127.0.0.1:5001/demo/private:v1';
-  await node.create(said('stranger', image));
+  const stranger = said('stranger', image) as { spec: object };
+  const imagePullSecrets = [{ name: 'none' }];
+  await node.create({ ...stranger, spec: { ...stranger.spec, imagePullSecrets } });
   await eventually('it is refused', async () => {
     assert.match((await waiting('stranger')).message, /127\.0\.0\.1:5001.*(credentials|401)/);
+  });
+  const told = await node.events('stranger');
+  const missing =
+    'Unable to retrieve some image pull secrets (none); attempting to pull the image may not succeed.';
+  t.ok(told.includes(`FailedToRetrieveImagePullSecret: ${missing}`), told.join('\n'));
+  await eventually('the wait is told', async () => {
+    assert.ok((await node.events('stranger')).includes('Failed: Error: ImagePullBackOff'));
   });
   const server = '--docker-server=127.0.0.1:5001';
   const user = [`--docker-username=${USER.name}`, `--docker-password=${USER.password}`];

@@ -4,6 +4,7 @@
  */
 import type { Node, NodeCondition, NodeStatus, Taint } from '#base/kube/api/core-v1.gen.ts';
 import type { Draft } from '#base/kube/client.ts';
+import { canonicalQuantity } from '#base/kube/quantity.ts';
 import type { Image } from '../../runtime/port.ts';
 import { formatTime } from '../lifecycle/container-status.ts';
 import { NODE_IMAGES_MAX, PODS_MAX } from '../limits.ts';
@@ -40,7 +41,9 @@ export function nodeLabels({ nodeName, machine }: NodeInput): Record<string, str
   };
 }
 
-const ki = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`;
+/** In the API's own spelling: another one would look like a change. */
+const amount = (text: string) => canonicalQuantity(text.startsWith('-') ? '0' : text);
+const ki = (bytes: number) => amount(`${Math.floor(bytes / 1024)}Ki`);
 
 export function capacityOf({ machine }: NodeInput): Record<string, string> {
   return {
@@ -58,8 +61,8 @@ export function allocatableOf(input: NodeInput): Record<string, string> {
   const cpuMilli = machine.cpuCount * 1000 - reserved.cpuMilli;
   return {
     ...capacityOf(input),
-    cpu: cpuMilli % 1000 === 0 ? String(cpuMilli / 1000) : `${cpuMilli}m`,
-    'ephemeral-storage': String(Math.floor(machine.diskBytes - evictionBytes.disk)),
+    cpu: amount(`${cpuMilli}m`),
+    'ephemeral-storage': amount(String(Math.floor(machine.diskBytes - evictionBytes.disk))),
     memory: ki(machine.memoryBytes - reserved.memoryBytes - evictionBytes.memory),
   };
 }

@@ -168,9 +168,19 @@ const input: NodeInput = {
 await t.test('nodeStatus() keeps what others announced', async (t) => {
   t.match(allocatableOf(input), {
     cpu: '3500m',
-    memory: `${(7 * 1024 - 100) * 1024}Ki`,
+    memory: '7068Mi',
     pods: '110',
   });
+  const small = { ...input, reserved: { cpuMilli: 9000, memoryBytes: 9 * 2 ** 30 } };
+  t.match(allocatableOf(small), { cpu: '0', memory: '0' }, 'never less than nothing');
+  const machine = { ...input.machine, memoryBytes: 8 * 2 ** 30, diskBytes: 12 * 2 ** 30 };
+  const round = { ...input, machine, evictionBytes: { memory: 2 ** 30, disk: 2 ** 31 } };
+  const amounts = { memory: '6Gi', 'ephemeral-storage': '10737418240' };
+  t.match(
+    allocatableOf(round),
+    amounts,
+    'as the API writes it: else it would change at every look',
+  );
   const of = (previous: NodeStatus) => nodeStatus(input, { previous, conditions: [], images: [] });
   const first = of({});
   t.match(first, {

@@ -132,9 +132,15 @@ export class PodOperations {
   async #ensureImage(op: Of<'ensureImage'>, signal: AbortSignal): Promise<Outcome> {
     const { pod } = this.#io.scene();
     const secrets: Secret[] = [];
-    for (const { name } of pod.spec.imagePullSecrets ?? []) {
-      const secret = await this.#io.podObjects.secret(name ?? '', signal);
-      if (secret !== undefined) secrets.push(secret);
+    const missing: string[] = [];
+    for (const { name = '' } of pod.spec.imagePullSecrets ?? []) {
+      const secret = await this.#io.podObjects.secret(name, signal);
+      if (secret === undefined) missing.push(name);
+      else secrets.push(secret);
+    }
+    if (missing.length > 0) {
+      const message = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+      this.#io.notice({ type: 'Warning', reason: 'FailedToRetrieveImagePullSecret', message });
     }
     const policy = this.#container(op.container).imagePullPolicy ?? 'IfNotPresent';
     const { image, container } = op;
