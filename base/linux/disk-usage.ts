@@ -20,7 +20,7 @@ interface Count {
   readonly seen: Set<number>;
 }
 
-/** Of what lies below `directory`; nothing when there is no such directory. What vanishes meanwhile counts nothing. */
+/** Of what lies below `directory`. What is not there, or vanishes meanwhile, counts nothing. */
 export async function diskUsage(directory: string): Promise<{ bytes: number; inodes: number }> {
   const count: Count = { bytes: 0, inodes: 0, seen: new Set() };
   await countIn(directory, count);

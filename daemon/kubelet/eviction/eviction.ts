@@ -1,8 +1,8 @@
 /**
  * Keeps the node alive when it runs short of memory, disk or processes: says so in its conditions, takes no
- * pods, makes room by itself (records of pods that have ended, unused images), and at last evicts one pod after the
- * other. Pods that hold more of the disk than their own limits allow are evicted at any time. As upstream's
- * eviction manager (pkg/kubelet/eviction) with hard thresholds alone.
+ * pods, makes room by itself (records of pods that have ended, unused images), and at last evicts one pod
+ * after the other. Pods that hold more of the disk than their own limits allow are evicted at any time. As
+ * upstream's eviction manager (pkg/kubelet/eviction) with hard thresholds alone.
  */
 import type { Clock } from '#base/clock.ts';
 import { errorText } from '#base/errors.ts';

@@ -77,8 +77,9 @@ export function rank<T extends Candidate>(candidates: readonly T[], resource: Re
 /** The status message of a pod that is evicted for want of something. */
 export function evictionMessage({ pod, usage }: Candidate, shortage: Shortage): string {
   const { resource, threshold, available } = shortage;
-  const quantities = `Threshold quantity: ${formatQuantity(threshold)}, available: ${formatQuantity(available)}. `;
-  let message = `The node was low on resource: ${resource}. ${quantities}`;
+  let message = `The node was low on resource: ${resource}. `;
+  message += `Threshold quantity: ${formatQuantity(threshold)}, `;
+  message += `available: ${formatQuantity(available)}. `;
   const asked = pod.spec.resources?.requests?.[resource];
   if (resource === 'memory' && asked !== undefined) {
     message += exceeding(`Pod ${pod.metadata.name}`, {

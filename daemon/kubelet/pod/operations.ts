@@ -139,7 +139,8 @@ export class PodOperations {
       else secrets.push(secret);
     }
     if (missing.length > 0) {
-      const message = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+      const which = `Unable to retrieve some image pull secrets (${missing.join(', ')})`;
+      const message = `${which}; attempting to pull the image may not succeed.`;
       this.#io.notice({ type: 'Warning', reason: 'FailedToRetrieveImagePullSecret', message });
     }
     const policy = this.#container(op.container).imagePullPolicy ?? 'IfNotPresent';
