@@ -133,6 +133,22 @@ t.test('the Node has the labels and the taint of the configuration', async (t) =
   t.match((await nodeJson()).metadata.labels, { mine: 'x' }, "others' labels stay");
 });
 
+t.test('the API server writes an audit log where it is asked for one', async (t) => {
+  t.equal(await operator.bareboat('logs', 'audit'), '', 'not by default');
+  await apply({ apiServer: { audit: {} } });
+  await eventually('a request is written down', 30_000, async () => {
+    await operator.kubectl('get', 'configmaps', '-n', 'kube-system');
+    return /"requestURI":"\/api\/v1\/namespaces\/kube-system\/configmaps/.test(
+      await operator.bareboat('logs', 'audit'),
+    );
+  });
+  await apply({});
+  await eventually('the API answers', 30_000, async () => {
+    await operator.kubectl('get', 'nodes');
+    return true;
+  });
+});
+
 t.test('a pod runs', async () => {
   const image = join(scratch, 'busybox.tar');
   const names = ['localhost/busybox:test'];
