@@ -15,3 +15,10 @@ export const RESTART_BACKOFF_MS_MAX = 60_000;
 
 /** Characters of deployment.kubernetes.io/revision-history. */
 export const REVISION_HISTORY_CHARS_MAX = 2000;
+
+/** Pods one DaemonSet creates or deletes in one pass (upstream's BurstReplicas of daemon sets). */
+export const DAEMON_BURST_MAX = 250;
+
+/** Failed daemon pods of one node are replaced after 1 s, doubling up to this (upstream's). */
+export const FAILED_DAEMON_BACKOFF_MS_MIN = 1_000;
+export const FAILED_DAEMON_BACKOFF_MS_MAX = 15 * 60_000;

@@ -30,10 +30,13 @@ import {
 } from '../shared/pod-control.ts';
 import { nextAvailableInMs } from '../shared/pods.ts';
 import { ensureRevision, REVISION_LABEL, trimHistory } from '../shared/revisions.ts';
+import { FailureBackoff } from './failure-backoff.ts';
 import {
   type DaemonPlan,
+  daemonLabels,
   daemonSpec,
   type DaemonView,
+  groupByNode,
   hasHash,
   planDaemonStatus,
   planPlacement,
@@ -53,6 +56,7 @@ class Driver {
   readonly #owned: OwnedPods<DaemonSet>;
   readonly #nodes: Informer<Node>;
   readonly #revisions: Informer<ControllerRevision>;
+  readonly #failures = new FailureBackoff();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -117,64 +121,89 @@ class Driver {
     const view: DaemonView = {
       ds,
       nodes: this.#nodes.store.list(),
-      podsByNode: byNode(owned),
+      podsByNode: groupByNode(owned),
       hash,
     };
+    let failure: unknown;
+    let waitMs = nextAvailableInMs(owned, ds.spec.minReadySeconds ?? 0, clock.nowMs());
     if (isCacheCurrent) {
-      const placement = planPlacement(view, clock.nowMs());
+      const placement = planPlacement(view, this.#failureWaitMs(ds), clock.nowMs());
       const isSettled = placement.create.length + placement.remove.length === 0;
-      await this.#apply(
-        key,
-        view,
-        isSettled ? planRollout(view, clock.nowMs()) : placement,
-        signal,
-      );
+      const plan = isSettled ? planRollout(view, clock.nowMs()) : placement;
+      failure = await this.#apply(key, view, plan, signal);
+      waitMs = least(waitMs, placement.waitMs);
+    }
+    const { collisionCount } = current;
+    const facts = { collisionCount, isManaged: isCacheCurrent, nowMs: clock.nowMs() };
+    await this.#writeStatus(ds, planDaemonStatus(view, facts), signal);
+    if (failure !== undefined) throw failure;
+    if (isCacheCurrent) {
       const inUse = (revision: ControllerRevision) => {
         const label = revision.metadata.labels?.[REVISION_LABEL] ?? '';
         return label === hash || owned.some((pod) => hasHash(pod, label));
       };
       await trimHistory(client, ds, current.all, inUse, signal);
     }
-    await this.#writeStatus(
-      ds,
-      planDaemonStatus(view, current.collisionCount, clock.nowMs()),
-      signal,
-    );
-    return nextAvailableInMs(owned, ds.spec.minReadySeconds ?? 0, clock.nowMs());
+    return waitMs;
   }
 
+  #failureWaitMs(ds: DaemonSet): (nodeName: string) => number {
+    const nowMs = this.#context.clock.nowMs();
+    this.#failures.prune(nowMs);
+    return (nodeName) => this.#failures.leftMs(`${ds.metadata.uid}/${nodeName}`, nowMs);
+  }
+
+  /** Tells of pods that ended and are about to be replaced. */
+  #reportEnded(ds: DaemonSet, ended: readonly Pod[]): void {
+    for (const pod of ended) {
+      const { name, namespace } = pod.metadata;
+      const node = targetNode(pod);
+      const hasFailed = pod.status?.phase === 'Failed';
+      if (hasFailed) {
+        this.#failures.replaced(`${ds.metadata.uid}/${node}`, this.#context.clock.nowMs());
+      }
+      const event = hasFailed
+        ? {
+            type: 'Warning' as const,
+            reason: 'FailedDaemonPod',
+            message: `Found failed daemon pod ${namespace}/${name} on node ${node}, will try to kill it`,
+          }
+        : {
+            type: 'Normal' as const,
+            reason: 'SucceededDaemonPod',
+            message: `Found succeeded daemon pod ${namespace}/${name} on node ${node}, will try to delete it`,
+          };
+      this.#context.events.record(ds, { ...event, component: COMPONENT });
+    }
+  }
+
+  /** Acts; returns the first failure. */
   async #apply(
     key: string,
     view: DaemonView,
     plan: DaemonPlan,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<unknown> {
     const { ds, hash } = view;
-    for (const pod of plan.failed) {
-      const { name, namespace } = pod.metadata;
-      const message = `Found failed daemon pod ${namespace}/${name} on node ${pod.spec.nodeName}, will try to kill it`;
-      const event = { type: 'Warning' as const, reason: 'FailedDaemonPod', message };
-      this.#context.events.record(ds, { ...event, component: COMPONENT });
-    }
+    this.#reportEnded(ds, plan.ended);
     // One kind at a time: expectations hold either.
     if (plan.remove.length > 0) {
       const { error } = await this.#owned.remove(key, plan.remove, (pod) =>
         deletePod(this.#context, COMPONENT, ds, pod, signal),
       );
       signal.throwIfAborted();
-      if (error !== undefined) throw error;
-      return;
+      return error;
     }
-    if (plan.create.length === 0) return;
+    if (plan.create.length === 0) return undefined;
     const result = await this.#owned.create(key, plan.create.length, (i) => {
       const draft = podFromTemplate(ds, newControllerRef(daemonsets, ds), ds.spec.template);
-      const labels = { ...draft.metadata.labels, [REVISION_LABEL]: hash };
+      const labels = { ...draft.metadata.labels, ...daemonLabels(ds, hash) };
       const spec = daemonSpec(draft.spec, plan.create[i]);
       const pod = { ...draft, metadata: { ...draft.metadata, labels }, spec };
       return createPod(this.#context, COMPONENT, ds, pod, signal);
     });
     signal.throwIfAborted();
-    if (result.error !== undefined && !isNamespaceTerminating(result.error)) throw result.error;
+    return isNamespaceTerminating(result.error) ? undefined : result.error;
   }
 
   async #writeStatus(ds: DaemonSet, status: DaemonSetStatus, signal: AbortSignal): Promise<void> {
@@ -187,15 +216,8 @@ class Driver {
   }
 }
 
-function byNode(owned: readonly Pod[]): Map<string, Pod[]> {
-  const map = new Map<string, Pod[]>();
-  for (const pod of owned) {
-    const name = targetNode(pod);
-    const list = map.get(name);
-    if (list === undefined) map.set(name, [pod]);
-    else list.push(pod);
-  }
-  return map;
+function least(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
 }
 
 /** The server leaves out counts that are zero. */

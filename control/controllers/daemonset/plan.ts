@@ -6,8 +6,9 @@ import type { DaemonSet, DaemonSetStatus } from '#base/kube/api/apps-v1.gen.ts';
 import type { Node, Pod, PodSpec, Toleration } from '#base/kube/api/core-v1.gen.ts';
 import { isDeleting } from '#base/kube/metadata.ts';
 import { findUntolerated, matchesNodeAffinity } from '#control/scheduler/scheduler.ts';
+import { DAEMON_BURST_MAX } from '../limits.ts';
 import { scaledValue } from '../shared/int-or-percent.ts';
-import { isPodAvailable, isPodReady } from '../shared/pods.ts';
+import { isPodAvailable, isPodReady, isPodTerminal } from '../shared/pods.ts';
 import { REVISION_LABEL } from '../shared/revisions.ts';
 
 /** Daemons stay where ordinary pods are sent away from. */
@@ -25,6 +26,15 @@ const HOST_NETWORK_TOLERATION: Toleration = {
   effect: 'NoSchedule',
 };
 
+/** What marks a pod as made from the present template; the old counter is still told. */
+export function daemonLabels(ds: DaemonSet, hash: string): Record<string, string> {
+  const generation = ds.metadata.annotations?.['deprecated.daemonset.template.generation'];
+  return {
+    [REVISION_LABEL]: hash,
+    ...(generation === undefined ? {} : { 'pod-template-generation': generation }),
+  };
+}
+
 /** The template's spec as a daemon's: with the tolerations above, and bound to `nodeName` if given. */
 export function daemonSpec(spec: PodSpec, nodeName?: string): PodSpec {
   const extra = spec.hostNetwork === true ? [...TOLERATIONS, HOST_NETWORK_TOLERATION] : TOLERATIONS;
@@ -36,20 +46,18 @@ export function daemonSpec(spec: PodSpec, nodeName?: string): PodSpec {
   return nodeName === undefined ? next : withNode(next, nodeName);
 }
 
-/** Binds through affinity, so that the scheduler still checks resources and ports. */
+/**
+ * Binds through affinity, so that the scheduler still checks resources and ports. The template's own
+ * required terms have chosen the node already, and are replaced.
+ */
 function withNode(spec: PodSpec, nodeName: string): PodSpec {
   const field = { key: 'metadata.name', operator: 'In', values: [nodeName] };
-  const { nodeAffinity } = spec.affinity ?? {};
-  const terms = nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  const nodeSelectorTerms =
-    terms === undefined || terms.length === 0
-      ? [{ matchFields: [field] }]
-      : terms.map((term) => ({ ...term, matchFields: [field] }));
-  const required = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } };
-  return {
-    ...spec,
-    affinity: { ...spec.affinity, nodeAffinity: { ...nodeAffinity, ...required } },
+  const required = { nodeSelectorTerms: [{ matchFields: [field] }] };
+  const nodeAffinity = {
+    ...spec.affinity?.nodeAffinity,
+    requiredDuringSchedulingIgnoredDuringExecution: required,
   };
+  return { ...spec, affinity: { ...spec.affinity, nodeAffinity } };
 }
 
 /** The node on which a daemon pod runs or is meant to. */
@@ -94,8 +102,34 @@ export interface DaemonPlan {
   /** Node names to create a pod for. */
   readonly create: readonly string[];
   readonly remove: readonly Pod[];
-  /** Of those removed, the ones that failed: told in an event. */
-  readonly failed: readonly Pod[];
+  /** Of those removed, the ones that have ended: told in an event. */
+  readonly ended: readonly Pod[];
+  /** Failed pods that stay so long, or the next ones would fail as fast as they are made. */
+  readonly waitMs: number | undefined;
+}
+
+/** `create` and `remove` are bounded as upstream's: the rest comes with the next pass. */
+function bounded(plan: Partial<DaemonPlan>): DaemonPlan {
+  const { create = [], remove = [], ended = [], waitMs } = plan;
+  return {
+    create: create.slice(0, DAEMON_BURST_MAX),
+    remove: remove.slice(0, DAEMON_BURST_MAX),
+    ended,
+    waitMs,
+  };
+}
+
+/** Owned pods by target node. Those that ended and are being deleted stand in nobody's way. */
+export function groupByNode(owned: readonly Pod[]): Map<string, Pod[]> {
+  const map = new Map<string, Pod[]>();
+  for (const pod of owned) {
+    const name = targetNode(pod);
+    if (name === '' || (isPodTerminal(pod) && isDeleting(pod))) continue;
+    const list = map.get(name);
+    if (list === undefined) map.set(name, [pod]);
+    else list.push(pod);
+  }
+  return map;
 }
 
 function byAge(a: Pod, b: Pod): number {
@@ -107,34 +141,48 @@ export function hasHash(pod: Pod, hash: string): boolean {
   return pod.metadata.labels?.[REVISION_LABEL] === hash;
 }
 
-/** A pod on every node that should have one, none elsewhere, one each. */
-export function planPlacement(view: DaemonView, nowMs: number): DaemonPlan {
+/**
+ * A pod on every node that should have one, none elsewhere, one each. `failureWaitMs` says how long a
+ * failed pod of that node stays before it is replaced, 0 for no longer.
+ */
+export function planPlacement(
+  view: DaemonView,
+  failureWaitMs: (nodeName: string) => number,
+  nowMs: number,
+): DaemonPlan {
   const create: string[] = [];
   const remove: Pod[] = [];
-  const failed: Pod[] = [];
+  const ended: Pod[] = [];
+  const waits: number[] = [];
   const known = new Set(view.nodes.map((node) => node.metadata.name));
+  const surges = surge(view) > 0;
   for (const node of view.nodes) {
     const { name } = node.metadata;
     const pods = view.podsByNode.get(name) ?? [];
+    const alive = pods.filter((pod) => !isDeleting(pod));
     const { shouldRun, mayStay } = fitNode(view.ds, node);
     if (!mayStay) {
-      remove.push(...pods.filter((pod) => !isDeleting(pod)));
+      remove.push(...alive);
       continue;
     }
-    if (pods.length === 0) {
-      if (shouldRun) create.push(name);
-      continue;
+    const running: Pod[] = [];
+    for (const pod of alive) {
+      if (!isPodTerminal(pod)) running.push(pod);
+      else {
+        const waitMs = pod.status?.phase === 'Failed' ? failureWaitMs(name) : 0;
+        if (waitMs > 0) waits.push(waitMs);
+        else ended.push(pod);
+      }
     }
-    const alive = pods.filter((pod) => !isDeleting(pod));
-    const running = alive.filter((pod) => pod.status?.phase !== 'Failed');
-    failed.push(...alive.filter((pod) => pod.status?.phase === 'Failed'));
+    if (shouldRun && (pods.length === 0 || (surges && running.length === 0))) create.push(name);
     remove.push(...surplusPods(view, running, nowMs));
   }
   for (const [name, pods] of view.podsByNode) {
     // Pods that wait for a node that is gone would wait for ever.
     if (!known.has(name)) remove.push(...pods.filter((p) => !isDeleting(p) && !p.spec.nodeName));
   }
-  return { create, remove: [...remove, ...failed], failed };
+  const waitMs = waits.length === 0 ? undefined : Math.min(...waits);
+  return bounded({ create, remove: [...ended, ...remove], ended, waitMs });
 }
 
 /** All but the oldest; during a surge one old and one new pod may stand side by side. */
@@ -142,11 +190,13 @@ function surplusPods(view: DaemonView, running: readonly Pod[], nowMs: number): 
   if (running.length <= 1) return [];
   const sorted = [...running].sort(byAge);
   if (surge(view) === 0) return sorted.slice(1);
-  const updated = sorted.filter((pod) => hasHash(pod, view.hash));
-  const old = sorted.filter((pod) => !hasHash(pod, view.hash));
+  const [updated, ...moreUpdated] = sorted.filter((pod) => hasHash(pod, view.hash));
+  const [old, ...moreOld] = sorted.filter((pod) => !hasHash(pod, view.hash));
+  const surplus = [...moreUpdated, ...moreOld];
+  if (updated === undefined || old === undefined) return surplus;
   const minReady = view.ds.spec.minReadySeconds ?? 0;
-  const isReplaced = updated.some((pod) => isPodAvailable(pod, minReady, nowMs));
-  return [...updated.slice(1), ...old.slice(isReplaced ? 0 : 1)];
+  const isReplaced = !isPodReady(old) || isPodAvailable(updated, minReady, nowMs);
+  return isReplaced ? [...surplus, old] : surplus;
 }
 
 function desiredCount(view: DaemonView): number {
@@ -159,50 +209,114 @@ function surge(view: DaemonView): number {
   return scaledValue(rollingUpdate?.maxSurge ?? 0, desiredCount(view), 'up');
 }
 
-/** Old pods to delete now, and nodes that get a second, new pod. */
-export function planRollout(view: DaemonView, nowMs: number): DaemonPlan {
-  const nothing: DaemonPlan = { create: [], remove: [], failed: [] };
-  if (view.ds.spec.updateStrategy?.type === 'OnDelete') return nothing;
-  const desired = desiredCount(view);
-  const { rollingUpdate } = view.ds.spec.updateStrategy ?? {};
-  const maxSurge = surge(view);
-  const unavailableMax = scaledValue(rollingUpdate?.maxUnavailable ?? 1, desired, 'up');
-  const minReady = view.ds.spec.minReadySeconds ?? 0;
-  const isAvailable = (pod: Pod) => isPodAvailable(pod, minReady, nowMs) && !isDeleting(pod);
-  const idle: { node: string; pod: Pod }[] = [];
-  const serving: { node: string; pod: Pod }[] = [];
-  let unavailable = 0;
-  let surging = 0;
-  for (const node of view.nodes) {
-    if (!fitNode(view.ds, node).shouldRun) continue;
-    const { name } = node.metadata;
-    const pods = (view.podsByNode.get(name) ?? []).filter((pod) => !isDeleting(pod));
-    const updated = pods.find((pod) => hasHash(pod, view.hash));
-    const old = pods.find((pod) => !hasHash(pod, view.hash));
-    if (old === undefined) {
-      if (updated === undefined || !isAvailable(updated)) unavailable++;
-    } else if (updated !== undefined) {
-      if (!isAvailable(updated)) surging++;
-    } else if (isAvailable(old)) {
-      serving.push({ node: name, pod: old });
-    } else {
-      unavailable++;
-      idle.push({ node: name, pod: old });
-    }
-  }
-  if (maxSurge > 0) {
-    const more = serving.slice(0, Math.max(0, maxSurge - surging));
-    return { ...nothing, create: [...idle, ...more].map(({ node }) => node) };
-  }
-  const more = serving.slice(0, Math.max(0, unavailableMax - unavailable));
-  return { ...nothing, remove: [...idle, ...more].map(({ pod }) => pod) };
+/** What the nodes' old and new pods are, as a rolling update looks at them. */
+interface NodePods {
+  readonly name: string;
+  readonly shouldRun: boolean;
+  readonly updated: Pod | undefined;
+  readonly old: Pod | undefined;
+  /** More than one of either: the placement tidies up first. */
+  readonly isCrowded: boolean;
 }
 
-export function planDaemonStatus(
-  view: DaemonView,
-  collisionCount: number | undefined,
-  nowMs: number,
-): DaemonSetStatus {
+function nodePods(view: DaemonView): NodePods[] {
+  const fits = new Map(
+    view.nodes.map((node) => [node.metadata.name, fitNode(view.ds, node).shouldRun]),
+  );
+  const wanted = [...fits].filter(([, shouldRun]) => shouldRun).map(([name]) => name);
+  return [...new Set([...wanted, ...view.podsByNode.keys()])].map((name) => {
+    const pods = (view.podsByNode.get(name) ?? []).filter((pod) => !isDeleting(pod));
+    const updated = pods.filter((pod) => hasHash(pod, view.hash));
+    const old = pods.filter((pod) => !hasHash(pod, view.hash));
+    const isCrowded = updated.length > 1 || old.length > 1;
+    const shouldRun = fits.get(name) === true;
+    return { name, shouldRun, updated: updated[0], old: old[0], isCrowded };
+  });
+}
+
+/** Old pods to delete now, and nodes that get a second, new pod. */
+export function planRollout(view: DaemonView, nowMs: number): DaemonPlan {
+  if (view.ds.spec.updateStrategy?.type === 'OnDelete') return bounded({});
+  const desired = desiredCount(view);
+  const { rollingUpdate } = view.ds.spec.updateStrategy ?? {};
+  const minReady = view.ds.spec.minReadySeconds ?? 0;
+  const isAvailable = (pod: Pod) => isPodAvailable(pod, minReady, nowMs);
+  const surgeMax = surge(view);
+  if (surgeMax > 0) return planSurge(nodePods(view), { desired, surgeMax, isAvailable });
+  const stated = scaledValue(rollingUpdate?.maxUnavailable ?? 1, desired, 'up');
+  // Neither surge nor unavailability would never end.
+  return planReplacement(nodePods(view), { unavailableMax: Math.max(1, stated), isAvailable });
+}
+
+/** Old pods go within the limit; those that serve nobody go at once. */
+function planReplacement(
+  nodes: readonly NodePods[],
+  rules: { readonly unavailableMax: number; readonly isAvailable: (pod: Pod) => boolean },
+): DaemonPlan {
+  const idle: Pod[] = [];
+  const serving: Pod[] = [];
+  let unavailable = 0;
+  for (const { updated, old, isCrowded } of nodes) {
+    if (isCrowded || (old === undefined) === (updated === undefined)) unavailable++;
+    else if (updated !== undefined) {
+      if (!rules.isAvailable(updated)) unavailable++;
+    } else if (old !== undefined) {
+      if (rules.isAvailable(old)) serving.push(old);
+      else {
+        unavailable++;
+        idle.push(old);
+      }
+    }
+  }
+  const more = serving.slice(0, Math.max(0, rules.unavailableMax - unavailable));
+  return bounded({ remove: [...idle, ...more] });
+}
+
+/** New pods come first, within the limit; an old one goes when its successor is available. */
+function planSurge(
+  nodes: readonly NodePods[],
+  rules: {
+    readonly desired: number;
+    readonly surgeMax: number;
+    readonly isAvailable: (pod: Pod) => boolean;
+  },
+): DaemonPlan {
+  const remove: Pod[] = [];
+  const leaving: Pod[] = [];
+  const idle: string[] = [];
+  const serving: string[] = [];
+  let surging = 0;
+  let available = 0;
+  for (const { name, shouldRun, updated, old, isCrowded } of nodes) {
+    if (isCrowded) {
+      surging++;
+      continue;
+    }
+    const first = old ?? updated;
+    if (first !== undefined && rules.isAvailable(first)) available++;
+    if (old === undefined) continue;
+    if (updated !== undefined) {
+      if (rules.isAvailable(updated)) remove.push(old);
+      else surging++;
+    } else if (!shouldRun) {
+      (rules.isAvailable(old) ? leaving : remove).push(old);
+    } else (rules.isAvailable(old) ? serving : idle).push(name);
+  }
+  // Where none should run any more, the pod goes only when another has taken its place elsewhere.
+  remove.push(...leaving.slice(0, Math.max(0, available - rules.desired)));
+  const more = serving.slice(0, Math.max(0, rules.surgeMax - surging));
+  return bounded({ create: [...idle, ...more], remove });
+}
+
+export interface DaemonStatusFacts {
+  readonly collisionCount: number | undefined;
+  /** The pods were brought in line with this generation, or tried to be. */
+  readonly isManaged: boolean;
+  readonly nowMs: number;
+}
+
+export function planDaemonStatus(view: DaemonView, facts: DaemonStatusFacts): DaemonSetStatus {
+  const { collisionCount, isManaged, nowMs } = facts;
   let current = 0;
   let misscheduled = 0;
   let ready = 0;
@@ -221,7 +335,7 @@ export function planDaemonStatus(
     current++;
     if (isPodReady(pod)) ready++;
     if (isPodAvailable(pod, view.ds.spec.minReadySeconds ?? 0, nowMs)) available++;
-    if (pods.some((one) => hasHash(one, view.hash))) updated++;
+    if (hasHash(pod, view.hash)) updated++;
   }
   return {
     desiredNumberScheduled: desired,
@@ -231,7 +345,9 @@ export function planDaemonStatus(
     updatedNumberScheduled: updated,
     numberAvailable: available,
     numberUnavailable: desired - available,
-    observedGeneration: view.ds.metadata.generation ?? 0,
+    observedGeneration: isManaged
+      ? (view.ds.metadata.generation ?? 0)
+      : (view.ds.status?.observedGeneration ?? 0),
     ...(collisionCount === undefined ? {} : { collisionCount }),
     ...(view.ds.status?.conditions === undefined ? {} : { conditions: view.ds.status.conditions }),
   };

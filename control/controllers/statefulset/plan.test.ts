@@ -1,119 +1,12 @@
-/** DaemonSets and StatefulSets: tables of their plans. */
+/** StatefulSets: tables of their plans. */
 import t from 'tap';
-import type { DaemonSet, StatefulSet, StatefulSetSpec } from '#base/kube/api/apps-v1.gen.ts';
-import type { Node, Pod } from '#base/kube/api/core-v1.gen.ts';
-import {
-  daemonSpec,
-  planDaemonStatus,
-  planPlacement,
-  planRollout,
-  targetNode,
-} from './daemonset/plan.ts';
-import { planSetStatus, planSteps } from './statefulset/plan.ts';
-import { setClaims, setPod } from './statefulset/pod.ts';
-import { ago, meta, node, NOW_MS, pod } from './testing/objects.ts';
+import type { StatefulSet, StatefulSetSpec } from '#base/kube/api/apps-v1.gen.ts';
+import type { Pod } from '#base/kube/api/core-v1.gen.ts';
+import { ago, meta, NOW_MS, pod } from '../testing/objects.ts';
+import { planSetStatus, planSteps } from './plan.ts';
+import { setClaims, setPod } from './pod.ts';
 
 const hash = (value: string) => ({ labels: { 'controller-revision-hash': value } });
-
-const daemonSet = (spec: Partial<DaemonSet['spec']> = {}): DaemonSet => ({
-  apiVersion: 'apps/v1',
-  kind: 'DaemonSet',
-  metadata: meta('ds'),
-  spec: { selector: {}, template: { spec: { containers: [] } }, ...spec },
-  status: {
-    currentNumberScheduled: 0,
-    desiredNumberScheduled: 0,
-    numberMisscheduled: 0,
-    numberReady: 0,
-  },
-});
-const daemons = (ds: DaemonSet, nodes: Node[], pods: Record<string, Pod[]>) => ({
-  ds,
-  nodes,
-  podsByNode: new Map(Object.entries(pods)),
-  hash: 'new',
-});
-const daemon = (name: string, value: string, ready = true) =>
-  pod(name, { ready, meta: hash(value), spec: { nodeName: 'n' } });
-const names = (pods: readonly Pod[]) => pods.map((p) => p.metadata.name);
-
-t.test('planPlacement() puts one daemon on each suitable node', async (t) => {
-  const tainted = node('tainted', { spec: { taints: [{ key: 'k', effect: 'NoExecute' }] } });
-  const kept = node('kept', { spec: { taints: [{ key: 'k', effect: 'NoSchedule' }] } });
-  const cordoned = node('cordoned', {
-    spec: {
-      unschedulable: true,
-      taints: [{ key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }],
-    },
-  });
-  const failed = pod('failed', { status: { phase: 'Failed' }, spec: { nodeName: 'c' } });
-  const plan = planPlacement(
-    daemons(daemonSet(), [node('a'), node('b'), node('c'), tainted, kept, cordoned], {
-      b: [daemon('b2', 'new'), daemon('b1', 'new')],
-      c: [failed],
-      tainted: [daemon('t', 'new')],
-      kept: [daemon('k', 'new')],
-    }),
-    NOW_MS,
-  );
-  t.same(plan.create, ['a', 'cordoned']);
-  t.same(names(plan.remove).sort(), ['b2', 'failed', 't']);
-  t.same(names(plan.failed), ['failed']);
-});
-
-t.test('daemonSpec() binds by affinity, and targetNode() reads it back', async (t) => {
-  const spec = daemonSpec({ containers: [] }, 'n7');
-  t.equal(targetNode(pod('p', { spec })), 'n7');
-  t.ok(spec.tolerations?.some(({ key }) => key === 'node.kubernetes.io/not-ready'));
-});
-
-t.test('planRollout() of DaemonSets', async (t) => {
-  const nodes = ['a', 'b', 'c'].map((name) => node(name));
-  const rows = [
-    {
-      name: 'one at a time',
-      pods: { a: [daemon('a', 'old')], b: [daemon('b', 'old')], c: [daemon('c', 'new')] },
-      want: ['a'],
-    },
-    {
-      name: 'not while one is missing',
-      pods: { a: [daemon('a', 'old')], b: [], c: [daemon('c', 'new')] },
-      want: [],
-    },
-    {
-      name: 'broken ones at once',
-      pods: { a: [daemon('a', 'old')], b: [daemon('b', 'old', false)], c: [daemon('c', 'new')] },
-      want: ['b'],
-    },
-    {
-      name: 'nothing left',
-      pods: { a: [daemon('a', 'new')], b: [daemon('b', 'new')], c: [daemon('c', 'new')] },
-      want: [],
-    },
-  ];
-  for (const { name, pods, want } of rows) {
-    t.same(names(planRollout(daemons(daemonSet(), nodes, pods), NOW_MS).remove), want, name);
-  }
-  const surging = daemonSet({
-    updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
-  });
-  const pods = { a: [daemon('a', 'old')], b: [daemon('b', 'old')], c: [daemon('c', 'new')] };
-  t.same(planRollout(daemons(surging, nodes, pods), NOW_MS).create, ['a']);
-  const replaced = { ...pods, a: [daemon('a', 'old'), daemon('a2', 'new')] };
-  t.same(names(planPlacement(daemons(surging, nodes, replaced), NOW_MS).remove), ['a']);
-  t.same(
-    planRollout(daemons(daemonSet({ updateStrategy: { type: 'OnDelete' } }), nodes, pods), NOW_MS)
-      .remove,
-    [],
-  );
-  const status = planDaemonStatus(daemons(daemonSet(), nodes, pods), undefined, NOW_MS);
-  t.match(status, {
-    desiredNumberScheduled: 3,
-    numberReady: 3,
-    updatedNumberScheduled: 1,
-    numberUnavailable: 0,
-  });
-});
 
 const set = (
   spec: Partial<StatefulSetSpec>,
