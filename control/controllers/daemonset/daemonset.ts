@@ -6,7 +6,6 @@ import { isKubeError } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import {
   controllerOf,
-  isControlledBy,
   isDeleting,
   jsonEqual,
   jsonEquivalent,
@@ -112,10 +111,9 @@ class Driver {
     if (!canManage(selector, ds.spec.template) || isDeleting(ds)) return undefined;
     const { client, clock } = this.#context;
     const isCacheCurrent = this.#owned.expectations.isSatisfied(key, clock.nowMs());
-    const revisions = this.#revisions.store
-      .list(ds.metadata.namespace)
-      .filter((revision) => isControlledBy(revision, ds));
-    const current = await ensureRevision(client, daemonsets, ds, revisions, signal);
+    const revisions = this.#revisions;
+    const io = { client, resource: daemonsets, revisions, hashLabel: REVISION_LABEL };
+    const current = await ensureRevision(io, ds, signal);
     const hash = current.update.metadata.labels?.[REVISION_LABEL] ?? '';
     const owned = await this.#owned.claim(ds, {}, signal);
     const view: DaemonView = {

@@ -8,9 +8,13 @@ import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
 import { controllerrevisions } from '#base/kube/api/resources.gen.ts';
 import { isKubeError, type KubeClient, type KubeObject, type Resource } from '#base/kube/client.ts';
 import { isControlledBy, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
+import type { Informer } from '#base/kube/informer.ts';
+import { compileLabelSelector } from '#base/kube/selectors.ts';
+import { claimObjects } from './claim.ts';
 import { deleteIfThere } from './delete.ts';
 import { templateHash } from './hash.ts';
 
+/** Of pods, and of the revisions of DaemonSets. */
 export const REVISION_LABEL = 'controller-revision-hash';
 
 export interface RevisionOwner extends KubeObject {
@@ -60,15 +64,35 @@ export interface CurrentRevision {
   readonly collisionCount: number | undefined;
 }
 
-/** Finds, renumbers or creates the revision of the owner's present template. */
+export interface RevisionIo<T extends RevisionOwner> {
+  readonly client: KubeClient;
+  readonly resource: Resource<T>;
+  readonly revisions: Informer<ControllerRevision>;
+  /** Where the hash of the template stands among a revision's labels. */
+  readonly hashLabel: string;
+}
+
+/**
+ * Finds, renumbers or creates the revision of the owner's present template. Revisions that an owner of
+ * the same selector left behind are adopted first: its pods, adopted as well, are told apart by them.
+ */
 export async function ensureRevision<T extends RevisionOwner>(
-  client: KubeClient,
-  resource: Resource<T>,
+  { client, resource, revisions, hashLabel }: RevisionIo<T>,
   owner: T,
-  existing: readonly ControllerRevision[],
   signal: AbortSignal,
 ): Promise<CurrentRevision> {
-  const all = sortRevisions(existing);
+  const claimed = await claimObjects(
+    {
+      client,
+      ownerResource: resource,
+      owner,
+      resource: controllerrevisions,
+      selector: compileLabelSelector(owner.spec.selector),
+      candidates: revisions.store.list(owner.metadata.namespace),
+    },
+    signal,
+  );
+  const all = sortRevisions(claimed);
   const data = revisionData(owner.spec.template);
   let collisionCount = owner.status?.collisionCount;
   const last = all.at(-1);
@@ -84,7 +108,8 @@ export async function ensureRevision<T extends RevisionOwner>(
     const hash = templateHash(owner.spec.template, collisionCount);
     const { name, namespace = '' } = owner.metadata;
     const revisionName = `${name.slice(0, 223)}-${hash}`;
-    const labels = { ...owner.spec.template.metadata?.labels, [REVISION_LABEL]: hash };
+    const labels = { ...owner.spec.template.metadata?.labels, [hashLabel]: hash };
+    const { annotations } = owner.metadata; // `kubectl rollout history` shows the change cause.
     try {
       const update = await client.create(
         controllerrevisions,
@@ -95,6 +120,7 @@ export async function ensureRevision<T extends RevisionOwner>(
             name: revisionName,
             namespace,
             labels,
+            ...(annotations === undefined ? {} : { annotations }),
             ownerReferences: [newControllerRef(resource, owner)],
           },
           data,

@@ -1,8 +1,12 @@
 /** StatefulSets: tables of their plans. */
 import t from 'tap';
 import type { StatefulSet, StatefulSetSpec } from '#base/kube/api/apps-v1.gen.ts';
-import type { Pod } from '#base/kube/api/core-v1.gen.ts';
+import type { PersistentVolumeClaim, Pod } from '#base/kube/api/core-v1.gen.ts';
+import type { OwnerReference } from '#base/kube/api/meta-v1.gen.ts';
+import { pods, statefulsets } from '#base/kube/api/resources.gen.ts';
+import { newControllerRef } from '#base/kube/metadata.ts';
 import { ago, meta, NOW_MS, pod } from '../testing/objects.ts';
+import { isStaleClaim, planClaimOwners } from './claims.ts';
 import { planSetStatus, planSteps } from './plan.ts';
 import { setClaims, setPod } from './pod.ts';
 
@@ -38,7 +42,7 @@ t.test('planSteps() of StatefulSets', async (t) => {
     ...(rollingUpdate === undefined ? {} : { rollingUpdate }),
   });
   const steps = (of: StatefulSet, pods: Pod[], current = 'r1', update = 'r1') =>
-    planSteps({ set: of, pods, current, update }, NOW_MS)
+    planSteps({ set: of, pods, current, update, staleClaims: new Set() }, NOW_MS)
       .map((s) => (s.kind === 'create' ? `+${s.ordinal}@${s.revision}` : `-${s.pod.metadata.name}`))
       .join(' ');
   const parallel = { podManagementPolicy: 'Parallel' };
@@ -156,6 +160,26 @@ t.test('planSteps() of StatefulSets', async (t) => {
       want: '+1@r2',
     },
     {
+      name: 'a broken pod further down does not stop a parallel update',
+      got: steps(
+        set({ replicas: 3, ...parallel }),
+        [member(0, 'r1', { ready: false }), member(1), member(2)],
+        'r1',
+        'r2',
+      ),
+      want: '-web-2',
+    },
+    {
+      name: 'an update repairs a broken pod',
+      got: steps(
+        set({ replicas: 2, ...parallel }),
+        [member(0, 'r1', { ready: false }), member(1, 'r2')],
+        'r1',
+        'r2',
+      ),
+      want: '-web-0',
+    },
+    {
       name: 'OnDelete',
       got: steps(
         set({ replicas: 1, updateStrategy: { type: 'OnDelete' } }),
@@ -171,7 +195,13 @@ t.test('planSteps() of StatefulSets', async (t) => {
 
 t.test('planSetStatus() completes an update', async (t) => {
   const facts = (pods: Pod[]) => ({
-    view: { set: set({ replicas: 2 }), pods, current: 'r1', update: 'r2' },
+    view: {
+      set: set({ replicas: 2 }),
+      pods,
+      current: 'r1',
+      update: 'r2',
+      staleClaims: new Set<number>(),
+    },
     collisionCount: undefined,
     nowMs: NOW_MS,
   });
@@ -202,4 +232,60 @@ t.test('setPod() and setClaims() keep identities', async (t) => {
     { name: 'data', persistentVolumeClaim: { claimName: 'data-web-3' } },
   ]);
   t.match(setClaims(of, 3), [{ metadata: { name: 'data-web-3', labels: { app: 'w' } } }]);
+});
+
+t.test('planSteps() leaves ordinals alone whose claims are still to go', async (t) => {
+  const steps = (spec: Partial<StatefulSetSpec>) =>
+    planSteps(
+      { set: set(spec), pods: [], current: 'r1', update: 'r1', staleClaims: new Set([0]) },
+      NOW_MS,
+    ).map((step) => (step.kind === 'create' ? step.ordinal : step.pod.metadata.name));
+  t.same(steps({ replicas: 2 }), []);
+  t.same(steps({ replicas: 2, podManagementPolicy: 'Parallel' }), [1]);
+});
+
+t.test('planClaimOwners() follows the retention policy', async (t) => {
+  const claim = (...owners: OwnerReference[]): PersistentVolumeClaim => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: meta('data-web-0', { ownerReferences: owners }),
+    spec: {},
+    status: {},
+  });
+  const policies = {
+    keep: {},
+    set: { whenDeleted: 'Delete', whenScaled: 'Retain' },
+    pod: { whenDeleted: 'Retain', whenScaled: 'Delete' },
+    both: { whenDeleted: 'Delete', whenScaled: 'Delete' },
+  };
+  const of = (name: keyof typeof policies, replicas = 1) =>
+    set({ replicas, persistentVolumeClaimRetentionPolicy: policies[name] });
+  const asSet = newControllerRef(statefulsets, of('keep'));
+  const asPod = newControllerRef(pods, member(0));
+  const other = { ...asPod, kind: 'Widget', uid: 'w' };
+  const stale = { ...asPod, uid: 'earlier' };
+  const rows = [
+    { name: 'kept', set: of('keep'), owners: [asSet], want: [] },
+    { name: 'kept, nothing to do', set: of('keep'), owners: [], want: undefined },
+    { name: 'with the set', set: of('set'), owners: [], want: [asSet] },
+    { name: 'with the set, done', set: of('set'), owners: [asSet], want: undefined },
+    {
+      name: 'an owner that is no controller becomes one',
+      set: of('set'),
+      owners: [{ ...asSet, controller: false }],
+      want: [asSet],
+    },
+    { name: 'with the pod, in range', set: of('pod'), owners: [], want: undefined },
+    { name: 'with the pod, scaled down', set: of('pod', 0), owners: [], want: [asPod] },
+    { name: 'both, in range', set: of('both'), owners: [], want: [asSet] },
+    { name: 'both, scaled down', set: of('both', 0), owners: [asSet], want: [asPod] },
+    { name: 'both, up again', set: of('both'), owners: [asPod], want: [asSet] },
+    { name: 'of an earlier pod', set: of('both'), owners: [stale], want: undefined },
+    { name: 'managed by another', set: of('both'), owners: [other, asSet], want: [other] },
+  ];
+  for (const row of rows) {
+    t.same(planClaimOwners(row.set, member(0), claim(...row.owners)), row.want, row.name);
+  }
+  t.ok(isStaleClaim(of('pod'), 'web-0', claim(stale)));
+  t.notOk(isStaleClaim(of('set'), 'web-0', claim(stale)));
 });

@@ -6,7 +6,6 @@
 import type { StatefulSet, StatefulSetStatus } from '#base/kube/api/apps-v1.gen.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { isDeleting } from '#base/kube/metadata.ts';
-import { scaledValue } from '../shared/int-or-percent.ts';
 import { isPodAvailable, isPodReady, isPodTerminal } from '../shared/pods.ts';
 import { REVISION_LABEL } from '../shared/revisions.ts';
 
@@ -17,6 +16,8 @@ export interface SetView {
   /** Names of the revisions. */
   readonly current: string;
   readonly update: string;
+  /** Ordinals whose claims still belong to an earlier pod, with which they go. */
+  readonly staleClaims: ReadonlySet<number>;
 }
 
 export function ordinalOf(set: StatefulSet, podName: string): number | undefined {
@@ -30,11 +31,11 @@ export function revisionOfPod(pod: Pod): string {
   return pod.metadata.labels?.[REVISION_LABEL] ?? '';
 }
 
-function startOf(set: StatefulSet): number {
+export function startOf(set: StatefulSet): number {
   return set.spec.ordinals?.start ?? 0;
 }
 
-function replicasOf(set: StatefulSet): number {
+export function replicasOf(set: StatefulSet): number {
   return set.spec.replicas ?? 1;
 }
 
@@ -74,6 +75,10 @@ export function planSteps(view: SetView, nowMs: number): Step[] {
   for (const [offset, pod] of replicas.entries()) {
     const ordinal = startOf(set) + offset;
     if (pod === undefined) {
+      if (view.staleClaims.has(ordinal)) {
+        if (ordered) return steps;
+        continue;
+      }
       steps.push({ kind: 'create', ordinal, revision: revisionFor(view, ordinal) });
       if (ordered) return steps;
       continue;
@@ -85,9 +90,7 @@ export function planSteps(view: SetView, nowMs: number): Step[] {
     }
     if (!ordered) continue;
     // The next one waits for this.
-    if (isDeleting(pod) || !isRunningAndReady(pod) || !isPodAvailable(pod, minReady, nowMs)) {
-      return steps;
-    }
+    if (isUnavailable(pod, minReady, nowMs)) return steps;
   }
   const unhealthy = firstUnhealthy(replicas, condemned, minReady, nowMs);
   for (const pod of condemned) {
@@ -104,32 +107,25 @@ export function planSteps(view: SetView, nowMs: number): Step[] {
   return planUpdate(view, replicas, nowMs);
 }
 
+/** The highest pod of an old revision goes, when all above it are updated and available. */
 function planUpdate(view: SetView, replicas: readonly (Pod | undefined)[], nowMs: number): Step[] {
   const { set, update } = view;
   if (set.spec.updateStrategy?.type === 'OnDelete') return [];
   const minReady = set.spec.minReadySeconds ?? 0;
-  const { maxUnavailable } = set.spec.updateStrategy?.rollingUpdate ?? {};
-  const unavailableMax = Math.max(1, scaledValue(maxUnavailable ?? 1, replicasOf(set), 'up'));
-  const isHealthy = (pod: Pod | undefined) =>
-    pod !== undefined &&
-    !isDeleting(pod) &&
-    isRunningAndReady(pod) &&
-    isPodAvailable(pod, minReady, nowMs);
-  let budget = unavailableMax - replicas.filter((pod) => !isHealthy(pod)).length;
-  const steps: Step[] = [];
   for (let offset = replicas.length - 1; offset >= partitionOf(set); offset--) {
     const pod = replicas[offset];
-    if (pod === undefined) return steps;
-    const isOld = revisionOfPod(pod) !== update;
-    if (isOld && !isDeleting(pod)) {
+    if (pod === undefined || isUnavailable(pod, minReady, nowMs)) {
       // One that is broken anyway costs nothing: an update is often what repairs it.
-      if (isHealthy(pod) && budget <= 0) return steps;
-      if (isHealthy(pod)) budget--;
-      steps.push({ kind: 'delete', pod, why: 'update' });
-      if (steps.length >= unavailableMax) return steps;
-    } else if (!isHealthy(pod) && unavailableMax === 1) return steps; // Awaited before the next goes.
+      const isRepair = pod !== undefined && !isDeleting(pod) && revisionOfPod(pod) !== update;
+      return isRepair ? [{ kind: 'delete', pod, why: 'update' }] : [];
+    }
+    if (revisionOfPod(pod) !== update) return [{ kind: 'delete', pod, why: 'update' }];
   }
-  return steps;
+  return [];
+}
+
+function isUnavailable(pod: Pod, minReady: number, nowMs: number): boolean {
+  return isDeleting(pod) || !isRunningAndReady(pod) || !isPodAvailable(pod, minReady, nowMs);
 }
 
 interface Sorted {
@@ -164,9 +160,7 @@ function firstUnhealthy(
   minReady: number,
   nowMs: number,
 ): Pod | undefined {
-  const isSick = (pod: Pod | undefined) =>
-    pod !== undefined &&
-    (isDeleting(pod) || !isRunningAndReady(pod) || !isPodAvailable(pod, minReady, nowMs));
+  const isSick = (pod: Pod | undefined) => pod !== undefined && isUnavailable(pod, minReady, nowMs);
   return replicas.find(isSick) ?? condemned.toReversed().find(isSick);
 }
 

@@ -15,7 +15,11 @@ import { newControllerRef } from '#base/kube/metadata.ts';
 import { podFromTemplate } from '../shared/pod-control.ts';
 import { REVISION_LABEL } from '../shared/revisions.ts';
 
-function claimName(set: StatefulSet, template: PersistentVolumeClaim, ordinal: number): string {
+export function claimName(
+  set: StatefulSet,
+  template: PersistentVolumeClaim,
+  ordinal: number,
+): string {
   return `${template.metadata.name}-${set.metadata.name}-${ordinal}`;
 }
 
@@ -61,8 +65,8 @@ export function setPod(
 /** The claims of an ordinal; with whenDeleted=Delete the set owns them. */
 export function setClaims(set: StatefulSet, ordinal: number): Draft<PersistentVolumeClaim>[] {
   const { whenDeleted } = set.spec.persistentVolumeClaimRetentionPolicy ?? {};
-  const { apiVersion, kind, metadata } = set;
-  const owner = { apiVersion, kind, name: metadata.name, uid: metadata.uid };
+  const { metadata } = set;
+  const owner = newControllerRef(statefulsets, set);
   return (set.spec.volumeClaimTemplates ?? []).map((template) => ({
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -77,10 +81,4 @@ export function setClaims(set: StatefulSet, ordinal: number): Draft<PersistentVo
     },
     spec: structuredClone(template.spec),
   }));
-}
-
-/** Scaled-down claims to delete, when whenScaled=Delete. */
-export function scaledClaimNames(set: StatefulSet, ordinal: number): string[] {
-  if (set.spec.persistentVolumeClaimRetentionPolicy?.whenScaled !== 'Delete') return [];
-  return (set.spec.volumeClaimTemplates ?? []).map((claim) => claimName(set, claim, ordinal));
 }

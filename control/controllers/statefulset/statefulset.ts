@@ -4,7 +4,7 @@ import type {
   StatefulSet,
   StatefulSetStatus,
 } from '#base/kube/api/apps-v1.gen.ts';
-import type { Pod } from '#base/kube/api/core-v1.gen.ts';
+import type { PersistentVolumeClaim, Pod } from '#base/kube/api/core-v1.gen.ts';
 import {
   controllerrevisions,
   persistentvolumeclaims,
@@ -15,7 +15,7 @@ import { must } from '#base/assert.ts';
 import { errorText } from '#base/errors.ts';
 import { isKubeError } from '#base/kube/client.ts';
 import type { Informer } from '#base/kube/informer.ts';
-import { isControlledBy, jsonEquivalent } from '#base/kube/metadata.ts';
+import { isDeleting, jsonEquivalent } from '#base/kube/metadata.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import { canManage } from '../shared/claim.ts';
 import {
@@ -27,17 +27,23 @@ import { OwnedPods } from '../shared/owned-pods.ts';
 import { isNamespaceTerminating } from '../shared/pod-control.ts';
 import { nextAvailableInMs } from '../shared/pods.ts';
 import { ensureRevision, templateOf, trimHistory } from '../shared/revisions.ts';
+import { isStaleClaim, planClaimOwners } from './claims.ts';
 import {
   ordinalOf,
   planSetStatus,
   planSteps,
+  replicasOf,
   revisionOfPod,
   type SetView,
+  startOf,
   type Step,
 } from './plan.ts';
-import { scaledClaimNames, setClaims, setPod } from './pod.ts';
+import { claimName, setClaims, setPod } from './pod.ts';
 
 const COMPONENT = 'statefulset-controller';
+const HASH_LABEL = 'controller.kubernetes.io/hash';
+/** How often to look whether claims of an earlier pod have gone. */
+const STALE_CLAIM_MS = 1_000;
 
 export const statefulSetController: Controller = {
   name: 'statefulset-controller',
@@ -48,6 +54,7 @@ class Driver {
   readonly #context: ControllerContext;
   readonly #owned: OwnedPods<StatefulSet>;
   readonly #revisions: Informer<ControllerRevision>;
+  readonly #claims: Informer<PersistentVolumeClaim>;
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -56,6 +63,7 @@ class Driver {
       selectorOf: (set) => compileLabelSelector(set.spec.selector),
     });
     this.#revisions = context.informers.informer(controllerrevisions);
+    this.#claims = context.informers.informer(persistentvolumeclaims);
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -64,7 +72,7 @@ class Driver {
       {
         name: 'statefulset-controller',
         workers: 5,
-        informers: [this.#owned.owners, this.#owned.pods, this.#revisions],
+        informers: [this.#owned.owners, this.#owned.pods, this.#revisions, this.#claims],
         subscribe: (queue) => this.#owned.watch(queue),
         sync: (key, stop) => this.#sync(key, stop),
       },
@@ -79,18 +87,19 @@ class Driver {
     if (!canManage(selector, set.spec.template)) return undefined;
     const { client, clock } = this.#context;
     const isCacheCurrent = this.#owned.expectations.isSatisfied(key, clock.nowMs());
-    const revisions = this.#revisions.store
-      .list(set.metadata.namespace)
-      .filter((revision) => isControlledBy(revision, set));
     const canAdopt = (pod: Pod) => ordinalOf(set, pod.metadata.name) !== undefined;
     const owned = await this.#owned.claim(set, { canAdopt }, signal);
-    const found = await ensureRevision(client, statefulsets, set, revisions, signal);
+    const revisions = this.#revisions;
+    const io = { client, resource: statefulsets, revisions, hashLabel: HASH_LABEL };
+    const found = await ensureRevision(io, set, signal);
     const update = found.update.metadata.name;
     const known = set.status?.currentRevision ?? '';
     const current = found.all.some((one) => one.metadata.name === known) ? known : update;
-    const view: SetView = { set, pods: owned, current, update };
+    const staleClaims = this.#staleClaims(set, owned);
+    const view: SetView = { set, pods: owned, current, update, staleClaims };
     let failure: unknown;
     if (isCacheCurrent) {
+      if (!isDeleting(set)) await this.#keepClaims(set, owned, signal);
       failure = await this.#take(key, view, found.all, planSteps(view, clock.nowMs()), signal);
     }
     const { collisionCount } = found;
@@ -100,7 +109,64 @@ class Driver {
     const names = new Set([current, update, ...owned.map(revisionOfPod)]);
     const inUse = (revision: ControllerRevision) => names.has(revision.metadata.name);
     await trimHistory(client, set, found.all, inUse, signal);
+    if (staleClaims.size > 0) return STALE_CLAIM_MS;
     return nextAvailableInMs(owned, set.spec.minReadySeconds ?? 0, clock.nowMs());
+  }
+
+  /** The claims of an ordinal, as the cache has them. */
+  #claimsOf(set: StatefulSet, ordinal: number): PersistentVolumeClaim[] {
+    return (set.spec.volumeClaimTemplates ?? [])
+      .map((template) => claimName(set, template, ordinal))
+      .map((name) => this.#claims.store.get(set.metadata.namespace, name))
+      .filter((claim) => claim !== undefined);
+  }
+
+  /** Missing ordinals whose claims belong to an earlier pod. */
+  #staleClaims(set: StatefulSet, owned: readonly Pod[]): Set<number> {
+    const stale = new Set<number>();
+    if ((set.spec.volumeClaimTemplates ?? []).length === 0) return stale;
+    const names = new Set(owned.map((pod) => pod.metadata.name));
+    for (let offset = 0; offset < replicasOf(set); offset++) {
+      const ordinal = startOf(set) + offset;
+      const podName = `${set.metadata.name}-${ordinal}`;
+      if (names.has(podName)) continue;
+      if (this.#claimsOf(set, ordinal).some((claim) => isStaleClaim(set, podName, claim))) {
+        stale.add(ordinal);
+      }
+    }
+    return stale;
+  }
+
+  /** Gives claims the owners that the retention policy wants, before their pods may go. */
+  async #keepClaims(set: StatefulSet, owned: readonly Pod[], signal: AbortSignal): Promise<void> {
+    for (const pod of owned) {
+      const ordinal = ordinalOf(set, pod.metadata.name);
+      if (ordinal === undefined) continue;
+      if (pod.status?.phase === 'Pending') await this.#createClaims(set, ordinal, signal);
+      for (const claim of this.#claimsOf(set, ordinal)) {
+        const ownerReferences = planClaimOwners(set, pod, claim);
+        if (ownerReferences === undefined) continue;
+        const metadata = { ...claim.metadata, ownerReferences };
+        await this.#context.client.update(persistentvolumeclaims, { ...claim, metadata }, signal);
+      }
+    }
+  }
+
+  /** Creates the claims of an ordinal that are not there; one that is going away is a failure. */
+  async #createClaims(set: StatefulSet, ordinal: number, signal: AbortSignal): Promise<void> {
+    for (const draft of setClaims(set, ordinal)) {
+      const { name = '' } = draft.metadata;
+      const existing = this.#claims.store.get(set.metadata.namespace, name);
+      if (existing !== undefined) {
+        if (isDeleting(existing)) throw new Error(`pvc ${name} is being deleted`);
+        continue;
+      }
+      try {
+        await this.#context.client.create(persistentvolumeclaims, draft, signal);
+      } catch (error) {
+        if (!isKubeError(error, 'AlreadyExists')) throw error; // The cache is behind.
+      }
+    }
   }
 
   /** Takes the steps; returns the first failure. */
@@ -138,19 +204,16 @@ class Driver {
     const draft = setPod(set, template, step.ordinal, step.revision);
     const { name = '' } = draft.metadata;
     try {
-      for (const claim of setClaims(set, step.ordinal)) {
-        await this.#context.client.create(persistentvolumeclaims, claim, signal).catch((error) => {
-          if (!isKubeError(error, 'AlreadyExists')) throw error; // From an earlier life of the pod.
-        });
-      }
+      await this.#createClaims(set, step.ordinal, signal);
       await this.#context.client.create(pods, draft, signal);
     } catch (error) {
       signal.throwIfAborted();
-      const message = `create Pod ${name} in StatefulSet ${set.metadata.name} failed error: ${errorText(error)}`;
+      if (isKubeError(error, 'AlreadyExists')) throw error; // The cache is behind: no news.
+      const message = `Create Pod ${name} in StatefulSet ${set.metadata.name} failed error: ${errorText(error)}`;
       this.#event(set, 'Warning', 'FailedCreate', message);
       throw error;
     }
-    const message = `create Pod ${name} in StatefulSet ${set.metadata.name} successful`;
+    const message = `Create Pod ${name} in StatefulSet ${set.metadata.name} successful`;
     this.#event(set, 'Normal', 'SuccessfulCreate', message);
   }
 
@@ -170,20 +233,12 @@ class Driver {
     } catch (error) {
       signal.throwIfAborted();
       if (isKubeError(error, 'NotFound')) return; // Gone already.
-      const message = `delete Pod ${name} in StatefulSet ${set.metadata.name} failed error: ${errorText(error)}`;
+      const message = `Delete Pod ${name} in StatefulSet ${set.metadata.name} failed error: ${errorText(error)}`;
       this.#event(set, 'Warning', 'FailedDelete', message);
       throw error;
     }
-    const message = `delete Pod ${name} in StatefulSet ${set.metadata.name} successful`;
+    const message = `Delete Pod ${name} in StatefulSet ${set.metadata.name} successful`;
     this.#event(set, 'Normal', 'SuccessfulDelete', message);
-    if (why !== 'scale') return;
-    for (const claim of scaledClaimNames(set, ordinalOf(set, name) ?? 0)) {
-      await this.#context.client
-        .delete(persistentvolumeclaims, { name: claim, namespace }, {}, signal)
-        .catch((error) => {
-          if (!isKubeError(error, 'NotFound')) throw error; // Gone already.
-        });
-    }
   }
 
   #event(set: StatefulSet, type: 'Normal' | 'Warning', reason: string, message: string): void {
