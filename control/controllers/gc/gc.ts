@@ -6,6 +6,7 @@
 import type { OwnerReference } from '#base/kube/api/meta-v1.gen.ts';
 import { errorText } from '#base/errors.ts';
 import { isKubeError, type KubeObject } from '#base/kube/client.ts';
+import type { Informer } from '#base/kube/informer.ts';
 import { runWorkers, WorkQueue } from '#base/kube/work-queue.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import { DELETE_CONCURRENCY_MAX } from '../limits.ts';
@@ -26,6 +27,8 @@ import { blockingDependents, type Owners, planItem } from './plan.ts';
 /** New kinds are found within this time. */
 const DISCOVERY_MS = 30_000;
 const SYNC_MS_MAX = 30_000;
+/** How soon to ask again whether all dependents are known. */
+const NOT_WHOLE_MS = 1_000;
 /** Nobody owns events, and there are many. */
 const IGNORED = new Set(['events.', 'events.events.k8s.io']);
 
@@ -42,7 +45,10 @@ class Collector {
   readonly #context: ControllerContext;
   readonly #graph = new Graph();
   readonly #resources = new Map<string, DiscoveredResource>();
+  readonly #informers: Informer<KubeObject>[] = [];
   readonly #subscriptions = new DisposableStack();
+  /** The last discovery could read every group. */
+  #isDiscovered = false;
   readonly #deletions: WorkQueue;
   readonly #orphans: WorkQueue;
 
@@ -99,10 +105,11 @@ class Collector {
     } catch (error) {
       signal.throwIfAborted();
       if (this.#resources.size === 0) throw error;
+      this.#isDiscovered = false;
       log.warn('discovery failed', { error: errorText(error) }); // What is known goes on.
       return;
     }
-    const added = [];
+    const added: Informer<KubeObject>[] = [];
     for (const resource of discovery.resources) {
       const key = resourceKey(resource);
       if (IGNORED.has(key) || this.#resources.has(key)) continue;
@@ -111,6 +118,7 @@ class Collector {
       const informer =
         informers.existing(resource) ?? informers.informer(resource, { metadataOnly: true });
       added.push(informer);
+      this.#informers.push(informer);
       this.#subscriptions.use(
         informer.addHandler({
           onAdd: (object) => this.#changed(resource, object),
@@ -119,6 +127,8 @@ class Collector {
         }),
       );
     }
+    this.#isDiscovered = discovery.failures.length === 0;
+    if (!this.#isDiscovered) log.warn('discovery is incomplete', { failures: discovery.failures });
     using deadline = clock.deadline(SYNC_MS_MAX, signal);
     await Promise.all(
       added.map(async (informer) => {
@@ -126,7 +136,7 @@ class Collector {
           await informer.waitForSync(deadline.signal);
         } catch {
           signal.throwIfAborted();
-          // Its objects are missing from the graph for now; absence is never concluded from it.
+          // Its objects are missing from the graph for now: #isWhole tells.
           log.warn('resource does not sync', { resource: resourceKey(informer.resource) });
         }
       }),
@@ -169,14 +179,22 @@ class Collector {
     }
   }
 
-  async #attemptToDelete(uid: string, signal: AbortSignal): Promise<void> {
+  /** True when no dependent of any object can be missing from the graph. */
+  get #isWhole(): boolean {
+    return this.#isDiscovered && this.#informers.every((informer) => informer.hasSynced);
+  }
+
+  async #attemptToDelete(uid: string, signal: AbortSignal): Promise<number | void> {
     const node = this.#graph.get(uid);
-    if (node === undefined) return;
-    if (isDeletingDependents(node)) {
-      await this.#finishForeground(node, signal);
-      return;
-    }
-    if (node.isDeleting || node.owners.length === 0) return;
+    if (node === undefined) return undefined;
+    if (isDeletingDependents(node)) return await this.#finishForeground(node, signal);
+    if (node.isDeleting || node.owners.length === 0) return undefined;
+    await this.#collect(node, signal);
+    return undefined;
+  }
+
+  async #collect(node: GraphNode, signal: AbortSignal): Promise<void> {
+    const { uid } = node;
     const latest = await this.#get(node, signal);
     if (latest === undefined) return; // Gone; its deletion will be told.
     const owners = await this.#classify(latest, node, signal);
@@ -203,15 +221,18 @@ class Collector {
     }
   }
 
-  async #finishForeground(node: GraphNode, signal: AbortSignal): Promise<void> {
+  /** The finalizer goes when no dependent blocks; while some may be unknown, that is asked again. */
+  async #finishForeground(node: GraphNode, signal: AbortSignal): Promise<number | void> {
     const blocking = blockingDependents(node.uid, this.#graph.dependentsOf(node.uid));
     if (blocking.length === 0) {
+      if (!this.#isWhole) return NOT_WHOLE_MS;
       await this.#dropFinalizer(node, FOREGROUND, signal);
-      return;
+      return undefined;
     }
     for (const dependent of blocking) {
       if (!isDeletingDependents(dependent)) this.#deletions.add(dependent.uid);
     }
+    return undefined;
   }
 
   async #get(node: GraphNode, signal: AbortSignal): Promise<KubeObject | undefined> {
@@ -327,9 +348,11 @@ class Collector {
     await this.#patchMetadata(node, latest, { finalizers }, signal);
   }
 
-  async #attemptToOrphan(uid: string, signal: AbortSignal): Promise<void> {
+  async #attemptToOrphan(uid: string, signal: AbortSignal): Promise<number | void> {
     const node = this.#graph.get(uid);
-    if (node === undefined || !isOrphaning(node)) return;
+    if (node === undefined || !isOrphaning(node)) return undefined;
+    // A dependent that is not known would keep its owner, and be collected after it.
+    if (!this.#isWhole) return NOT_WHOLE_MS;
     const dependents = this.#graph.dependentsOf(uid);
     const results = await Promise.allSettled(
       dependents.map(async (dependent) => {
@@ -343,5 +366,6 @@ class Collector {
       throw new Error(`orphaning dependents of ${node.name} failed`, { cause: failed.reason });
     }
     await this.#dropFinalizer(node, ORPHAN, signal);
+    return undefined;
   }
 }
