@@ -189,7 +189,7 @@ t.test('requests that are refused, with upstream’s code, reason and message', 
       status: 422,
       reason: 'Invalid',
       message:
-        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Some": supported values: "All"',
+        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"',
     },
     {
       method: 'POST',

@@ -36,7 +36,7 @@ const NAMESPACE_SUBRESOURCES: ReadonlySet<string> = new Set(['status', 'finalize
 
 /** True for the values of a boolean query parameter that mean yes. */
 export function isTrue(value: string | null): boolean {
-  return value !== null && value !== '' && value !== '0' && value.toLowerCase() !== 'false';
+  return value !== null && value !== '0' && value.toLowerCase() !== 'false';
 }
 
 export function parseRequestInfo(

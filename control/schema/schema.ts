@@ -6,8 +6,8 @@
  */
 export { applyMarkerDefaults, applyTypeDefaults } from './defaults.ts';
 export { type Discovery, discovery, type Document, type Serves } from './discovery.ts';
-export { durationError } from './go-errors.ts';
-export { parseDuration } from './times.ts';
+export { durationError, timeError } from './go-errors.ts';
+export { canonicalTime, parseDuration } from './times.ts';
 export {
   type ApiObject,
   formatApiVersion,

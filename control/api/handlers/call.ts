@@ -91,7 +91,9 @@ export class Call {
   /** The format of the answer. Throws ApiError 406. */
   format(shapes: readonly Shape[] = []): Format {
     const format = negotiate(this.header('accept'), { shapes });
-    return isTrue(this.query.get('pretty')) ? { ...format, pretty: true } : format;
+    // What Go's ParseBool takes for true.
+    const isPretty = /^(?:1|t|T|true|TRUE|True)$/.test(this.query.get('pretty') ?? '');
+    return isPretty ? { ...format, pretty: true } : format;
   }
 
   get include(): IncludeObject {

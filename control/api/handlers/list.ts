@@ -7,7 +7,7 @@ import { StoreError } from '#control/store/store.ts';
 import { rangeEndOf } from '../cache/cache-hub.ts';
 import { CachedObject, withResourceVersion } from '../cache/cached-object.ts';
 import { encodeList, encodeObject } from '../encode/encoder.ts';
-import { badRequest, expired, invalid, tooLargeResourceVersion } from '../errors.ts';
+import { badRequest, expired, plainError, quote, tooLargeResourceVersion } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import { LOAD_PAGE_COUNT } from '../limits.ts';
 import { parseRevision } from '../registry/codec.ts';
@@ -42,16 +42,13 @@ export function scopeOf(resource: ServedResource, namespace: string): string {
   return resource.facts.namespaced ? namespace : '';
 }
 
-export function requireRevision(text: string): number {
+/** Throws what upstream answers to a revision that is no number: 400 to lists, 500 to others. */
+export function requireRevision(text: string, isList = false): number {
   const revision = parseRevision(text);
   if (revision !== undefined) return revision;
-  throw invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', [
-    {
-      reason: 'FieldValueInvalid',
-      field: 'resourceVersion',
-      message: `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-    },
-  ]);
+  const quoted = quote(text);
+  const problem = `resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: invalid syntax`;
+  throw isList ? badRequest(`invalid resource version: ${problem}`) : plainError(problem);
 }
 
 export async function listObjects(call: Call, resource: ServedResource): Promise<ApiResponse> {
@@ -87,7 +84,7 @@ export async function selectPage(
   if (request.continue !== '') return continuePage(services, scope, request);
   const { resourceVersion, match, limit } = request;
   const isAny = resourceVersion === '' || resourceVersion === '0';
-  const revision = isAny ? 0 : requireRevision(resourceVersion);
+  const revision = isAny ? 0 : requireRevision(resourceVersion, true);
   const exact = match === 'Exact' || (match === '' && limit > 0 && !isAny);
   if (exact) return pageAt(services, scope, request, { revision, start: scope.prefix });
   if (resourceVersion === '') await hub.waitForLatest(signal);

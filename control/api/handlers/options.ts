@@ -7,6 +7,7 @@ import type { StatusCause } from '#base/kube/api/meta-v1.gen.ts';
 import { parseFieldSelector, parseLabelSelector, SelectorError } from '#base/kube/selectors.ts';
 import { Selection } from '../cache/selection.ts';
 import { badRequest, invalid, quote } from '../errors.ts';
+import { dryRunCauses } from '../registry/delete-plan.ts';
 import { isTrue } from '../request-info.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
 
@@ -123,13 +124,17 @@ function unsupportedField(resource: ServedResource, field: string): string {
   return kind === '' ? field : text;
 }
 
-function parseInteger(query: URLSearchParams, name: string): number | undefined {
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** A number of the query, of which the first counts; 400 for what Go's ParseInt refuses. */
+export function parseInteger(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
-  if (text === null || text === '') return undefined;
-  if (!/^[+-]?\d+$/.test(text)) {
-    throw badRequest(`strconv.ParseInt: parsing ${quote(text)}: invalid syntax`);
-  }
-  return Number(text);
+  if (text === null) return undefined;
+  const refuse = (why: string) => badRequest(`strconv.ParseInt: parsing ${quote(text)}: ${why}`);
+  if (!/^[+-]?\d+$/.test(text)) throw refuse('invalid syntax');
+  const value = BigInt(text.replace(/^\+/, ''));
+  if (value > INT64_MAX || value < -INT64_MAX - 1n) throw refuse('value out of range');
+  return Number(value);
 }
 
 export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
@@ -146,14 +151,7 @@ export function parseWriteOptions(
 ): WriteOptions {
   const causes: StatusCause[] = [];
   const dryRun = query.getAll('dryRun').filter((v) => v !== '');
-  for (const value of dryRun) {
-    if (value === 'All') continue;
-    causes.push({
-      reason: 'FieldValueNotSupported',
-      field: 'dryRun',
-      message: `Unsupported value: ${quote(value)}: supported values: "All"`,
-    });
-  }
+  causes.push(...dryRunCauses(dryRun));
   const manager = query.get('fieldManager') ?? '';
   if (Buffer.byteLength(manager) > 128) {
     causes.push({

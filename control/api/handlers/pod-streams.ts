@@ -4,13 +4,16 @@
  * Source: kubernetes pkg/registry/core/pod/strategy.go.
  */
 import type { IncomingMessage } from 'node:http';
+import type { StatusCause } from '#base/kube/api/meta-v1.gen.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { WebSocketServer } from 'ws';
-import { ApiError, badRequest, internalError } from '../errors.ts';
+import { canonicalTime, timeError } from '#control/schema/schema.ts';
+import { ApiError, badRequest, internalError, invalid } from '../errors.ts';
 import type { ApiResponse, UpgradeRequest } from '../exchange.ts';
 import { isTrue } from '../request-info.ts';
 import { joinUpgrade, readText, requestBackend, streamOn } from '../stream/backend.ts';
 import type { Call } from './call.ts';
+import { parseInteger } from './options.ts';
 import { replyText } from './reply.ts';
 
 const LOG_OPTIONS = [
@@ -21,7 +24,6 @@ const LOG_OPTIONS = [
   'sinceTime',
   'tailLines',
   'limitBytes',
-  'stream',
 ];
 const ERROR_BYTES_MAX = 2048;
 /** Unread by the client beyond this, the log is not read either. */
@@ -56,9 +58,9 @@ function containerOf(pod: Pod, wanted: string): string {
 }
 
 export async function podLog(call: Call): Promise<ApiResponse> {
+  checkLogOptions(call);
   const pod = await findPod(call);
   const container = containerOf(pod, call.query.get('container') ?? '');
-  checkLogOptions(call);
   const nodeName = pod.spec?.nodeName ?? '';
   if (nodeName === '') return replyText(200, ''); // Not placed yet: nothing was written.
   const query = new URLSearchParams();
@@ -76,36 +78,33 @@ export async function podLog(call: Call): Promise<ApiResponse> {
   return streamOn(message, { status: 200, headers: { 'content-type': 'text/plain' } });
 }
 
+/** Throws ApiError 400 for values that cannot be read, 422 for those that make no sense. */
 function checkLogOptions(call: Call): void {
-  const number = (name: string) => {
-    const text = call.query.get(name);
-    return text === null || text === '' ? undefined : Number(text);
+  const { name } = call.info;
+  const { query } = call;
+  const time = query.get('sinceTime');
+  if (time !== null && time !== '' && canonicalTime(time) === undefined) {
+    throw badRequest(timeError(time, false));
+  }
+  const causes: StatusCause[] = [];
+  const bad = (field: string, value: number, rule: string) => {
+    const message = `Invalid value: ${value}: must be greater than ${rule}`;
+    causes.push({ reason: 'FieldValueInvalid', field, message });
   };
-  const bad = (field: string, detail: string) =>
-    new ApiError({
-      kind: 'Status',
-      apiVersion: 'v1',
-      metadata: {},
-      status: 'Failure',
-      message: `PodLogOptions "${call.info.name}" is invalid: ${field}: ${detail}`,
-      reason: 'Invalid',
-      details: {
-        name: call.info.name,
-        kind: 'PodLogOptions',
-        causes: [{ reason: 'FieldValueInvalid', field, message: detail }],
-      },
-      code: 422,
-    });
-  const tail = number('tailLines');
-  if (tail !== undefined && tail < 0) {
-    throw bad('tailLines', `Invalid value: ${tail}: must be greater than or equal to 0`);
+  const tail = parseInteger(query, 'tailLines');
+  const bytes = parseInteger(query, 'limitBytes');
+  const seconds = parseInteger(query, 'sinceSeconds');
+  if (tail !== undefined && tail < 0) bad('tailLines', tail, 'or equal to 0');
+  if (bytes !== undefined && bytes < 1) bad('limitBytes', bytes, '0');
+  if (seconds !== undefined && time !== null && time !== '') {
+    const message = 'Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified';
+    causes.push({ reason: 'FieldValueForbidden', field: '', message });
+  } else if (seconds !== undefined && seconds < 1) bad('sinceSeconds', seconds, '0');
+  if (query.has('stream')) {
+    const message = 'Forbidden: may not be specified'; // Upstream's gate PodLogsQuerySplitStreams is off.
+    causes.push({ reason: 'FieldValueForbidden', field: 'stream', message });
   }
-  for (const name of ['limitBytes', 'sinceSeconds']) {
-    const value = number(name);
-    if (value !== undefined && value < 1) {
-      throw bad(name, `Invalid value: ${value}: must be greater than 0`);
-    }
-  }
+  if (causes.length > 0) throw invalid({ group: '', kind: 'PodLogOptions' }, name, causes);
 }
 
 async function kubeletError(message: IncomingMessage, status: number): Promise<ApiError> {

@@ -9,10 +9,11 @@ import { DELETE_COLLECTION_PARALLEL } from '../limits.ts';
 import type { DeleteOptions } from '../registry/delete-plan.ts';
 import type { Written } from '../registry/registry.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
+import { isTrue } from '../request-info.ts';
 import { readObject, toStored } from './body.ts';
 import type { Call } from './call.ts';
 import { prefixOf, scopeOf, selectPage } from './list.ts';
-import { parseListRequest, parseWriteOptions } from './options.ts';
+import { parseInteger, parseListRequest, parseWriteOptions } from './options.ts';
 import { reply, replyObject } from './reply.ts';
 
 const SHAPES = ['Table', 'PartialObjectMetadata'] as const;
@@ -98,11 +99,11 @@ export async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
     return (await readObject(call, gvk)) as unknown as DeleteOptions;
   }
   const { query } = call;
-  const grace = query.get('gracePeriodSeconds');
+  const gracePeriodSeconds = parseInteger(query, 'gracePeriodSeconds');
   const orphan = query.get('orphanDependents');
   return {
-    ...(grace === null || grace === '' ? {} : { gracePeriodSeconds: Number(grace) }),
-    ...(orphan === null || orphan === '' ? {} : { orphanDependents: orphan === 'true' }),
+    ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+    ...(orphan === null ? {} : { orphanDependents: isTrue(orphan) }),
     propagationPolicy: query.get('propagationPolicy') ?? undefined,
     dryRun: query.getAll('dryRun').filter((v) => v !== ''),
   };

@@ -4,6 +4,7 @@
  * of the object that it is given. Source: apiserver registry/rest/delete.go,
  * generic/registry/store.go.
  */
+import type { StatusCause } from '#base/kube/api/meta-v1.gen.ts';
 import type { KubeObject } from '#base/kube/client.ts';
 import { conflict, type GroupResource, invalid } from '../errors.ts';
 import type { Propagation, ResourceRules } from '../resource.ts';
@@ -29,9 +30,16 @@ const FINALIZER_ORPHAN = 'orphan';
 const FINALIZER_FOREGROUND = 'foregroundDeletion';
 const POLICIES = ['Foreground', 'Background', 'Orphan'];
 
+/** The cause that upstream names when one of the values is not known. */
+export function dryRunCauses(values: readonly string[]): StatusCause[] {
+  if (values.every((value) => value === 'All')) return [];
+  const message = `Unsupported value: ${JSON.stringify(values)}: supported values: "All"`;
+  return [{ reason: 'FieldValueNotSupported', field: 'dryRun', message }];
+}
+
 /** Throws ApiError 422 for options that contradict each other. */
 export function validateDeleteOptions(options: DeleteOptions): void {
-  const causes = [];
+  const causes: StatusCause[] = [];
   const { propagationPolicy, orphanDependents, dryRun = [] } = options;
   if (propagationPolicy !== undefined && orphanDependents !== undefined) {
     causes.push({
@@ -51,14 +59,7 @@ export function validateDeleteOptions(options: DeleteOptions): void {
         'supported values: "Foreground", "Background", "Orphan", "nil"',
     });
   }
-  for (const value of dryRun) {
-    if (value === 'All') continue;
-    causes.push({
-      reason: 'FieldValueNotSupported',
-      field: 'dryRun',
-      message: `Unsupported value: "${value}": supported values: "All"`,
-    });
-  }
+  causes.push(...dryRunCauses(dryRun));
   if (causes.length > 0) {
     throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', causes);
   }
