@@ -3,8 +3,8 @@ import t from 'tap';
 import type { CronJob, CronJobSpec } from '#base/kube/api/batch-v1.gen.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import { planRules } from './cluster-role-aggregation.ts';
-import { jobName, planStart } from './cronjob/plan.ts';
-import { lastDue, parseSchedule } from './cronjob/schedule.ts';
+import { jobName, nextDue, planStart } from './cronjob/plan.ts';
+import { lastDue, parseSchedule, timeIn } from './cronjob/schedule.ts';
 import { planBudget } from './disruption.ts';
 import { planDeletionStatus } from './namespace/plan.ts';
 import { planReplicas, planReplicaStatus, type ReplicaOwner } from './replicaset/plan.ts';
@@ -70,7 +70,9 @@ t.test('CronJob schedules', async (t) => {
   for (const bad of ['', '* * * *', '61 * * * *', '@every 0s']) {
     t.throws(() => parseSchedule(bad, undefined), bad);
   }
-  t.throws(() => parseSchedule('* * * * *', 'Mars/Olympus').after(0));
+  t.throws(() => parseSchedule('* * * * *', 'Mars/Olympus'));
+  t.equal(timeIn(at('2026-11-23T12:00:00Z'), 'America/New_York'), '2026-11-23T07:00:00-05:00');
+  t.equal(timeIn(at('2026-11-23T12:00:00Z')), '2026-11-23T12:00:00Z');
   const minutely = parseSchedule('* * * * *', undefined);
   t.equal(lastDue(minutely, NOW_MS - 90_000, NOW_MS + 500), NOW_MS);
   t.equal(lastDue(minutely, NOW_MS, NOW_MS + 59_000), undefined);
@@ -93,6 +95,11 @@ t.test('planStart()', async (t) => {
   t.equal(kind(cron({ suspend: true }, ago(60))), 'wait');
   t.equal(kind(cron({ concurrencyPolicy: 'Forbid' }, ago(60)), 1), 'forbidden');
   t.equal(kind(cron({ startingDeadlineSeconds: 10 }, ago(600)), 0, NOW_MS + 30_000), 'wait');
+  const hourly = parseSchedule('@every 1h', undefined);
+  t.equal(lastDue(hourly, NOW_MS - 9_000_000, NOW_MS), NOW_MS - 1_800_000, 'counted from the last');
+  t.equal(nextDue(cron({}, ago(1800)), hourly, NOW_MS), NOW_MS + 1_800_000, 'half of it is over');
+  t.equal(nextDue(cron({}, ago(5400)), hourly, NOW_MS), NOW_MS + 1_800_000, 'one was missed');
+  t.equal(nextDue(cron({}, ago(5400)), minutely, NOW_MS + 1), NOW_MS + 60_000);
   t.equal(jobName(cron({}), NOW_MS), `cj-${NOW_MS / 60_000}`);
 });
 

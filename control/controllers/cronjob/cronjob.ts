@@ -21,8 +21,8 @@ import {
   runQueueController,
 } from '../shared/controller.ts';
 import { isNamespaceTerminating } from '../shared/pod-control.ts';
-import { finishedAs, jobName, planHistory, planStart } from './plan.ts';
-import { parseSchedule, type Schedule } from './schedule.ts';
+import { finishedAs, jobName, nextDue, planHistory, planStart } from './plan.ts';
+import { parseSchedule, type Schedule, timeIn } from './schedule.ts';
 
 const COMPONENT = 'cronjob-controller';
 
@@ -149,7 +149,7 @@ class Sync {
     signal: AbortSignal,
   ): Promise<[CronJobStatus, number | undefined]> {
     const nowMs = this.#context.clock.nowMs();
-    const nextMs = schedule.after(nowMs);
+    const nextMs = nextDue(cronJob, schedule, nowMs);
     // A little later, so that the clock has surely passed it.
     const waitMs = nextMs === undefined ? undefined : nextMs - nowMs + 100;
     const plan = planStart(cronJob, schedule, status.active?.length ?? 0, nowMs);
@@ -192,7 +192,10 @@ class Sync {
     const { metadata, spec } = cronJob.spec.jobTemplate;
     const name = jobName(cronJob, dueMs);
     const { namespace = '' } = cronJob.metadata;
-    const scheduled = { 'batch.kubernetes.io/cronjob-scheduled-timestamp': formatTime(dueMs) };
+    const { timeZone } = cronJob.spec;
+    const scheduled = {
+      'batch.kubernetes.io/cronjob-scheduled-timestamp': timeIn(dueMs, timeZone),
+    };
     try {
       const job = await this.#context.client.create(
         jobs,

@@ -55,6 +55,18 @@ export function planStart(
   return { kind: 'start', dueMs, replaces: policy === 'Replace' };
 }
 
+/**
+ * When to look again. Counted from the last time that was due, not from now: an interval would begin
+ * anew with every look.
+ */
+export function nextDue(cronJob: CronJob, schedule: Schedule, nowMs: number): number | undefined {
+  const { lastScheduleTime } = cronJob.status ?? {};
+  const anchor = lastScheduleTime ?? cronJob.metadata.creationTimestamp;
+  const anchorMs = parseTime(anchor) ?? nowMs;
+  const nextMs = schedule.after(lastDue(schedule, anchorMs, nowMs) ?? anchorMs);
+  return nextMs === undefined || nextMs > nowMs ? nextMs : schedule.after(nowMs);
+}
+
 /** Unique per scheduled minute: starting twice ends in "already exists". */
 export function jobName(cronJob: CronJob, dueMs: number): string {
   return `${cronJob.metadata.name}-${Math.floor(dueMs / 60_000)}`;

@@ -13,6 +13,8 @@ const STEPS_MAX = 10_000;
 export interface Schedule {
   /** The first time strictly after `ms`, or undefined when there is none. */
   after(ms: number): number | undefined;
+  /** Of intervals alone, which count from the last time: the last time in (earliestMs, nowMs]. */
+  lastIn?(earliestMs: number, nowMs: number): number | undefined;
 }
 
 /** Throws when the text is no schedule or the zone unknown. */
@@ -24,14 +26,24 @@ export function parseSchedule(text: string, timeZone: string | undefined): Sched
       stepMs += Number(amount) * (UNIT_MS[unit ?? ''] ?? 0);
     }
     if (stepMs === 0) throw new Error(`empty interval in ${text}`);
-    return { after: (ms) => Math.floor(ms / 1000) * 1000 + stepMs };
+    const after = (ms: number) => Math.floor(ms / 1000) * 1000 + stepMs;
+    return {
+      after,
+      lastIn: (earliestMs, nowMs) => {
+        const firstMs = after(earliestMs);
+        if (firstMs > nowMs) return undefined;
+        return firstMs + Math.floor((nowMs - firstMs) / stepMs) * stepMs;
+      },
+    };
   }
+  timeIn(0, timeZone); // An unknown zone would be found out only later.
   const cron = new Cron(text.trim(), { timezone: timeZone ?? 'UTC', paused: true });
   return { after: (ms) => cron.nextRun(new Date(ms))?.getTime() };
 }
 
 /** The last time in (earliestMs, nowMs], or undefined. */
 export function lastDue(schedule: Schedule, earliestMs: number, nowMs: number): number | undefined {
+  if (schedule.lastIn !== undefined) return schedule.lastIn(earliestMs, nowMs);
   for (const windowMs of WINDOWS_MS) {
     const startMs = Math.max(earliestMs, nowMs - windowMs);
     let dueMs: number | undefined;
@@ -43,4 +55,18 @@ export function lastDue(schedule: Schedule, earliestMs: number, nowMs: number): 
     if (dueMs !== undefined || startMs === earliestMs) return dueMs;
   }
   return undefined;
+}
+
+/** RFC 3339 with the zone's offset. Throws RangeError for an unknown zone. */
+export function timeIn(ms: number, timeZone = 'UTC'): string {
+  const at = new Date(ms);
+  const date = new Intl.DateTimeFormat('sv-SE', {
+    timeZone,
+    dateStyle: 'short',
+    timeStyle: 'medium',
+  }).format(at);
+  const names = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' });
+  const name = names.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? '';
+  const offset = name.replace('GMT', '');
+  return `${date.replace(' ', 'T')}${offset === '' || offset === '+00:00' ? 'Z' : offset}`;
 }

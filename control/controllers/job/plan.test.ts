@@ -2,7 +2,7 @@ import t from 'tap';
 import type { Job, JobSpec, JobStatus } from '#base/kube/api/batch-v1.gen.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { ago, meta, NOW_MS, pod } from '../testing/objects.ts';
-import { firstFree, formatIndexes, parseIndexes } from './indexes.ts';
+import { countIndexes, firstFree, formatIndexes, parseIndexes } from './indexes.ts';
 import {
   backoffLeftMs,
   planCompletion,
@@ -225,6 +225,17 @@ t.test('planTracking() of an indexed Job', async (t) => {
   ];
   const { status, release } = planTracking(view(of, pods), of.status, undefined, none);
   t.same([status.completedIndexes, status.succeeded, release.length], ['0,1', 2, 3]);
+});
+
+t.test('countIndexes() counts by ranges', async (t) => {
+  const count = (text: string, completions = 10) =>
+    countIndexes(text, completions, new Set([7, 1, 4]));
+  t.same(count('0-4,6-8'), { total: 8, found: 3 });
+  t.same(count('5-6,9'), { total: 3, found: 0 });
+  t.same(count('4-20'), { total: 6, found: 2 });
+  t.same(count('x,,11'), { total: 0, found: 0 });
+  const all = 2 ** 31 - 1;
+  t.same(count(`0-${all - 1}`, all), { total: all, found: 3 }, 'without naming them one by one');
 });
 
 t.test('judgeFailure() and judgeSuccess()', async (t) => {

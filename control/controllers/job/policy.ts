@@ -8,7 +8,7 @@ import type {
   PodFailurePolicyOnExitCodesRequirement,
 } from '#base/kube/api/batch-v1.gen.ts';
 import type { ContainerStatus, Pod } from '#base/kube/api/core-v1.gen.ts';
-import { type Indexes, parseIndexes } from './indexes.ts';
+import { countIndexes, type Indexes } from './indexes.ts';
 
 export interface FailureVerdict {
   readonly action: 'FailJob' | 'FailIndex' | 'Ignore' | 'Count' | undefined;
@@ -73,11 +73,9 @@ export function judgeSuccess(spec: JobSpec, succeeded: Indexes): string | undefi
     const { succeededIndexes, succeededCount } = rule;
     let isMet: boolean;
     if (succeededIndexes !== undefined) {
-      const required = parseIndexes(succeededIndexes, spec.completions ?? 0);
-      if (required.size === 0) continue;
-      const reached = [...required].filter((i) => succeeded.has(i)).length;
-      isMet =
-        reached === required.size || (succeededCount !== undefined && reached >= succeededCount);
+      const { total, found } = countIndexes(succeededIndexes, spec.completions ?? 0, succeeded);
+      if (total === 0) continue;
+      isMet = found === total || (succeededCount !== undefined && found >= succeededCount);
     } else {
       isMet = succeededCount !== undefined && succeeded.size >= succeededCount;
     }
