@@ -100,11 +100,11 @@ async function syncSecret(
 ): Promise<void> {
   const { name, namespace = '', annotations, uid } = secret.metadata;
   const wanted = annotations?.[UID];
-  const isOrphan =
-    account === undefined || (wanted ?? account.metadata.uid) !== account.metadata.uid;
-  if (isOrphan) {
-    // One that was never filled waits for its account; one that was is now worthless.
-    if (wanted === undefined) return;
+  if (account === undefined || (wanted ?? account.metadata.uid) !== account.metadata.uid) {
+    const owner = annotations?.[NAME] ?? '';
+    if (await isThere(context, { name: owner, namespace, uid: wanted }, signal)) {
+      throw new Error(`the cache of service accounts does not show ${namespace}/${owner} yet`);
+    }
     try {
       const preconditions = { uid };
       await context.client.delete(secrets, { name, namespace }, { preconditions }, signal);
@@ -126,4 +126,19 @@ async function syncSecret(
     annotations: { ...annotations, [UID]: account.metadata.uid },
   };
   await context.client.update(secrets, { ...secret, metadata, data }, signal);
+}
+
+/** Asks the server: the cache may be behind, and deletion cannot be undone. */
+async function isThere(
+  { client }: ControllerContext,
+  { name, namespace, uid }: { name: string; namespace: string; uid: string | undefined },
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const account = await client.get(serviceaccounts, { name, namespace }, signal);
+    return uid === undefined || uid === account.metadata.uid;
+  } catch (error) {
+    if (isKubeError(error, 'NotFound')) return false;
+    throw error;
+  }
 }

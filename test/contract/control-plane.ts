@@ -1,4 +1,6 @@
 /** An API server of ours and chosen controllers in this process, for tests; no scheduler, no kubelet. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import { RealClock } from '#base/clock.ts';
 import type { KubeClient, KubeObject } from '#base/kube/client.ts';
@@ -7,12 +9,19 @@ import { createKubeClient } from '#base/kube/kube-client.ts';
 import { PortTransport } from '#base/kube/port-transport.ts';
 import { silentLog } from '#base/log.ts';
 import { GROUP_MASTERS } from '#control/api/api.ts';
-import { makeTestCluster, startTestServer } from '#control/api/testing/test-server.ts';
+import {
+  makeTestCluster,
+  startTestServer,
+  type TestClient,
+  testClient,
+} from '#control/api/testing/test-server.ts';
 import { type RunOptions, runControllers } from '#control/controllers/run.ts';
 
 export interface ControlPlane {
   readonly client: KubeClient;
   readonly signal: AbortSignal;
+  /** Requests over HTTPS, as others than the controllers. */
+  readonly https: TestClient;
   stop(): Promise<void>;
 }
 
@@ -40,7 +49,8 @@ export async function startControlPlane(
   const config = {
     podCidr: '10.244.0.0/16',
     serviceCidr: '10.96.0.0/16',
-    readRootCa: () => '',
+    readRootCa: () => cluster.files.ca.certificate,
+    readServiceAccountKey: () => readFileSync(join(cluster.files.pkiDir, 'sa.key'), 'utf8'),
   };
   const clock = new RealClock();
   const running = runControllers(
@@ -52,6 +62,7 @@ export async function startControlPlane(
   return {
     client,
     signal,
+    https: testClient(cluster, server.port),
     async stop() {
       stop.abort(new Error('test is over'));
       await running;

@@ -1,7 +1,8 @@
 /**
  * Service-account tokens: signing (TokenRequest) and checking. A token is a JWT whose
  * `kubernetes.io` claim binds it to a service account and, when asked for, to a pod, secret or
- * node; it is good only while those exist with the same uid (KEP-1205).
+ * node; it is good only while those exist with the same uid (KEP-1205). Those that Secrets hold are
+ * older and bound to their Secret (legacy-tokens.ts).
  *
  * Signatures that were checked are remembered until the token expires, so that a busy client costs
  * one verification; what the token is bound to is looked up every time.
@@ -11,6 +12,7 @@ import { calculateJwkThumbprint, exportJWK, type JWTPayload, jwtVerify, SignJWT 
 import type { KubeObject } from '#base/kube/client.ts';
 import type { Clock } from '#base/clock.ts';
 import type { UserInfo } from '../resource.ts';
+import { checkLegacyToken, LEGACY_ISSUER } from './legacy-tokens.ts';
 import { serviceAccountGroups, serviceAccountUserName } from './users.ts';
 
 export interface BoundReference {
@@ -124,6 +126,7 @@ export class ServiceAccountTokens {
   async check(token: string, audiences: readonly string[]): Promise<CheckedToken | string> {
     const payload = await this.#verify(token);
     if (typeof payload === 'string') return payload;
+    if (payload.iss === LEGACY_ISSUER) return this.#checkLegacy(token, payload, audiences);
     const named = typeof payload.aud === 'string' ? [payload.aud] : (payload.aud ?? []);
     const shared = audiences.filter((a) => named.includes(a));
     if (shared.length === 0) return `token audiences ${JSON.stringify(named)} are not accepted`;
@@ -134,19 +137,33 @@ export class ServiceAccountTokens {
     return { user: userOf(claim, payload.jti), audiences: shared };
   }
 
+  /** They name no audience, and are meant for this server alone. */
+  #checkLegacy(
+    token: string,
+    payload: JWTPayload,
+    audiences: readonly string[],
+  ): CheckedToken | string {
+    const shared = audiences.filter((audience) => audience === this.#issuer);
+    if (shared.length === 0) return 'token audiences [] are not accepted';
+    const user = checkLegacyToken(token, payload, this.#lookup);
+    return typeof user === 'string' ? user : { user, audiences: shared };
+  }
+
   async #verify(token: string): Promise<JWTPayload | string> {
     const nowMs = this.#clock.nowMs();
     const known = this.#remembered.get(token);
     if (known !== undefined && known.expiresMs > nowMs) return known.payload;
     try {
       const { payload } = await jwtVerify(token, this.#publicKey, {
-        issuer: this.#issuer,
+        issuer: [this.#issuer, LEGACY_ISSUER],
         algorithms: [this.algorithm],
         currentDate: new Date(nowMs),
-        requiredClaims: ['exp', 'sub'],
+        requiredClaims: ['sub'],
       });
+      if (payload.exp === undefined && payload.iss !== LEGACY_ISSUER) return 'exp claim is missing';
+      const expiresMs = payload.exp === undefined ? Infinity : payload.exp * 1000;
       if (this.#remembered.size >= REMEMBERED_COUNT_MAX) this.#remembered.clear();
-      this.#remembered.set(token, { payload, expiresMs: (payload.exp ?? 0) * 1000 });
+      this.#remembered.set(token, { payload, expiresMs });
       return payload;
     } catch (error) {
       return error instanceof Error ? error.message : String(error); // A bad token is an answer.
