@@ -42,6 +42,8 @@ export async function controlFiles(
   const { kubernetes, aggregator, serviceAccount } = authorities;
   const files = new Map<string, string>([
     ['ca.crt', kubernetes.certificate],
+    // The controllers sign CertificateSigningRequests.
+    ['ca.key', kubernetes.key],
     ['front-proxy-ca.crt', aggregator.certificate],
     ['sa.key', serviceAccount.privateKey],
     ['sa.pub', serviceAccount.publicKey],

@@ -57,6 +57,7 @@ t.test('files of the processes hold what their wiring names', async (t) => {
   const control = await controlFiles(authorities, names, nowMs);
   t.same([...control.keys()].toSorted(), [
     'ca.crt',
+    'ca.key',
     'front-proxy-ca.crt',
     'front-proxy-client.crt',
     'front-proxy-client.key',

@@ -133,7 +133,7 @@ export function issuedAtMs(certificate: string): number {
 }
 
 /** RFC 5280 section 4.1.2.2: positive, at most 20 octets, unique by chance. */
-function serialNumber(): string {
+export function serialNumber(): string {
   const bytes = webcrypto.getRandomValues(new Uint8Array(16));
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return Buffer.from(bytes).toString('hex');
@@ -144,6 +144,13 @@ function formatName(subject: Subject): x509.JsonName {
     ...(subject.organizations ?? []).map((value) => ({ O: [value] })),
     { CN: [subject.commonName] },
   ];
+}
+
+/** What signs in the name of `ca`. */
+export async function authorityKey(
+  ca: KeyPair,
+): Promise<{ signingKey: CryptoKey; signingAlgorithm: typeof ALGORITHM }> {
+  return { signingKey: await importPrivateKey(ca.key), signingAlgorithm: ALGORITHM };
 }
 
 async function importPrivateKey(key: string): Promise<CryptoKey> {

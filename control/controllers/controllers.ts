@@ -2,6 +2,11 @@
  * All controllers of the control plane, in the order in which they start. The list that worker.ts and
  * main.ts run.
  */
+import {
+  certificateApprover,
+  certificateCleaner,
+  certificateSigner,
+} from './certificates/certificates.ts';
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { cronJobController } from './cronjob/cronjob.ts';
 import { daemonSetController } from './daemonset/daemonset.ts';
@@ -46,6 +51,9 @@ export const allControllers: readonly Controller[] = [
   disruptionController,
   resourceQuotaController,
   clusterRoleAggregationController,
+  certificateApprover,
+  certificateSigner,
+  certificateCleaner,
   // Last: it shares the informers that the others have asked for.
   garbageCollector,
 ];

@@ -43,6 +43,7 @@ try {
         podCidr: data.podCidr,
         serviceCidr: data.serviceCidr,
         readRootCa: () => readFileSync(join(data.pkiDir, 'ca.crt'), 'utf8'),
+        readRootCaKey: () => readFileSync(join(data.pkiDir, 'ca.key'), 'utf8'),
         readServiceAccountKey: () => readFileSync(join(data.pkiDir, 'sa.key'), 'utf8'),
       },
     },

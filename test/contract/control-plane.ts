@@ -50,6 +50,7 @@ export async function startControlPlane(
     podCidr: '10.244.0.0/16',
     serviceCidr: '10.96.0.0/16',
     readRootCa: () => cluster.files.ca.certificate,
+    readRootCaKey: () => cluster.files.ca.key,
     readServiceAccountKey: () => readFileSync(join(cluster.files.pkiDir, 'sa.key'), 'utf8'),
   };
   const clock = new RealClock();

@@ -1,13 +1,24 @@
 /** Credentials that controllers make, against an API server of ours that takes them. */
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
 import t from 'tap';
 import type { Secret } from '#base/kube/api/core-v1.gen.ts';
 import { secrets, serviceaccounts } from '#base/kube/api/resources.gen.ts';
 import { isKubeError } from '#base/kube/client.ts';
 import { until } from '#control/api/testing/test-server.ts';
+import {
+  certificateApprover,
+  certificateSigner,
+} from '#control/controllers/certificates/certificates.ts';
 import { serviceAccountTokenController } from '#control/controllers/service-account-token.ts';
 import { startControlPlane } from './control-plane.ts';
 
-const plane = await startControlPlane([serviceAccountTokenController]);
+const plane = await startControlPlane([
+  serviceAccountTokenController,
+  certificateApprover,
+  certificateSigner,
+]);
 const { client, signal, https } = plane;
 t.teardown(() => plane.stop());
 
@@ -91,4 +102,156 @@ t.test('a Secret of an account that is not there goes', async (t) => {
     }, `${name} is gone`);
   }
   t.pass('both are gone');
+});
+
+const REQUESTS = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
+const SELF = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+
+interface Asked {
+  readonly key: string;
+  readonly body: object;
+}
+
+async function ask(
+  name: string,
+  what: { signer: string; subject: x509.JsonName; usages?: string[] },
+): Promise<Asked> {
+  const keys = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: what.subject,
+    keys: keys as never, // A pair; two declarations of one type.
+    signingAlgorithm: EC,
+  });
+  const der = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+  const key = `-----BEGIN PRIVATE KEY-----\n${Buffer.from(der).toString('base64')}\n-----END PRIVATE KEY-----\n`;
+  const body = {
+    apiVersion: 'certificates.k8s.io/v1',
+    kind: 'CertificateSigningRequest',
+    metadata: { name },
+    spec: {
+      request: Buffer.from(request.toString('pem')).toString('base64'),
+      signerName: `kubernetes.io/${what.signer}`,
+      usages: what.usages ?? ['digital signature', 'client auth'],
+    },
+  };
+  return { key, body };
+}
+
+async function issued(name: string): Promise<string> {
+  let certificate = '';
+  await until(async () => {
+    const { body } = await https.send('GET', `${REQUESTS}/${name}`);
+    certificate = body.status.certificate ?? '';
+    return certificate !== '';
+  }, `${name} is signed`);
+  return text(certificate);
+}
+
+const approval = (body: object, type = 'Approved') => ({
+  ...body,
+  status: { conditions: [{ type, status: 'True', reason: 'Test', message: 'by hand' }] },
+});
+
+t.test('a user gets a certificate when somebody who may approves', async (t) => {
+  const signer = 'kube-apiserver-client';
+  const alice = await https.user('alice', ['devs']);
+  const masters = await ask('masters', {
+    signer,
+    subject: [{ O: ['system:masters'] }, { CN: ['eve'] }],
+  });
+  const refused = await https.send('POST', REQUESTS, { body: masters.body });
+  t.equal(refused.status, 403);
+  t.match(
+    refused.body.message,
+    /use of kubernetes.io\/kube-apiserver-client signer with system:masters group is not allowed/,
+  );
+  const wanted = await ask('bob', { signer, subject: [{ O: ['devs'] }, { CN: ['bob'] }] });
+  t.equal((await https.send('POST', REQUESTS, { body: wanted.body })).status, 201);
+  // Alice may write approvals, but not for this signer.
+  const rules = [
+    {
+      apiGroups: ['certificates.k8s.io'],
+      resources: ['certificatesigningrequests/approval', 'certificatesigningrequests/status'],
+      verbs: ['update'],
+    },
+    {
+      apiGroups: ['certificates.k8s.io'],
+      resources: ['signers'],
+      resourceNames: ['example.com/*'],
+      verbs: ['approve', 'sign'],
+    },
+  ];
+  const rbac = '/apis/rbac.authorization.k8s.io/v1';
+  const role = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', rules };
+  await https.send('POST', `${rbac}/clusterroles`, { body: { ...role, metadata: { name: 'a' } } });
+  const binding = {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'a' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'a' },
+    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'alice' }],
+  };
+  await https.send('POST', `${rbac}/clusterrolebindings`, { body: binding });
+  const put = (name: string, subresource: string, body: object, as?: typeof alice) =>
+    https.send('PUT', `${REQUESTS}/${name}/${subresource}`, {
+      body,
+      ...(as === undefined ? {} : { as }),
+    });
+  let answer = await put('bob', 'approval', approval(wanted.body), alice);
+  await until(async () => {
+    answer = await put('bob', 'approval', approval(wanted.body), alice);
+    return !/cannot update/.test(answer.body.message);
+  }, 'the role is known');
+  t.equal(answer.status, 403);
+  t.match(
+    answer.body.message,
+    /user not permitted to approve requests with signerName "kubernetes.io\/kube-apiserver-client"/,
+  );
+  const forged = { ...wanted.body, status: { certificate: Buffer.from('x').toString('base64') } };
+  answer = await put('bob', 'status', forged, alice);
+  t.match(answer.body.message, /user not permitted to sign requests/);
+  t.equal((await put('bob', 'approval', approval(wanted.body))).status, 200);
+  const certificate = await issued('bob');
+  const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+  const who = await https.send('POST', SELF, { as: { certificate, key: wanted.key }, body });
+  t.match(who.body.status.userInfo, { username: 'bob', groups: ['devs', 'system:authenticated'] });
+});
+
+t.test('a kubelet renews its own certificate unasked', async (t) => {
+  const kubelet = await https.user('system:node:n1', ['system:nodes']);
+  const subject = [{ O: ['system:nodes'] }, { CN: ['system:node:n1'] }];
+  const wanted = await ask('n1', { signer: 'kube-apiserver-client-kubelet', subject });
+  // What kubeadm binds, too.
+  await https.send('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+    body: {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'renewal' },
+      roleRef: {
+        apiGroup: 'rbac.authorization.k8s.io',
+        kind: 'ClusterRole',
+        name: 'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient',
+      },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:nodes' }],
+    },
+  });
+  const made = await https.send('POST', REQUESTS, { as: kubelet, body: wanted.body });
+  t.equal(made.status, 201);
+  const certificate = await issued('n1');
+  const { body } = await https.send('GET', `${REQUESTS}/n1`);
+  t.match(body.status.conditions, [{ type: 'Approved', reason: 'AutoApproved' }]);
+  t.match(new x509.X509Certificate(certificate).subject, /CN=system:node:n1/);
+  const bad = await ask('bad', { signer: 'kubelet-serving', subject, usages: ['server auth'] });
+  await https.send('POST', REQUESTS, { as: kubelet, body: bad.body });
+  await https.send('PUT', `${REQUESTS}/bad/approval`, { body: approval(bad.body) });
+  await until(async () => {
+    const { body: now } = await https.send('GET', `${REQUESTS}/bad`);
+    return now.status.conditions.length === 2;
+  }, 'the signer has an opinion');
+  t.match((await https.send('GET', `${REQUESTS}/bad`)).body.status.conditions[1], {
+    type: 'Failed',
+    reason: 'SignerValidationFailure',
+    message: 'DNS or IP subjectAltName is required',
+  });
 });

@@ -9,6 +9,11 @@ import type { CacheHub } from '../cache/cache-hub.ts';
 import type { AdmissionPlugin } from '../registry/admission.ts';
 import type { RandomBytes } from '../registry/metadata.ts';
 import type { ServedResources } from '../registry/served-resource.ts';
+import {
+  CertificateApproval,
+  CertificateSigning,
+  CertificateSubjectRestriction,
+} from './certificates.ts';
 import { LimitRanger } from './limit-ranger.ts';
 import { NamespaceLifecycle } from './namespace-lifecycle.ts';
 import { NodeRestriction } from './node-restriction.ts';
@@ -53,6 +58,9 @@ export function admissionPlugins(parts: AdmissionParts): AdmissionPlugin[] {
     new PriorityAdmission({ pods, classes: priorityClasses }),
     new DefaultTolerationSeconds({ pods }),
     new RuntimeClassAdmission({ pods, classes: runtimeClasses }),
+    new CertificateApproval({ authorizer }),
+    new CertificateSigning({ authorizer }),
+    new CertificateSubjectRestriction(),
     new RbacEscalation({ authorizer, rbac }),
     new PodSecurity({ namespaces: core('namespaces'), pods, hub }),
     new ResourceQuotaAdmission({ quotas: core('resourcequotas'), charge: parts.charge }),

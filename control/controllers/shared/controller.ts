@@ -16,6 +16,8 @@ export interface ControllerConfig {
   readonly serviceCidr: string;
   /** PEM of the cluster CA, read anew at each use. */
   readonly readRootCa: () => string;
+  /** PEM of its private key; absent = nothing is signed. */
+  readonly readRootCaKey?: (() => string) | undefined;
   /** PEM of the private key that signs service-account tokens; absent = no token secrets. */
   readonly readServiceAccountKey?: (() => string) | undefined;
 }
