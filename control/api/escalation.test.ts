@@ -12,6 +12,7 @@ t.teardown(async () => {
 
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 const RBAC_GROUP = 'rbac.authorization.k8s.io';
+const STORAGE = '/apis/storage.k8s.io/v1';
 const DEFAULT = '/api/v1/namespaces/default';
 
 function clusterRole(name: string, more: object) {
@@ -114,6 +115,36 @@ t.test('kubelets', async (t) => {
   t.equal(read.status, 403, 'read nothing by a mirror pod');
 
   const other = await user('system:node:n2', ['system:nodes']);
+  const pods = `${DEFAULT}/pods`;
+  const reads: [path: string, as: typeof kubelet, status: number, text?: RegExp][] = [
+    [`${pods}/web`, kubelet, 200],
+    [`${pods}/mirror`, kubelet, 200],
+    [`${pods}/web`, other, 403, /no relationship found between node 'n2' and this object/],
+    [`${pods}/none`, kubelet, 403, /no relationship found/],
+    [`${pods}?fieldSelector=spec.nodeName=n1`, kubelet, 200],
+    [`${pods}?fieldSelector=spec.nodeName=n1`, other, 403, /spec.nodeName field selector/],
+    [`${pods}?fieldSelector=metadata.name=web`, kubelet, 200],
+    [`${pods}?fieldSelector=metadata.name=web`, other, 403, /no relationship found/],
+    [pods, kubelet, 403, /can only list\/watch pods with spec.nodeName field selector/],
+    ['/api/v1/nodes', kubelet, 403, /node 'n1' cannot read all nodes, only its own Node object/],
+    [`${STORAGE}/volumeattachments/own`, kubelet, 200],
+    [`${STORAGE}/volumeattachments/own`, other, 403, /no relationship found/],
+    ['/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/x', kubelet, 403, /no relation/],
+  ];
+  const attachment = await send('POST', `${STORAGE}/volumeattachments`, {
+    body: {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'VolumeAttachment',
+      metadata: { name: 'own' },
+      spec: { attacher: 'a', nodeName: 'n1', source: { persistentVolumeName: 'v' } },
+    },
+  });
+  t.equal(attachment.status, 201, attachment.text);
+  for (const [path, as, status, text] of reads) {
+    const answer = await send('GET', path, { as });
+    t.equal(answer.status, status, path);
+    if (text !== undefined) t.match(answer.body.message, text, path);
+  }
   const evicted = await send('POST', `${DEFAULT}/pods/web/eviction`, {
     as: other,
     body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'web' } },

@@ -106,6 +106,7 @@ export class ApiServer {
       rules: nodeRules(),
       pods: cache('', 'pods'),
       claims: cache('', 'persistentvolumeclaims'),
+      attachments: cache('storage.k8s.io', 'volumeattachments'),
     });
     const authorizer = new Authorizer({ rbac, nodes });
     const tokens = new ServiceAccountTokens({

@@ -1,11 +1,12 @@
 /**
  * What a kubelet may do: the fixed rules of ClusterRole system:node, narrowed to what concerns its
- * node: its own Node, lease and CSINode, pods by its name, and the secrets, config maps, claims and
+ * node: its own Node, lease and CSINode, the pods bound to it, and the secrets, config maps, claims and
  * service accounts that pods bound to it refer to. An index from nodes to those references follows
  * the events of pods.
  * Semantics: kubernetes plugin/pkg/auth/authorizer/node.
  */
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
+import type { VolumeAttachment } from '#base/kube/api/storage-v1.gen.ts';
 import type { PolicyRule } from '#base/kube/api/rbac-v1.gen.ts';
 import type { CacheEvent, ResourceCache } from '../cache/resource-cache.ts';
 import type { UserInfo } from '../resource.ts';
@@ -31,6 +32,7 @@ export class NodeAuthorizer {
   readonly #rules: readonly PolicyRule[];
   readonly #pods: ResourceCache;
   readonly #claims: ResourceCache;
+  readonly #attachments: ResourceCache;
   readonly #byPod = new Map<string, Indexed>();
   /** By node and reference: how many pods hold it. */
   readonly #counts = new Map<string, number>();
@@ -40,10 +42,12 @@ export class NodeAuthorizer {
     rules: readonly PolicyRule[];
     pods: ResourceCache;
     claims: ResourceCache;
+    attachments: ResourceCache;
   }) {
     this.#rules = parts.rules;
     this.#pods = parts.pods;
     this.#claims = parts.claims;
+    this.#attachments = parts.attachments;
     this.#pods.subscribe('', {
       onEvent: (event) => this.#onPod(event),
       onReset: () => {
@@ -76,6 +80,10 @@ export class NodeAuthorizer {
         return this.#own(node, asked, 'node lease');
       case 'storage.k8s.io/csinodes':
         return this.#own(node, asked, 'CSINode');
+      case 'storage.k8s.io/volumeattachments':
+        return this.#attachment(node, asked);
+      case 'resource.k8s.io/resourceclaims':
+        return this.#read(node, asked, ['get']);
       case 'nodes':
         return this.#node(node, asked);
       case 'pods':
@@ -122,20 +130,31 @@ export class NodeAuthorizer {
 
   #node(node: string, asked: Asked): Decision {
     if (['get', 'list', 'watch'].includes(asked.verb) && asked.name !== node) {
+      if (asked.name === '')
+        return no(`node '${node}' cannot read all nodes, only its own Node object`);
       return no(`node '${node}' cannot read '${asked.name}', only its own Node object`);
     }
     return this.#byRules(asked);
   }
 
+  /** Pods that are bound to the node: one by its name, or all by the selector that says so. */
   #pod(node: string, asked: Asked): Decision {
-    if (asked.verb === 'list' || asked.verb === 'watch') {
-      const own = `spec.nodeName=${node}`;
+    const { verb, subresource, namespace, name } = asked;
+    if (subresource !== '' || !['get', 'list', 'watch'].includes(verb)) return this.#byRules(asked);
+    if (verb !== 'get') {
       const terms = (asked.fieldSelector ?? '').split(',').map((t) => t.replace('==', '='));
-      if (!terms.includes(own) && asked.name === '') {
-        return no(`can only list/watch pods with spec.nodeName field selector`);
-      }
+      if (terms.includes(`spec.nodeName=${node}`)) return ALLOWED;
+      if (name === '') return no('can only list/watch pods with spec.nodeName field selector');
     }
-    return this.#byRules(asked);
+    if (this.#stale) this.#refresh();
+    return this.#byPod.get(`${namespace}/${name}`)?.node === node ? ALLOWED : UNRELATED(node);
+  }
+
+  #attachment(node: string, asked: Asked): Decision {
+    if (asked.verb !== 'get') return no('can only get individual resources of this type');
+    if (asked.subresource !== '') return no('cannot get subresource');
+    const found = this.#attachments.get(asked.name)?.parse() as VolumeAttachment | undefined; // Its cache.
+    return found?.spec.nodeName === node ? ALLOWED : UNRELATED(node);
   }
 
   #holds(node: string, reference: string): boolean {
@@ -207,6 +226,7 @@ export function podReferences(pod: Pod): string[] {
     ...(spec.initContainers ?? []),
     ...(spec.ephemeralContainers ?? []),
   ];
+  for (const claim of spec.resourceClaims ?? []) add('resourceclaims', claim.resourceClaimName);
   for (const container of containers) {
     for (const from of container.envFrom ?? []) {
       add('configmaps', from.configMapRef?.name);

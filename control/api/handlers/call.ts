@@ -16,7 +16,7 @@ import { type ApiRequest, type ApiResponse, headerOf } from '../exchange.ts';
 import type { AdmissionChain, WriteContext } from '../registry/admission.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { ServedResources } from '../registry/served-resource.ts';
-import { isTrue, type RequestInfo } from '../request-info.ts';
+import type { RequestInfo } from '../request-info.ts';
 import type { UserInfo } from '../resource.ts';
 import type { Kubelets } from '../stream/kubelets.ts';
 

@@ -39,3 +39,22 @@ await t.test('a conflict ends the writing only when the pod is another one', asy
     t.equal(patches.length, wanted === 'written' ? 3 : 1);
   }
 });
+
+await t.test("a pod that is another node's is given up", async (t) => {
+  await using tasks = new TaskScope(new AbortController().signal);
+  let patches = 0;
+  const client = {
+    async get() {
+      throw new KubeError({ code: 403, reason: 'Forbidden', message: 'no relationship found' });
+    },
+    async patch() {
+      patches++;
+      throw conflict();
+    },
+  } as unknown as KubeClient; // All that the writer calls.
+  const io = { client, clock: new RealClock(), log: silentLog, tasks };
+  const writer = new PodStatusWriter(io, POD);
+  writer.send({ phase: 'Running' });
+  await writer.flush();
+  t.equal(patches, 1);
+});

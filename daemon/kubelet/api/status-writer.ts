@@ -132,7 +132,8 @@ export class PodStatusWriter {
       return metadata.uid !== this.#at.uid;
     } catch (error) {
       signal.throwIfAborted();
-      return isKubeError(error, 'NotFound');
+      // Forbidden: the pod of that name is another node's.
+      return isKubeError(error, 'NotFound', 'Forbidden');
     }
   }
 }
