@@ -30,6 +30,8 @@ export interface ApiRequest {
   readBody(): Promise<Uint8Array>;
   /** The body as it arrives, for requests that are passed on. */
   streamBody(): AsyncIterable<Uint8Array>;
+  /** Calls back when the client is gone, or has its whole answer. */
+  onLeave(callback: () => void): void;
   /** Set when the client asked to switch protocols (WebSocket). */
   readonly upgrade?: UpgradeRequest | undefined;
 }

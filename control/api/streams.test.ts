@@ -5,12 +5,14 @@
 import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
+import * as net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import * as tls from 'node:tls';
 import t from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { issueLeaf } from '#base/pki/pki.ts';
+import { requestBackend } from './stream/backend.ts';
 import { makeTestCluster, startTestServer, testClient } from './testing/test-server.ts';
 
 const cluster = await makeTestCluster();
@@ -268,4 +270,41 @@ t.test('a body that is not over yet when the backend is found missing', async (t
     (socket) => socket.end(),
   );
   t.match(text, /^HTTP\/1\.1 503 /);
+});
+
+t.test('a backend that does not answer', async (t) => {
+  const arrived = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
+  const held = new Set<net.Socket>();
+  const silent = net.createServer((socket) => {
+    held.add(socket);
+    socket.on('error', () => undefined); // Cut off by the other side.
+    socket.on('data', () => arrived.resolve());
+    socket.on('close', () => left.resolve());
+  });
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', () => resolve()));
+  const { port } = silent.address() as AddressInfo; // On a port.
+  t.teardown(() => {
+    for (const socket of held) socket.destroy();
+    silent.close();
+  });
+  const url = `/api/v1/namespaces/default/pods/web:${port}/proxy/slow`;
+  const { certificate: cert, key } = files.admin;
+  const tlsOptions = { cert, key, ca: files.ca.certificate };
+  const asking = https.request({
+    ...tlsOptions,
+    host: '127.0.0.1',
+    port: server.port,
+    path: url,
+  });
+  asking.on('error', () => undefined); // Ended below.
+  asking.end();
+  await arrived.promise;
+  asking.destroy();
+  await left.promise;
+  t.pass('its connection ends when the client leaves');
+  const backend = { host: '127.0.0.1', port, tls: {}, handshakeMsMax: 20 };
+  const request = { method: 'GET', path: '/', headers: {}, onLeave: () => undefined };
+  const message = 'error trying to reach service: net/http: TLS handshake timeout';
+  await t.rejects(requestBackend(backend, request), { message });
 });

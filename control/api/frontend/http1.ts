@@ -13,7 +13,12 @@ import {
 import { readAll } from './body.ts';
 import type { HandleRequest } from './tls-server.ts';
 
-function toRequest(request: IncomingMessage, peer: Peer): ApiRequest {
+/** `answer` closes when the client leaves. */
+function toRequest(
+  request: IncomingMessage,
+  answer: ServerResponse | Duplex,
+  peer: Peer,
+): ApiRequest {
   let body: Promise<Uint8Array> | undefined;
   return {
     method: request.method ?? 'GET',
@@ -27,6 +32,10 @@ function toRequest(request: IncomingMessage, peer: Peer): ApiRequest {
     },
     // Who stops reading early still answers: the connection stays.
     streamBody: () => request.iterator({ destroyOnReturn: false }),
+    onLeave: (callback) => {
+      if (answer.destroyed) callback();
+      else answer.once('close', callback);
+    },
   };
 }
 
@@ -38,7 +47,7 @@ export function serveHttp1(
 ): void {
   const isHead = request.method === 'HEAD';
   response.on('error', () => response.destroy()); // The peer went away; there is nobody to tell.
-  handle(toRequest(request, peer))
+  handle(toRequest(request, response, peer))
     .then((answer) => {
       writeHttp1(response, answer, isHead);
       if (request.complete) return;
@@ -124,7 +133,7 @@ export function serveUpgrade(
   const { request, socket, head } = parts;
   socket.on('error', () => socket.destroy());
   const upgrade: UpgradeRequest = { message: request, socket, head, taken: false };
-  handle({ ...toRequest(request, peer), upgrade })
+  handle({ ...toRequest(request, socket, peer), upgrade })
     .then((answer) => {
       if (upgrade.taken) return;
       refuseUpgrade(socket, answer);

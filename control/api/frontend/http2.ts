@@ -33,6 +33,10 @@ export function serveStream(
       return body;
     },
     streamBody: () => stream.iterator({ destroyOnReturn: false }),
+    onLeave: (callback) => {
+      if (stream.destroyed) callback();
+      else stream.once('close', callback);
+    },
   };
   stream.on('error', () => stream.close(constants.NGHTTP2_CANCEL)); // The peer reset it.
   handle(request)

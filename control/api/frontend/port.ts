@@ -26,6 +26,10 @@ export function servePort(port: MessagePort, user: UserInfo, handle: HandleReque
       async *streamBody() {
         yield body;
       },
+      onLeave: (callback) => {
+        if (signal.aborted) callback();
+        else signal.addEventListener('abort', callback, { once: true });
+      },
     };
     const answer = await handle(request);
     const headers = Object.fromEntries(

@@ -71,7 +71,12 @@ export async function podLog(call: Call): Promise<ApiResponse> {
   const { namespace, name } = pod.metadata;
   const path = `/containerLogs/${namespace}/${name}/${container}?${query.toString()}`;
   const backend = call.services.kubelets.of(nodeName);
-  const message = await requestBackend(backend, { method: 'GET', path, headers: {} });
+  const message = await requestBackend(backend, {
+    method: 'GET',
+    path,
+    headers: {},
+    onLeave: (callback) => call.request.onLeave(callback),
+  });
   const status = message.statusCode ?? 500;
   if (status >= 400) throw await kubeletError(message, status);
   if (call.request.upgrade !== undefined) return logSocket(call.request.upgrade, message);

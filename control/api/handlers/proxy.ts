@@ -158,6 +158,7 @@ async function pass(call: Call, backend: Backend): Promise<ApiResponse> {
       'x-forwarded-uri': `${root}${path}`,
     },
     body: hasBody ? call.request.streamBody() : undefined,
+    onLeave: (callback) => call.request.onLeave(callback),
   });
   return answerOf(message, root, backend);
 }

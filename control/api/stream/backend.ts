@@ -16,6 +16,9 @@ export interface Backend {
   readonly port: number;
   /** Absent: plain HTTP. */
   readonly tls?: tls.ConnectionOptions | undefined;
+  /** Less than the usual, for tests. */
+  readonly dialMsMax?: number | undefined;
+  readonly handshakeMsMax?: number | undefined;
 }
 
 export interface BackendRequest {
@@ -23,9 +26,13 @@ export interface BackendRequest {
   readonly path: string;
   readonly headers: http.OutgoingHttpHeaders;
   readonly body?: AsyncIterable<Uint8Array> | undefined;
+  /** Calls back when nobody waits for the answer any more: the connection then ends. */
+  readonly onLeave: (callback: () => void) => void;
 }
 
-const CONNECT_TIMEOUT_MS = 30_000;
+/** As upstream's transport; an answer may take as long as the client waits for it. */
+const DIAL_MS_MAX = 30_000;
+const HANDSHAKE_MS_MAX = 10_000;
 /** Unread by the client beyond this, the backend is not read either. */
 const BUFFER_BYTES_MAX = 1024 * 1024;
 /** Of an answer that refuses an upgrade. */
@@ -66,6 +73,7 @@ export function requestBackend(
   request: BackendRequest,
 ): Promise<http.IncomingMessage> {
   const outgoing = openRequest(backend, request);
+  request.onLeave(() => outgoing.destroy());
   const answered = new Promise<http.IncomingMessage>((resolve, reject) => {
     outgoing.once('response', resolve);
     onFailure(outgoing, reject);
@@ -93,10 +101,28 @@ function openRequest(
     ...backend.tls,
   };
   const outgoing = backend.tls === undefined ? http.request(options) : https.request(options);
-  outgoing.setTimeout(CONNECT_TIMEOUT_MS, () => {
-    if (outgoing.socket?.connecting === true) outgoing.destroy(new Error('connection timed out'));
+  const { dialMsMax = DIAL_MS_MAX, handshakeMsMax = HANDSHAKE_MS_MAX } = backend;
+  outgoing.once('socket', (socket) => {
+    const at = `${backend.host}:${backend.port}`;
+    limit(outgoing, { until: 'connect', ms: dialMsMax, text: `dial tcp ${at}: i/o timeout` });
+    if (backend.tls === undefined) return;
+    socket.once('connect', () => {
+      const text = 'net/http: TLS handshake timeout';
+      limit(outgoing, { until: 'secureConnect', ms: handshakeMsMax, text });
+    });
   });
   return outgoing;
+}
+
+/** Ends the request unless its socket comes so far in time. */
+function limit(
+  outgoing: http.ClientRequest,
+  step: { readonly until: string; readonly ms: number; readonly text: string },
+): void {
+  const timer = setTimeout(() => outgoing.destroy(new Error(step.text)), step.ms);
+  const done = () => clearTimeout(timer);
+  outgoing.socket?.once(step.until, done);
+  outgoing.once('close', done);
 }
 
 /** Stays for all errors: those after the answer are the answer's too, and must not end the process. */
