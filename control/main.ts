@@ -36,6 +36,7 @@ async function main(): Promise<void> {
     config.audit === undefined ? undefined : new AuditFile(config.audit, log.child('audit'));
   const api = new ApiServer({
     config: {
+      nodeName: config.nodeName,
       advertiseAddress: config.advertiseAddress,
       advertisePort: config.listen.port,
       serviceCidr: config.serviceCidr,

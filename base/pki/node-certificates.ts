@@ -6,6 +6,7 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { issueLeaf, type KeyPair, type LeafRequest } from './pki.ts';
+import { nodeSettingsUser } from './subjects.ts';
 
 /** The cluster's authorities; on nodes that may run the control plane. */
 export interface ClusterAuthorities {
@@ -109,10 +110,10 @@ export async function agentFiles(
     subject: { commonName: 'system:kube-proxy' },
     usages: ['client'],
   });
-  // Labels and taints that a kubelet may not change (NodeRestriction).
+  // Labels and taints that a kubelet may not change (NodeRestriction), of this Node alone.
   await addLeaf(files, 'node-settings', ca, {
     ...base,
-    subject: { commonName: 'bareboat:node-settings', organizations: ['system:masters'] },
+    subject: { commonName: nodeSettingsUser(names.nodeName) },
     usages: ['client'],
   });
   return files;

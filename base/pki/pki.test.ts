@@ -86,4 +86,8 @@ t.test('files of the processes hold what their wiring names', async (t) => {
     'proxy.crt',
     'proxy.key',
   ]);
+  for (const name of ['kubelet', 'node-settings', 'proxy']) {
+    const { subject } = new X509Certificate(agent.get(`${name}.crt`) ?? '');
+    t.notMatch(subject, /system:masters/, `${name} has no more than it needs`);
+  }
 });

@@ -169,3 +169,26 @@ t.test('kubelets', async (t) => {
   t.equal((await token(pod)).status, 403, 'nor one of whatever pod has the name');
   t.equal((await token({ ...pod, uid: web.body.metadata.uid })).status, 201);
 });
+
+t.test('the hand of a machine on its Node', async (t) => {
+  const hand = await user('bareboat:node-settings:test', []);
+  const node = { apiVersion: 'v1', kind: 'Node' };
+  for (const name of ['test', 'else']) {
+    await send('POST', '/api/v1/nodes', { body: { ...node, metadata: { name } } });
+  }
+  const headers = { 'content-type': 'application/merge-patch+json' };
+  const body = {
+    metadata: { labels: { 'node-restriction.kubernetes.io/zone': 'b' } },
+    spec: { taints: [{ key: 'k', effect: 'NoSchedule' }] },
+  };
+  const patch = (name: string) =>
+    send('PATCH', `/api/v1/nodes/${name}`, { as: hand, headers, body });
+  const own = await patch('test');
+  t.equal(own.status, 200, own.text);
+  t.equal((await patch('else')).status, 403, 'of no other');
+  const list = '/api/v1/nodes?fieldSelector=metadata.name=test';
+  t.equal((await send('GET', list, { as: hand })).status, 200);
+  t.equal((await send('GET', '/api/v1/nodes', { as: hand })).status, 403);
+  t.equal((await send('GET', `${DEFAULT}/secrets/default`, { as: hand })).status, 403);
+  t.equal((await send('DELETE', '/api/v1/nodes/test', { as: hand })).status, 403);
+});

@@ -46,6 +46,8 @@ import type { UserInfo } from './resource.ts';
 import { type KubeletFiles, Kubelets } from './stream/kubelets.ts';
 
 export interface ApiServerConfig {
+  /** Of the node that this server runs on. */
+  readonly nodeName: string;
   /** Where clients reach it, `10.0.0.1:6443`, for discovery and the kubernetes Service. */
   readonly advertiseAddress: string;
   readonly advertisePort: number;
@@ -192,6 +194,7 @@ export class ApiServer {
     this.#tasks.spawn('follow the store', (signal) => this.#hub.run(signal));
     const bootstrap = new Bootstrap(this.#services);
     await bootstrap.run({
+      nodeName: this.#config.nodeName,
       serviceCidr: this.#config.serviceCidr,
       configMap: this.#authenticationData(),
     });

@@ -15,6 +15,7 @@ import { API_SERVER } from '../auth/users.ts';
 import { uncoveredRules } from '../auth/rbac.ts';
 import type { WriteContext } from '../registry/admission.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
+import { nodeSettingsAccess } from './node-settings-access.ts';
 import rbacFacts from './facts/rbac.gen.json' with { type: 'json' };
 
 const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
@@ -57,7 +58,11 @@ export class Bootstrap {
     };
   }
 
-  async run(options: { serviceCidr: string; configMap: Record<string, string> }): Promise<void> {
+  async run(options: {
+    nodeName: string;
+    serviceCidr: string;
+    configMap: Record<string, string>;
+  }): Promise<void> {
     const { resources } = this.#services;
     const namespaces = resources.must('', 'v1', 'namespaces');
     for (const name of SYSTEM_NAMESPACES) {
@@ -65,6 +70,7 @@ export class Bootstrap {
     }
     // Extracted by extract-rbac.ts.
     await Promise.all(rbacFacts.objects.map((object) => this.#reconcileRbac(object as Wanted)));
+    for (const object of nodeSettingsAccess(options.nodeName)) await this.#reconcileRbac(object);
     await this.#priorityClasses();
     await this.#serviceCidr(options.serviceCidr);
     await this.#publishAuthentication(options.configMap);

@@ -57,6 +57,7 @@ export async function startTestServer(
   const serviceAccountKey = readFileSync(pki('sa.key'), 'utf8');
   const api = new ApiServer({
     config: {
+      nodeName: 'test',
       advertiseAddress: '192.0.2.1',
       advertisePort: 6443,
       serviceCidr: '10.96.0.0/16',

@@ -1,0 +1,6 @@
+/** Names in certificates that the API server gives rights to; apart, since they need no cryptography. */
+
+/** Whom the API server lets change labels and taints of one Node (control/api/bootstrap). */
+export function nodeSettingsUser(nodeName: string): string {
+  return `bareboat:node-settings:${nodeName}`;
+}
