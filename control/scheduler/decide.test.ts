@@ -69,6 +69,17 @@ const none = (reasons: string, nodes: number, preemption: string) =>
 const HELPLESS = 'Preemption is not helpful for scheduling';
 const NO_VICTIMS = 'No preemption victims found for incoming pod';
 
+const spreadBy = (
+  ...constraints: { topologyKey: string; labelSelector?: undefined }[]
+): Partial<PodSpec> => ({
+  topologySpreadConstraints: constraints.map((constraint) => ({
+    maxSkew: 1,
+    whenUnsatisfiable: 'DoNotSchedule',
+    labelSelector: { matchLabels: { app: 'a' } },
+    ...constraint,
+  })) as PodSpec['topologySpreadConstraints'] & {}, // One has no selector, as clients may leave it.
+});
+
 const anti = (key: string): Partial<PodSpec> => ({
   affinity: {
     podAntiAffinity: {
@@ -280,6 +291,33 @@ const rows: {
       app,
     ),
     want: 'b',
+  },
+  {
+    name: 'topology spread without a selector counts nobody',
+    nodes: [node('a'), node('b', { unschedulable: true })],
+    placed: [
+      [pod('x', {}, app), 'a'],
+      [pod('y', {}, app), 'a'],
+    ],
+    pod: pod('p', spreadBy({ topologyKey: HOST, labelSelector: undefined }), app),
+    want: 'a',
+  },
+  {
+    name: 'topology spread where the label is missing',
+    nodes: [node('a')],
+    pod: pod('p', spreadBy({ topologyKey: 'zone' }), app),
+    want: none(
+      "1 node(s) didn't match pod topology spread constraints (missing required label)",
+      1,
+      `1 ${HELPLESS}`,
+    ),
+  },
+  {
+    name: 'topology spread over nodes that have all keys',
+    nodes: [node('a', {}, { zone: '1' }), node('b'), node('c', { unschedulable: true })],
+    placed: [[pod('x', {}, app), 'a']],
+    pod: pod('p', spreadBy({ topologyKey: HOST }, { topologyKey: 'zone' }), app),
+    want: 'a',
   },
 ];
 for (const row of rows) {

@@ -50,8 +50,7 @@ export function filterNode(
   }
   const problem = topologyProblem(facts, topology, info);
   if (problem === undefined) return undefined;
-  const isFinal = problem.reason.endsWith('pod affinity rules');
-  return rejection(problem.plugin, isFinal, problem.reason);
+  return rejection(problem.plugin, problem.isFinal, problem.reason);
 }
 
 function hasPortConflict(facts: PodFacts, info: NodeInfo): boolean {

@@ -196,7 +196,11 @@ function spreadConstraint(constraint: TopologySpreadConstraint, pod: Pod): Sprea
     maxSkew: constraint.maxSkew,
     minDomains: constraint.minDomains ?? 1,
     topologyKey: constraint.topologyKey,
-    selector: new LabelMatcher([...base.requirements, ...extra]),
+    // Without a selector nothing is counted, whatever the keys.
+    selector:
+      constraint.labelSelector === undefined || extra.length === 0
+        ? base
+        : new LabelMatcher([...base.requirements, ...extra]),
     isHard: constraint.whenUnsatisfiable === 'DoNotSchedule',
     honourAffinity: constraint.nodeAffinityPolicy !== 'Ignore',
     honourTaints: constraint.nodeTaintsPolicy === 'Honor',

@@ -137,7 +137,8 @@ function observeSpread(
   const counts: Counts = new Map();
   for (const info of cluster.nodes()) {
     const value = info.labels[constraint.topologyKey];
-    if (value === undefined || !isEligible(facts, constraint, info)) continue;
+    if (value === undefined || !hasAllKeys(facts, constraint, info)) continue;
+    if (!isEligible(facts, constraint, info)) continue;
     let matching = 0;
     for (const other of info.pods.values()) {
       if (other.namespace !== facts.namespace || isDeleting(other.pod)) continue;
@@ -146,6 +147,13 @@ function observeSpread(
     count(counts, value, matching);
   }
   return { constraint, counts, selfMatch: constraint.selector.matches(facts.labels) ? 1 : 0 };
+}
+
+/** A node that lacks a key of one constraint is no domain of the others of its kind either. */
+function hasAllKeys(facts: PodFacts, { isHard }: SpreadConstraint, info: NodeInfo): boolean {
+  return facts.spread.every(
+    (other) => other.isHard !== isHard || info.labels[other.topologyKey] !== undefined,
+  );
 }
 
 /** Nodes where the pod cannot go for other reasons do not count as domains. */
@@ -157,14 +165,21 @@ function isEligible(facts: PodFacts, constraint: SpreadConstraint, info: NodeInf
   return findUntolerated(node.spec?.taints, tolerations, ['NoSchedule', 'NoExecute']) === undefined;
 }
 
+export interface TopologyProblem {
+  readonly plugin: string;
+  readonly reason: string;
+  /** Evicting pods would not help. */
+  readonly isFinal: boolean;
+}
+
 /** Why the node does not do, or undefined. */
 export function topologyProblem(
   facts: PodFacts,
   topology: Topology,
   info: NodeInfo,
-): { plugin: string; reason: string } | undefined {
+): TopologyProblem | undefined {
   const problem = spreadProblem(topology, info);
-  if (problem !== undefined) return { plugin: 'PodTopologySpread', reason: problem };
+  if (problem !== undefined) return { plugin: 'PodTopologySpread', ...problem };
   const at = (term: AffinityTerm) => {
     const value = info.labels[term.topologyKey];
     return value === undefined ? undefined : pair(term.topologyKey, value);
@@ -173,33 +188,38 @@ export function topologyProblem(
   for (const term of facts.requiredAffinity) {
     const key = at(term);
     if (key === undefined || !(topology.affinity.has(key) || topology.isFirstOfGroup)) {
-      return { plugin, reason: "node(s) didn't match pod affinity rules" };
+      return { plugin, reason: "node(s) didn't match pod affinity rules", isFinal: true };
     }
   }
   for (const term of facts.requiredAntiAffinity) {
     const key = at(term);
     if (key !== undefined && topology.antiAffinity.has(key)) {
-      return { plugin, reason: "node(s) didn't match pod anti-affinity rules" };
+      return { plugin, reason: "node(s) didn't match pod anti-affinity rules", isFinal: false };
     }
   }
   for (const [key, value] of topology.forbidden.size === 0 ? [] : Object.entries(info.labels)) {
     if (topology.forbidden.has(pair(key, value))) {
-      return { plugin, reason: "node(s) didn't satisfy existing pods anti-affinity rules" };
+      const reason = "node(s) didn't satisfy existing pods anti-affinity rules";
+      return { plugin, reason, isFinal: false };
     }
   }
   return undefined;
 }
 
-function spreadProblem(topology: Topology, info: NodeInfo): string | undefined {
+function spreadProblem(
+  topology: Topology,
+  info: NodeInfo,
+): { reason: string; isFinal: boolean } | undefined {
+  const unmatched = "node(s) didn't match pod topology spread constraints";
   for (const { constraint, counts, selfMatch } of topology.spread) {
     if (!constraint.isHard) continue;
     const value = info.labels[constraint.topologyKey];
     if (value === undefined) {
-      return "node(s) didn't match pod topology spread constraints (missing required label)";
+      return { reason: `${unmatched} (missing required label)`, isFinal: true };
     }
     const least = counts.size < constraint.minDomains ? 0 : Math.min(...counts.values());
     const skew = (counts.get(value) ?? 0) + selfMatch - least;
-    if (skew > constraint.maxSkew) return "node(s) didn't match pod topology spread constraints";
+    if (skew > constraint.maxSkew) return { reason: unmatched, isFinal: false };
   }
   return undefined;
 }
