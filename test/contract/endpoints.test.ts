@@ -5,13 +5,16 @@
 import t from 'tap';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
-import { endpoints, endpointslices, pods, services } from '#base/kube/api/resources.gen.ts';
+import { endpoints, endpointslices, nodes, pods, services } from '#base/kube/api/resources.gen.ts';
+import { RealClock } from '#base/clock.ts';
+import { silentLog } from '#base/log.ts';
 import { until } from '#control/api/testing/test-server.ts';
 import {
   endpointsController,
   endpointSliceController,
 } from '#control/controllers/endpoints/endpoints.ts';
 import { endpointSliceMirroringController } from '#control/controllers/endpoints/mirror.ts';
+import { runControllers } from '#control/controllers/run.ts';
 import { startControlPlane } from './control-plane.ts';
 
 const plane = await startControlPlane([
@@ -61,6 +64,14 @@ async function createService(name: string, selector?: Record<string, string>): P
   await client.create(services, { apiVersion: 'v1', kind: 'Service', metadata, spec }, signal);
 }
 
+const node = {
+  apiVersion: 'v1' as const,
+  kind: 'Node' as const,
+  metadata: { name: 'n' },
+  spec: {},
+};
+await client.create(nodes, node, signal);
+
 t.test('slices and Endpoints follow the pods that a Service selects', async (t) => {
   await createService('web', { app: 'web' });
   const first = await createPod('a', '10.244.0.2');
@@ -102,4 +113,31 @@ t.test('slices mirror the Endpoints of a Service without a selector', async (t) 
   await toHave('outside', '192.0.2.1 192.0.2.2');
   await client.delete(endpoints, { name: 'outside', namespace }, {}, signal);
   await toHave('outside', '');
+});
+
+t.test('Endpoints whose Service went while nobody looked go at the start', async (t) => {
+  const leader = { 'control-plane.alpha.kubernetes.io/leader': '{}' };
+  const draft = (name: string, annotations: Record<string, string> = {}) => ({
+    apiVersion: 'v1' as const,
+    kind: 'Endpoints' as const,
+    metadata: { name, namespace, annotations },
+    subsets: [],
+  });
+  await client.create(endpoints, draft('left'), signal);
+  await client.create(endpoints, draft('lock', leader), signal);
+  const stop = new AbortController();
+  const config = { podCidr: '', serviceCidr: '', readRootCa: () => '' };
+  const io = { client, clock: new RealClock(), log: silentLog, config };
+  const controllers = [endpointsController];
+  const running = runControllers({ ...io, controllers, component: 'test' }, stop.signal).catch(
+    (error: unknown) => {
+      if (!stop.signal.aborted) throw error;
+    },
+  );
+  const names = async () =>
+    (await client.list(endpoints, { namespace }, signal)).items.map((one) => one.metadata.name);
+  await until(async () => !(await names()).includes('left'), 'what is left over is gone');
+  t.ok((await names()).includes('lock'), 'the lock of a leader election stays');
+  stop.abort(new Error('test is over'));
+  await running;
 });

@@ -2,7 +2,7 @@ import t from 'tap';
 import type { Pod, Service, ServiceSpec } from '#base/kube/api/core-v1.gen.ts';
 import type { EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import type { Draft } from '#base/kube/client.ts';
-import { ago, meta, pod } from '../testing/objects.ts';
+import { ago, meta, node, pod } from '../testing/objects.ts';
 import { planSlices } from './slice-plan.ts';
 import { planSubsets } from './subsets.ts';
 
@@ -43,7 +43,8 @@ const stored = (draft: Draft<EndpointSlice>): EndpointSlice =>
     metadata: { ...meta(`svc-${sequence++}`), ...draft.metadata },
   }) as EndpointSlice;
 const plan = (pods: Pod[], slices: EndpointSlice[] = [], of = service()) =>
-  planSlices(of, pods, () => undefined, slices);
+  planSlices(of, pods, (name) => (name === 'lost' ? undefined : node(name, { labels })), slices);
+const labels = { 'topology.kubernetes.io/zone': 'z' };
 const addresses = (slices: readonly { endpoints?: { addresses: string[] }[] | undefined }[]) =>
   slices.map((slice) => (slice.endpoints ?? []).map((e) => e.addresses[0]));
 
@@ -137,4 +138,38 @@ t.test('planSubsets() sorts, splits by readiness, groups by ports', async (t) =>
     web('a', '10.0.0.1', { ready: false }),
   ]);
   t.same(all.subsets[0]?.addresses?.length, 1);
+});
+
+t.test('planSlices(): slices of an earlier Service of that name go', async (t) => {
+  const earlier = { ...service(), metadata: meta('svc', { uid: 'earlier' }) };
+  const old = plan([web('a', '10.0.0.1')], [], earlier).create.map(stored);
+  const next = plan([web('a', '10.0.0.1')], old);
+  t.same([next.remove, addresses(next.create), next.update], [old, [['10.0.0.1']], []]);
+});
+
+t.test('planSlices(): hints of close traffic, and pods of nodes that are gone', async (t) => {
+  const hints = (trafficDistribution?: string) =>
+    plan(
+      [web('a', '10.0.0.1'), web('b', '10.0.0.2', { ready: false })],
+      [],
+      service(trafficDistribution === undefined ? {} : { trafficDistribution }),
+    ).create[0]?.endpoints?.map((endpoint) => endpoint.hints);
+  t.same(hints(), [undefined, undefined]);
+  t.same(hints('PreferClose'), [{ forZones: [{ name: 'z' }] }, undefined]);
+  t.same(hints('PreferSameNode'), [
+    { forZones: [{ name: 'z' }], forNodes: [{ name: 'n' }] },
+    undefined,
+  ]);
+  const lost = web('a', '10.0.0.1');
+  lost.spec.nodeName = 'lost';
+  t.same(addresses(plan([lost]).create), [[]]);
+  const publishing = service({ publishNotReadyAddresses: true });
+  t.same(addresses(plan([lost], [], publishing).create), [['10.0.0.1']]);
+});
+
+t.test('planSubsets(): a headless service with ports needs them in the pod', async (t) => {
+  const portless = pod('x', { ready: true, status: { phase: 'Running', podIP: '10.0.0.8' } });
+  const count = (ports: ServiceSpec['ports'] & {}) =>
+    planSubsets(service({ clusterIP: 'None', ports }), [portless]).subsets.length;
+  t.same([count([]), count([{ port: 80, targetPort: 'web' }])], [1, 0]);
 });

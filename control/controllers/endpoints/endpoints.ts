@@ -16,13 +16,15 @@ import {
 import { deleteIfThere } from '../shared/delete.ts';
 import { isNamespaceTerminating } from '../shared/pod-control.ts';
 import { isPodReady } from '../shared/pods.ts';
-import { HEADLESS_LABEL, isHeadless } from './model.ts';
+import { HEADLESS_LABEL, isHeadless, isNodeGone, LEADER_ANNOTATION } from './model.ts';
 import { MANAGED_BY, planSlices } from './slice-plan.ts';
 import { SliceWriter } from './slice-writer.ts';
 import { planSubsets } from './subsets.ts';
 
 const ENDPOINTS_MANAGED_BY = 'endpoints.kubernetes.io/managed-by';
 const OVER_CAPACITY = 'endpoints.kubernetes.io/over-capacity';
+/** How soon to look again for a Node that a pod names and that is not there. */
+const MISSING_NODE_MS = 1_000;
 
 function matches(service: Service, pod: Pod): boolean {
   const selector = service.spec?.selector;
@@ -121,7 +123,9 @@ async function syncSlices(
   const nodeOf = (nodeName: string) => nodeInformer.store.getByKey(nodeName);
   const matching = matchingPods(service, podInformer);
   const plan = planSlices(service, matching, nodeOf, writer.slicesOf(key));
-  return await writer.write(key, plan, signal);
+  await writer.write(key, plan, signal);
+  const isNodeMissing = matching.some((pod) => isNodeGone(pod, nodeOf));
+  return isNodeMissing ? MISSING_NODE_MS : undefined;
 }
 
 export const endpointsController: Controller = {
@@ -141,7 +145,7 @@ export const endpointsController: Controller = {
           return [
             all.addHandler({ onAdd: add, onUpdate: add, onDelete: add }),
             podHandlers(queue, all, podInformer),
-            existing.addHandler({ onDelete: (object) => queue.add(keyOf(object)) }),
+            watchEndpoints(existing, queue),
           ];
         },
         sync: (key, stop) => syncEndpoints(context, { all, podInformer, existing }, key, stop),
@@ -150,6 +154,21 @@ export const endpointsController: Controller = {
     );
   },
 };
+
+/**
+ * Endpoints that come back when somebody deletes them, and go when their Service went while nobody
+ * looked: those that are there at the start are all looked at, locks of leader elections apart.
+ */
+function watchEndpoints(existing: Informer<Endpoints>, queue: WorkQueue): Disposable {
+  let isReplay = true;
+  const onAdd = (object: Endpoints) => {
+    const isLock = object.metadata.annotations?.[LEADER_ANNOTATION] !== undefined;
+    if ((isReplay || !existing.hasSynced) && !isLock) queue.add(keyOf(object));
+  };
+  const handler = existing.addHandler({ onAdd, onDelete: (object) => queue.add(keyOf(object)) });
+  isReplay = false;
+  return handler;
+}
 
 async function syncEndpoints(
   context: ControllerContext,
@@ -169,7 +188,7 @@ async function syncEndpoints(
     await deleteIfThere(client, { resource: endpoints, at: { name, namespace } }, signal);
     return;
   }
-  if (!hasSelector(service)) return;
+  if (!hasSelector(service) || service.spec?.type === 'ExternalName') return;
   const { name, namespace = '', labels = {} } = service.metadata;
   const { subsets, isTruncated } = planSubsets(service, matchingPods(service, state.podInformer));
   const { [HEADLESS_LABEL]: _, ...copied } = labels;

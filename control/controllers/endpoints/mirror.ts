@@ -20,12 +20,17 @@ import {
   newControllerRef,
 } from '#base/kube/metadata.ts';
 import { type Controller, runQueueController } from '../shared/controller.ts';
-import { type AddressType, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, type SlicePlan } from './model.ts';
+import {
+  type AddressType,
+  LEADER_ANNOTATION,
+  MANAGED_BY_LABEL,
+  SERVICE_NAME_LABEL,
+  type SlicePlan,
+} from './model.ts';
 import { SliceWriter } from './slice-writer.ts';
 
 const MANAGED_BY = 'endpointslicemirroring-controller.k8s.io';
 const SKIP_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
-const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
 /** Addresses of one subset that are mirrored. */
 const ADDRESSES_MAX = 1000;
 

@@ -9,13 +9,20 @@ import type {
   Service,
   ServicePort,
 } from '#base/kube/api/core-v1.gen.ts';
-import type { Endpoint, EndpointPort, EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
+import type {
+  Endpoint,
+  EndpointHints,
+  EndpointPort,
+  EndpointSlice,
+} from '#base/kube/api/discovery-v1.gen.ts';
 import type { Draft } from '#base/kube/client.ts';
 import { isDeleting } from '#base/kube/metadata.ts';
 import { isPodReady, isPodTerminal } from '../shared/pods.ts';
 
 export const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+/** On Endpoints that are the lock of a leader election. */
+export const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 
 export type AddressType = 'IPv4' | 'IPv6';
@@ -118,5 +125,26 @@ export function endpointOf(
     ...(nodeName === '' ? {} : { nodeName }),
     ...(zone === undefined ? {} : { zone }),
     targetRef: podReference(pod),
+  };
+}
+
+/** The pod names a node that is not there: it is about to go, or the node is about to come. */
+export function isNodeGone(pod: Pod, nodeOf: (name: string) => Node | undefined): boolean {
+  const nodeName = pod.spec.nodeName ?? '';
+  return nodeName !== '' && nodeOf(nodeName) === undefined;
+}
+
+const CLOSE = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
+
+/** Whom a ready endpoint should serve, where the Service prefers what is close. */
+export function hintsOf(service: Service, endpoint: Endpoint): EndpointHints | undefined {
+  const wish = service.spec?.trafficDistribution ?? '';
+  if (!CLOSE.includes(wish) || endpoint.conditions?.ready !== true) return undefined;
+  const { zone, nodeName } = endpoint;
+  const forNodes = wish === 'PreferSameNode' && nodeName !== undefined;
+  if (zone === undefined && !forNodes) return undefined;
+  return {
+    ...(zone === undefined ? {} : { forZones: [{ name: zone }] }),
+    ...(forNodes ? { forNodes: [{ name: nodeName }] } : {}),
   };
 }

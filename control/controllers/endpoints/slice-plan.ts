@@ -7,14 +7,22 @@ import type { Node, Pod, Service } from '#base/kube/api/core-v1.gen.ts';
 import type { Endpoint, EndpointPort, EndpointSlice } from '#base/kube/api/discovery-v1.gen.ts';
 import { services } from '#base/kube/api/resources.gen.ts';
 import type { Draft } from '#base/kube/client.ts';
-import { isDeleting, jsonEqual, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
+import {
+  isControlledBy,
+  isDeleting,
+  jsonEqual,
+  jsonEquivalent,
+  newControllerRef,
+} from '#base/kube/metadata.ts';
 import {
   type AddressType,
   addressTypes,
   endpointOf,
   endpointPorts,
   HEADLESS_LABEL,
+  hintsOf,
   isHeadless,
+  isNodeGone,
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,
   type SlicePlan,
@@ -39,7 +47,10 @@ export function planSlices(
   const groups = groupEndpoints(service, pods, nodeOf);
   const create: Draft<EndpointSlice>[] = [];
   const update: EndpointSlice[] = [];
-  const unused = new Set(slices.filter((slice) => !isDeleting(slice)));
+  const standing = slices.filter((slice) => !isDeleting(slice));
+  // Those of an earlier Service of the same name go with it, whatever they say.
+  const unused = new Set(standing.filter((slice) => isControlledBy(slice, service)));
+  const foreign = standing.filter((slice) => !unused.has(slice));
   // Every group keeps its own slices before any takes over what is left.
   const claims = [...groups.values()].map((group) => {
     const mine = [...unused].filter(
@@ -56,7 +67,7 @@ export function planSlices(
     }
     planGroup(service, group, mine, { create, update, unused });
   }
-  return { create, update, remove: [...unused] };
+  return { create, update, remove: [...foreign, ...unused] };
 }
 
 function groupEndpoints(
@@ -68,8 +79,11 @@ function groupEndpoints(
   for (const type of addressTypes(service)) {
     let isEmpty = true;
     for (const pod of pods) {
+      if (isNodeGone(pod, nodeOf) && service.spec?.publishNotReadyAddresses !== true) continue;
       const endpoint = endpointOf(service, pod, nodeOf(pod.spec.nodeName ?? ''), type);
       if (endpoint === undefined) continue;
+      const hints = hintsOf(service, endpoint);
+      if (hints !== undefined) endpoint.hints = hints;
       const ports = endpointPorts(service, pod);
       // Without one of its ports in the pod the service leads nowhere; headless ones need no ports.
       if (ports.length === 0 && !isHeadless(service)) continue;

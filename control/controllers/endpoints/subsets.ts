@@ -47,7 +47,9 @@ export function planSubsets(service: Service, pods: readonly Pod[]): SubsetsPlan
       port,
       ...rest,
     }));
-    if (ports.length === 0 && !isHeadless(service)) continue;
+    // Headless services need no ports; those that have some need them in the pod.
+    const isPortless = isHeadless(service) && (service.spec?.ports ?? []).length === 0;
+    if (ports.length === 0 && !isPortless) continue;
     const hostname = podHostname(service, pod);
     const nodeName = pod.spec.nodeName ?? '';
     const address = {
