@@ -72,7 +72,8 @@ export class LimitRanger implements AdmissionPlugin {
       check = (item) => claimProblems(item, object as PersistentVolumeClaim); // Of claims.
     } else return;
     for (const range of this.#of(request.namespace)) {
-      const problems = (range.spec?.limits ?? []).flatMap(check);
+      // What holds for several containers is said once.
+      const problems = [...new Set((range.spec?.limits ?? []).flatMap(check))];
       if (problems.length === 0) continue;
       const text = problems.length === 1 ? problems[0] : `[${problems.join(', ')}]`;
       throw forbidden(resource.groupResource, request.name, text ?? '');
@@ -133,7 +134,10 @@ function podProblems(item: LimitRangeItem, pod: Pod): string[] {
   if (item.type !== 'Pod') return [];
   const requests: Record<string, string> = {};
   const limits: Record<string, string> = {};
-  for (const [name, quantity] of usageOf({ group: '', resource: 'pods' }, pod)) {
+  // Unlike a quota, a LimitRange does not count what a runtime class adds.
+  const { overhead: _, ...spec } = pod.spec;
+  const asked: Pod = { ...pod, spec };
+  for (const [name, quantity] of usageOf({ group: '', resource: 'pods' }, asked)) {
     const [kind = '', ...rest] = name.split('.');
     if (kind === 'requests') requests[rest.join('.')] = formatQuantity(quantity);
     if (kind === 'limits') limits[rest.join('.')] = formatQuantity(quantity);
