@@ -196,7 +196,8 @@ class Driver {
       // Counted as final only when what runs is known to be all, and told to go.
       if (removed.length !== view.active.length || !isCacheCurrent) verdict = undefined;
     } else {
-      if (isCacheCurrent && !isDeleting(job)) {
+      const isManaged = isCacheCurrent && !isDeleting(job);
+      if (isManaged) {
         const plan = planPods(view, record, nowMs);
         if (plan.remove.length > 0) {
           [removed, failure] = await this.#delete(key, view, plan.remove, signal);
@@ -204,9 +205,10 @@ class Driver {
           [createdCount, failure] = await this.#create(key, view, plan.create, signal);
         }
         if (plan.waitMs > 0) waitMs = Math.min(waitMs ?? Infinity, plan.waitMs);
-        status = this.#withSuspension(view, status, nowMs);
       }
       verdict = planCompletion(view, view.active.length - removed.length + createdCount);
+      // A Job that has what it wants is not suspended any more.
+      if (isManaged && verdict === undefined) status = this.#withSuspension(view, status, nowMs);
     }
     const removedReady = removed.filter(isPodReady).length;
     const terminating = view.terminating.length + removed.length;
