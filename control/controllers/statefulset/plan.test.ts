@@ -42,7 +42,7 @@ t.test('planSteps() of StatefulSets', async (t) => {
     ...(rollingUpdate === undefined ? {} : { rollingUpdate }),
   });
   const steps = (of: StatefulSet, pods: Pod[], current = 'r1', update = 'r1') =>
-    planSteps({ set: of, pods, current, update, staleClaims: new Set() }, NOW_MS)
+    planSteps({ set: of, pods, current, update, hasStaleClaim: () => false }, NOW_MS)
       .map((s) => (s.kind === 'create' ? `+${s.ordinal}@${s.revision}` : `-${s.pod.metadata.name}`))
       .join(' ');
   const parallel = { podManagementPolicy: 'Parallel' };
@@ -180,6 +180,11 @@ t.test('planSteps() of StatefulSets', async (t) => {
       want: '-web-0',
     },
     {
+      name: 'a scale down waits for the pods in between to be available',
+      got: steps(set({ replicas: 0, minReadySeconds: 7200 }), [member(0), member(1)]),
+      want: '',
+    },
+    {
       name: 'OnDelete',
       got: steps(
         set({ replicas: 1, updateStrategy: { type: 'OnDelete' } }),
@@ -200,7 +205,7 @@ t.test('planSetStatus() completes an update', async (t) => {
       pods,
       current: 'r1',
       update: 'r2',
-      staleClaims: new Set<number>(),
+      hasStaleClaim: () => false,
     },
     collisionCount: undefined,
     nowMs: NOW_MS,
@@ -237,7 +242,13 @@ t.test('setPod() and setClaims() keep identities', async (t) => {
 t.test('planSteps() leaves ordinals alone whose claims are still to go', async (t) => {
   const steps = (spec: Partial<StatefulSetSpec>) =>
     planSteps(
-      { set: set(spec), pods: [], current: 'r1', update: 'r1', staleClaims: new Set([0]) },
+      {
+        set: set(spec),
+        pods: [],
+        current: 'r1',
+        update: 'r1',
+        hasStaleClaim: (ordinal) => ordinal === 0,
+      },
       NOW_MS,
     ).map((step) => (step.kind === 'create' ? step.ordinal : step.pod.metadata.name));
   t.same(steps({ replicas: 2 }), []);
@@ -288,4 +299,12 @@ t.test('planClaimOwners() follows the retention policy', async (t) => {
   }
   t.ok(isStaleClaim(of('pod'), 'web-0', claim(stale)));
   t.notOk(isStaleClaim(of('set'), 'web-0', claim(stale)));
+});
+
+t.test('planSteps() of a set without measure', async (t) => {
+  const many = set({ replicas: 2 ** 31 - 1, podManagementPolicy: 'Parallel' });
+  const view = { set: many, pods: [member(3)], current: 'r1', update: 'r1' };
+  const steps = planSteps({ ...view, hasStaleClaim: () => false }, NOW_MS);
+  t.equal(steps.length, 500);
+  t.match(steps[3], { kind: 'create', ordinal: 4 });
 });

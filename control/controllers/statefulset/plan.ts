@@ -6,6 +6,7 @@
 import type { StatefulSet, StatefulSetStatus } from '#base/kube/api/apps-v1.gen.ts';
 import type { Pod } from '#base/kube/api/core-v1.gen.ts';
 import { isDeleting } from '#base/kube/metadata.ts';
+import { BURST_REPLICAS_MAX } from '../limits.ts';
 import { isPodAvailable, isPodReady, isPodTerminal } from '../shared/pods.ts';
 import { REVISION_LABEL } from '../shared/revisions.ts';
 
@@ -16,8 +17,8 @@ export interface SetView {
   /** Names of the revisions. */
   readonly current: string;
   readonly update: string;
-  /** Ordinals whose claims still belong to an earlier pod, with which they go. */
-  readonly staleClaims: ReadonlySet<number>;
+  /** A claim of the ordinal still belongs to an earlier pod, with which it goes. */
+  readonly hasStaleClaim: (ordinal: number) => boolean;
 }
 
 export function ordinalOf(set: StatefulSet, podName: string): number | undefined {
@@ -72,15 +73,15 @@ export function planSteps(view: SetView, nowMs: number): Step[] {
   const ordered = isMonotonic(set);
   const minReady = set.spec.minReadySeconds ?? 0;
   const steps: Step[] = [];
-  for (const [offset, pod] of replicas.entries()) {
+  for (let offset = 0; offset < replicasOf(set); offset++) {
     const ordinal = startOf(set) + offset;
+    const pod = replicas.get(offset);
     if (pod === undefined) {
-      if (view.staleClaims.has(ordinal)) {
-        if (ordered) return steps;
-        continue;
+      if (!view.hasStaleClaim(ordinal)) {
+        steps.push({ kind: 'create', ordinal, revision: revisionFor(view, ordinal) });
       }
-      steps.push({ kind: 'create', ordinal, revision: revisionFor(view, ordinal) });
-      if (ordered) return steps;
+      // The rest comes with the next pass: anybody may ask for two thousand million.
+      if (ordered || steps.length >= BURST_REPLICAS_MAX) return steps;
       continue;
     }
     if (isPodTerminal(pod)) {
@@ -99,7 +100,7 @@ export function planSteps(view: SetView, nowMs: number): Step[] {
       continue;
     }
     // An unhealthy pod must not be joined by a second one, unless it is itself the one to go.
-    if (ordered && !isRunningAndReady(pod) && pod !== unhealthy) return steps;
+    if (ordered && isUnavailable(pod, minReady, nowMs) && pod !== unhealthy) return steps;
     steps.push({ kind: 'delete', pod, why: 'scale' });
     if (ordered) return steps;
   }
@@ -108,12 +109,12 @@ export function planSteps(view: SetView, nowMs: number): Step[] {
 }
 
 /** The highest pod of an old revision goes, when all above it are updated and available. */
-function planUpdate(view: SetView, replicas: readonly (Pod | undefined)[], nowMs: number): Step[] {
+function planUpdate(view: SetView, replicas: ReadonlyMap<number, Pod>, nowMs: number): Step[] {
   const { set, update } = view;
   if (set.spec.updateStrategy?.type === 'OnDelete') return [];
   const minReady = set.spec.minReadySeconds ?? 0;
-  for (let offset = replicas.length - 1; offset >= partitionOf(set); offset--) {
-    const pod = replicas[offset];
+  for (let offset = replicasOf(set) - 1; offset >= partitionOf(set); offset--) {
+    const pod = replicas.get(offset);
     if (pod === undefined || isUnavailable(pod, minReady, nowMs)) {
       // One that is broken anyway costs nothing: an update is often what repairs it.
       const isRepair = pod !== undefined && !isDeleting(pod) && revisionOfPod(pod) !== update;
@@ -129,25 +130,22 @@ function isUnavailable(pod: Pod, minReady: number, nowMs: number): boolean {
 }
 
 interface Sorted {
-  /** By ordinal offset; undefined where a pod is missing. */
-  readonly replicas: (Pod | undefined)[];
+  /** By ordinal offset, lowest first. */
+  readonly replicas: ReadonlyMap<number, Pod>;
   /** Beyond the range, highest first. */
   readonly condemned: Pod[];
 }
 
 function sortPods({ set, pods }: SetView): Sorted {
-  const replicas = Array.from<Pod | undefined>({ length: replicasOf(set) });
-  const condemned: Pod[] = [];
-  for (const pod of pods) {
-    const ordinal = ordinalOf(set, pod.metadata.name);
-    if (ordinal === undefined) continue;
-    const offset = ordinal - startOf(set);
-    if (offset >= 0 && offset < replicas.length) replicas[offset] = pod;
-    else condemned.push(pod);
-  }
-  const ordinal = (pod: Pod) => ordinalOf(set, pod.metadata.name) ?? 0;
-  condemned.sort((a, b) => ordinal(b) - ordinal(a));
-  return { replicas, condemned };
+  const ordinal = (pod: Pod) => ordinalOf(set, pod.metadata.name) ?? -1;
+  const members = pods.filter((pod) => ordinal(pod) >= 0);
+  members.sort((a, b) => ordinal(a) - ordinal(b));
+  const offset = (pod: Pod) => ordinal(pod) - startOf(set);
+  const isWanted = (pod: Pod) => offset(pod) >= 0 && offset(pod) < replicasOf(set);
+  return {
+    replicas: new Map(members.filter(isWanted).map((pod) => [offset(pod), pod])),
+    condemned: members.filter((pod) => !isWanted(pod)).toReversed(),
+  };
 }
 
 function isRunningAndReady(pod: Pod): boolean {
@@ -155,13 +153,13 @@ function isRunningAndReady(pod: Pod): boolean {
 }
 
 function firstUnhealthy(
-  replicas: readonly (Pod | undefined)[],
+  replicas: ReadonlyMap<number, Pod>,
   condemned: readonly Pod[],
   minReady: number,
   nowMs: number,
 ): Pod | undefined {
-  const isSick = (pod: Pod | undefined) => pod !== undefined && isUnavailable(pod, minReady, nowMs);
-  return replicas.find(isSick) ?? condemned.toReversed().find(isSick);
+  const isSick = (pod: Pod) => isUnavailable(pod, minReady, nowMs);
+  return [...replicas.values()].find(isSick) ?? condemned.toReversed().find(isSick);
 }
 
 export interface StatusFacts {

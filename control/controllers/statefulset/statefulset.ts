@@ -32,10 +32,8 @@ import {
   ordinalOf,
   planSetStatus,
   planSteps,
-  replicasOf,
   revisionOfPod,
   type SetView,
-  startOf,
   type Step,
 } from './plan.ts';
 import { claimName, setClaims, setPod } from './pod.ts';
@@ -95,12 +93,21 @@ class Driver {
     const update = found.update.metadata.name;
     const known = set.status?.currentRevision ?? '';
     const current = found.all.some((one) => one.metadata.name === known) ? known : update;
-    const staleClaims = this.#staleClaims(set, owned);
-    const view: SetView = { set, pods: owned, current, update, staleClaims };
+    let isClaimStale = false;
+    const hasStaleClaim = (ordinal: number) => {
+      const podName = `${set.metadata.name}-${ordinal}`;
+      const isStale = this.#claimsOf(set, ordinal).some((c) => isStaleClaim(set, podName, c));
+      isClaimStale ||= isStale;
+      return isStale;
+    };
+    const view: SetView = { set, pods: owned, current, update, hasStaleClaim };
     let failure: unknown;
     if (isCacheCurrent) {
-      if (!isDeleting(set)) await this.#keepClaims(set, owned, signal);
-      failure = await this.#take(key, view, found.all, planSteps(view, clock.nowMs()), signal);
+      // Pods go only when their claims know whether to go with them.
+      if (!isDeleting(set)) failure = await failureOf(this.#keepClaims(set, owned, signal));
+      signal.throwIfAborted();
+      const steps = failure === undefined ? planSteps(view, clock.nowMs()) : [];
+      failure ??= await this.#take(key, view, found.all, steps, signal);
     }
     const { collisionCount } = found;
     const status = planSetStatus({ view, collisionCount, nowMs: clock.nowMs() });
@@ -109,7 +116,7 @@ class Driver {
     const names = new Set([current, update, ...owned.map(revisionOfPod)]);
     const inUse = (revision: ControllerRevision) => names.has(revision.metadata.name);
     await trimHistory(client, set, found.all, inUse, signal);
-    if (staleClaims.size > 0) return STALE_CLAIM_MS;
+    if (isClaimStale) return STALE_CLAIM_MS;
     return nextAvailableInMs(owned, set.spec.minReadySeconds ?? 0, clock.nowMs());
   }
 
@@ -119,22 +126,6 @@ class Driver {
       .map((template) => claimName(set, template, ordinal))
       .map((name) => this.#claims.store.get(set.metadata.namespace, name))
       .filter((claim) => claim !== undefined);
-  }
-
-  /** Missing ordinals whose claims belong to an earlier pod. */
-  #staleClaims(set: StatefulSet, owned: readonly Pod[]): Set<number> {
-    const stale = new Set<number>();
-    if ((set.spec.volumeClaimTemplates ?? []).length === 0) return stale;
-    const names = new Set(owned.map((pod) => pod.metadata.name));
-    for (let offset = 0; offset < replicasOf(set); offset++) {
-      const ordinal = startOf(set) + offset;
-      const podName = `${set.metadata.name}-${ordinal}`;
-      if (names.has(podName)) continue;
-      if (this.#claimsOf(set, ordinal).some((claim) => isStaleClaim(set, podName, claim))) {
-        stale.add(ordinal);
-      }
-    }
-    return stale;
   }
 
   /** Gives claims the owners that the retention policy wants, before their pods may go. */
@@ -257,6 +248,13 @@ class Driver {
       if (!isKubeError(error, 'NotFound')) throw error; // Deleted meanwhile.
     }
   }
+}
+
+function failureOf(work: Promise<void>): Promise<unknown> {
+  return work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 }
 
 /** The server leaves out counts that are zero. */
