@@ -16,10 +16,16 @@ const RSA = {
 const NOW_MS = Date.now();
 const YEAR_MS = 365 * 24 * 3_600_000;
 
-async function requestOf(algorithm: typeof EC | typeof RSA, names: x509.JsonGeneralNames = []) {
+const ALICE: x509.JsonNameParams = [{ O: ['devs'] }, { O: ['ops'] }, { CN: ['alice'] }];
+
+async function requestOf(
+  algorithm: typeof EC | typeof RSA,
+  names: x509.JsonGeneralNames = [],
+  name = ALICE,
+) {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: [{ O: ['devs'] }, { O: ['ops'] }, { CN: ['alice'] }],
+    name: new x509.Name(name),
     keys: keys as never, // A pair; two declarations of one type.
     signingAlgorithm: algorithm,
     extensions: [
@@ -85,4 +91,31 @@ t.test('signRequest() decides all but subject, key and names', async (t) => {
   const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----`;
   t.equal(parseSigningRequest(forged).commonName, 'mallo');
   await t.rejects(signRequest(ca, forged, options), /signature of the request does not hold/);
+});
+
+t.test('signRequest() signs for the subject that parseSigningRequest() shows', async (t) => {
+  const ca = await createCa({ commonName: 'ca', nowMs: NOW_MS, lifetimeMs: YEAR_MS });
+  const options = { usages: ['client auth'], nowMs: NOW_MS, lifetimeMs: YEAR_MS };
+  const hex = Buffer.from('system:masters').toString('hex');
+  const o = (utf8String: string) => ({ O: [{ utf8String }] });
+  const rows: x509.JsonNameParams[] = [
+    [o(`#0c0e${hex}`), { CN: ['eve'] }],
+    [o('devs"system:masters"'), { CN: ['eve'] }],
+    [o('devs\nO=system:masters'), { CN: ['eve'] }],
+    [o('devs, O=system:masters'), { CN: ['eve'] }],
+    [{ CN: ['eve'], O: ['system:masters'] }],
+    [{ O: [{ bmpString: 'system:masters' }] }, { CN: ['eve'] }],
+    [{ CN: ['admin'] }, o('devs'), { CN: ['eve'] }],
+    [o('é'), { CN: [{ utf8String: '"#"' }] }],
+  ];
+  for (const name of rows) {
+    const pem = await requestOf(EC, [], name);
+    const { commonName, organizations } = parseSigningRequest(pem);
+    const { subject } = new NodeCertificate(await signRequest(ca, pem, options)).toLegacyObject();
+    const seen = subject as unknown as Record<string, string | string[] | undefined>;
+    t.equal(seen['CN'], commonName, JSON.stringify(name));
+    t.same([seen['O']].flat(), organizations);
+  }
+  const several = await requestOf(EC, [], rows[4]);
+  t.same(parseSigningRequest(several).organizations, ['system:masters']);
 });

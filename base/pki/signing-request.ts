@@ -1,6 +1,6 @@
 /**
  * Certificate requests (PKCS #10): what they ask for, and certificates for them from an authority of
- * ours. Subject, public key and the names of the request are taken over; everything else is decided
+ * ours. Subject, public key and the names of the request are taken over (subjectOf); everything else is decided
  * here. Callers: admission and the certificate controllers. Source of the rules: kubernetes
  * pkg/controller/certificates/authority.
  */
@@ -32,6 +32,7 @@ const REQUEST_BACKDATE_MS = 5 * 60_000;
 /** Certificates of less are not shortened by the time they are back-dated. */
 const SHORT_MS = 8 * 3_600_000;
 
+const PRINTABLE = /^[A-Za-z0-9 '()+,./:=?-]*$/;
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 const KNOWN_NAMES: readonly string[] = ['dns', 'ip', 'email', 'url'];
 
@@ -88,6 +89,23 @@ export function parseSigningRequest(pem: string): RequestFacts {
   };
 }
 
+/**
+ * The subject anew, from the texts that were looked at: with one common name, the last (which is what
+ * servers go by), and with values that say their type. As plain strings the library would read `#0c...`
+ * and quotes among them as notation, and sign for a name that nobody has seen.
+ */
+function subjectOf(request: x509.Pkcs10CertificateRequest): x509.JsonNameParams {
+  const { subjectName } = request;
+  const attribute = (field: string, value: string) => ({
+    [field]: [PRINTABLE.test(value) ? { printableString: value } : { utf8String: value }],
+  });
+  const fields = ['C', 'O', 'OU', 'L', 'ST'].flatMap((field) =>
+    subjectName.getField(field).map((value) => attribute(field, value)),
+  );
+  const commonName = subjectName.getField('CN').slice(-1);
+  return [...fields, ...commonName.map((value) => attribute('CN', value))];
+}
+
 function namesOf(request: x509.Pkcs10CertificateRequest): x509.JsonGeneralNames {
   const extension = request.getExtension(SUBJECT_ALTERNATIVE_NAME);
   if (extension === null) return [];
@@ -119,7 +137,7 @@ export async function signRequest(
   const names = namesOf(request);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
-    subject: request.subjectName.toJSON(),
+    subject: new x509.Name(subjectOf(request)),
     issuer: issuer.subject,
     notBefore: new Date(nowMs - REQUEST_BACKDATE_MS),
     notAfter: new Date(Math.min(wantedMs, endMs)),

@@ -13,8 +13,8 @@ export function peerOf(socket: TLSSocket): Peer {
   if (!socket.authorized) return { kind: 'tls', user: undefined, rejected: true };
   // Node gives attributes that occur several times as arrays, whatever its types say.
   const subject = certificate.subject as unknown as Record<string, string | string[] | undefined>;
-  const names = listOf(subject['CN']);
-  const name = names[0] ?? '';
+  // The last of several, as Go reads them: whoever signs looks at the same.
+  const name = listOf(subject['CN']).at(-1) ?? '';
   if (name === '') return { kind: 'tls', user: undefined, rejected: true };
   return {
     kind: 'tls',
