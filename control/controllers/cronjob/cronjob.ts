@@ -64,11 +64,13 @@ class Sync {
     this.#children = children;
   }
 
-  async run(cronJob: CronJob | undefined, signal: AbortSignal): Promise<number | void> {
-    if (cronJob === undefined) return undefined;
+  async run(cached: CronJob | undefined, signal: AbortSignal): Promise<number | void> {
+    if (cached === undefined) return undefined;
     const own = this.#children.store
-      .list(cronJob.metadata.namespace)
-      .filter((job) => isControlledBy(job, cronJob));
+      .list(cached.metadata.namespace)
+      .filter((job) => isControlledBy(job, cached));
+    const cronJob = await this.#current(cached, own, signal);
+    if (cronJob === undefined) return undefined;
     let status = await this.#follow(cronJob, own, signal);
     let waitMs: number | undefined;
     const schedule = this.#schedule(cronJob);
@@ -80,6 +82,27 @@ class Sync {
     }
     for (const job of planHistory(cronJob, own)) await this.#deleteJob(cronJob, job, signal);
     return waitMs;
+  }
+
+  /** A Job that runs and is not listed may be one that the cache does not show as started yet. */
+  async #current(
+    cached: CronJob,
+    own: readonly Job[],
+    signal: AbortSignal,
+  ): Promise<CronJob | undefined> {
+    const listed = new Set((cached.status?.active ?? []).map(({ uid }) => uid));
+    const isKnown = own.every(
+      (job) => finishedAs(job) !== undefined || listed.has(job.metadata.uid),
+    );
+    if (isKnown) return cached;
+    const { name, namespace, uid } = cached.metadata;
+    try {
+      const fresh = await this.#context.client.get(cronjobs, { name, namespace }, signal);
+      return fresh.metadata.uid === uid ? fresh : undefined;
+    } catch (error) {
+      if (isKubeError(error, 'NotFound')) return undefined;
+      throw error;
+    }
   }
 
   #event(cronJob: CronJob, type: 'Normal' | 'Warning', reason: string, message: string): void {
@@ -110,7 +133,11 @@ class Sync {
       const { uid, name } = job.metadata;
       const isListed = active.some((ref) => ref.uid === uid);
       if (as === undefined) {
-        if (!isListed) active.push(objectReference(job)); // Its creation outlived a crash of ours.
+        // Made by hand, say; one of ours that outlived a crash is found when it is to be made again.
+        if (!isListed) {
+          const message = `Saw a job that the controller did not create or forgot: ${name}`;
+          this.#event(cronJob, 'Warning', 'UnexpectedJob', message);
+        }
         continue;
       }
       if (isListed) {
