@@ -6,7 +6,7 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { issueLeaf, type KeyPair, type LeafRequest } from './pki.ts';
-import { nodeSettingsUser } from './subjects.ts';
+import { KUBELET_CLIENT_USER, nodeSettingsUser } from './subjects.ts';
 
 /** The cluster's authorities; on nodes that may run the control plane. */
 export interface ClusterAuthorities {
@@ -76,7 +76,7 @@ export async function controlFiles(
   });
   await addLeaf(files, 'kubelet-client', kubernetes, {
     ...base,
-    subject: { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] },
+    subject: { commonName: KUBELET_CLIENT_USER },
     usages: ['client'],
   });
   await addLeaf(files, 'front-proxy-client', aggregator, {

@@ -68,6 +68,8 @@ t.test('files of the processes hold what their wiring names', async (t) => {
     'server.crt',
     'server.key',
   ]);
+  const { subject } = new X509Certificate(control.get('kubelet-client.crt') ?? '');
+  t.equal(subject, 'CN=kube-apiserver-kubelet-client', 'no administrator');
   const server = new X509Certificate(control.get('server.crt') ?? '');
   for (const ip of ['127.0.0.1', '::1', '10.96.0.1', '10.0.0.1', '192.0.2.7'])
     t.ok(server.checkIP(ip), ip);

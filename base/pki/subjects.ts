@@ -4,3 +4,6 @@
 export function nodeSettingsUser(nodeName: string): string {
   return `bareboat:node-settings:${nodeName}`;
 }
+
+/** As whom the API server asks kubelets for logs, exec and the like. */
+export const KUBELET_CLIENT_USER = 'kube-apiserver-kubelet-client';

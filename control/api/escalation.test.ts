@@ -192,3 +192,26 @@ t.test('the hand of a machine on its Node', async (t) => {
   t.equal((await send('GET', `${DEFAULT}/secrets/default`, { as: hand })).status, 403);
   t.equal((await send('DELETE', '/api/v1/nodes/test', { as: hand })).status, 403);
 });
+
+t.test('the API server as a client of kubelets', async (t) => {
+  const as = await user('kube-apiserver-kubelet-client', []);
+  const may = async (resourceAttributes: object) => {
+    const { body } = await send('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+      as,
+      body: {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes: { version: 'v1', name: 'n1', ...resourceAttributes } },
+      },
+    });
+    return body.status.allowed;
+  };
+  // What the kubelet asks for each path (daemon/kubelet/server/access.ts).
+  for (const subresource of ['proxy', 'log', 'stats', 'metrics', 'pods', 'healthz', 'configz']) {
+    for (const verb of ['get', 'create']) {
+      t.equal(await may({ verb, resource: 'nodes', subresource }), true, subresource);
+    }
+  }
+  t.equal(await may({ verb: 'get', resource: 'secrets', namespace: 'default' }), false);
+  t.equal(await may({ verb: 'patch', resource: 'nodes' }), false);
+});

@@ -15,7 +15,7 @@ import { API_SERVER } from '../auth/users.ts';
 import { uncoveredRules } from '../auth/rbac.ts';
 import type { WriteContext } from '../registry/admission.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
-import { nodeSettingsAccess } from './node-settings-access.ts';
+import { machineAccess } from './machine-access.ts';
 import rbacFacts from './facts/rbac.gen.json' with { type: 'json' };
 
 const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
@@ -70,7 +70,7 @@ export class Bootstrap {
     }
     // Extracted by extract-rbac.ts.
     await Promise.all(rbacFacts.objects.map((object) => this.#reconcileRbac(object as Wanted)));
-    for (const object of nodeSettingsAccess(options.nodeName)) await this.#reconcileRbac(object);
+    for (const object of machineAccess(options.nodeName)) await this.#reconcileRbac(object);
     await this.#priorityClasses();
     await this.#serviceCidr(options.serviceCidr);
     await this.#publishAuthentication(options.configMap);

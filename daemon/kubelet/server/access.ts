@@ -69,7 +69,7 @@ export class Access {
       const { subject } = socket.getPeerCertificate();
       const list = (value: string | string[] | undefined) =>
         value === undefined ? [] : Array.isArray(value) ? value : [value];
-      const user = list(subject?.CN)[0];
+      const user = list(subject?.CN).at(-1); // As the API server reads it.
       // Every authenticator of the cluster adds the last one; token reviews bring it along.
       if (user !== undefined)
         return { user, groups: [...list(subject?.O), 'system:authenticated'] };
