@@ -212,6 +212,7 @@ t.test('planSetStatus() completes an update', async (t) => {
   });
   const half = planSetStatus(facts([member(0), member(1, 'r2')]));
   t.match(half, {
+    collisionCount: 0,
     currentRevision: 'r1',
     currentReplicas: 1,
     updatedReplicas: 1,

@@ -189,7 +189,7 @@ export function planSetStatus({ view, collisionCount, nowMs }: StatusFacts): Sta
     currentRevision: current,
     updateRevision: update,
     observedGeneration: set.metadata.generation ?? 0,
-    ...(collisionCount === undefined ? {} : { collisionCount }),
+    collisionCount: collisionCount ?? 0, // Upstream's always says so.
     ...(set.status?.conditions === undefined ? {} : { conditions: set.status.conditions }),
   };
   const isComplete =
