@@ -39,6 +39,7 @@ export function encodeHash(hash: number): string {
 
 /** `collisionCount` makes another name when two templates hash alike. */
 export function templateHash(template: unknown, collisionCount: number | undefined): string {
-  const suffix = collisionCount === undefined ? '' : `#${collisionCount}`;
+  // A status may say 0 or nothing: the name must be the same.
+  const suffix = (collisionCount ?? 0) === 0 ? '' : `#${collisionCount}`;
   return encodeHash(fnv1a32(canonicalJson(template) + suffix));
 }

@@ -7,7 +7,7 @@ import type { PodTemplateSpec } from '#base/kube/api/core-v1.gen.ts';
 import type { LabelSelector } from '#base/kube/api/meta-v1.gen.ts';
 import { controllerrevisions } from '#base/kube/api/resources.gen.ts';
 import { isKubeError, type KubeClient, type KubeObject, type Resource } from '#base/kube/client.ts';
-import { isControlledBy, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
+import { controllerOf, jsonEquivalent, newControllerRef } from '#base/kube/metadata.ts';
 import type { Informer } from '#base/kube/informer.ts';
 import { compileLabelSelector } from '#base/kube/selectors.ts';
 import { claimObjects } from './claim.ts';
@@ -133,8 +133,11 @@ export async function ensureRevision<T extends RevisionOwner>(
       if (!isKubeError(error, 'AlreadyExists')) throw error;
       const at = { name: revisionName, namespace };
       const taken = await client.get(controllerrevisions, at, signal);
-      if (isControlledBy(taken, owner) && jsonEquivalent(taken.data, data)) {
-        return { update: taken, all: [...all, taken], collisionCount }; // The cache was behind.
+      const by = controllerOf(taken);
+      const isOurs = by === undefined || (by.kind === resource.kind && by.name === name);
+      if (isOurs && jsonEquivalent(taken.data, data)) {
+        // The cache was behind: ours, or left by an earlier owner and claimed in the next pass.
+        return { update: taken, all: [...all, taken], collisionCount };
       }
       collisionCount = (collisionCount ?? 0) + 1;
     }
