@@ -40,16 +40,24 @@ function draft(name: string): Draft<Pod> {
   };
 }
 
+/** Servers end watches when they like: goes on from the last event seen. */
 async function follow(): Promise<void> {
-  const options = { namespace: NAMESPACE, resourceVersion: '0' };
-  for await (const event of client.watch(pods, options, stop.signal)) {
-    if (event.type === 'ERROR' || event.type === 'BOOKMARK') continue;
-    const { metadata, status } = event.object;
-    const name = metadata.name ?? '';
-    if (event.type === 'DELETED') seenGone.get(name)?.();
-    else if (status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true)
-      seenReady.get(name)?.(performance.now());
+  let resourceVersion = '0';
+  while (!stop.signal.aborted) {
+    const options = { namespace: NAMESPACE, resourceVersion };
+    for await (const event of client.watch(pods, options, stop.signal)) {
+      if (event.type === 'ERROR') throw new Error(`watch: ${event.object.message}`);
+      resourceVersion = event.object.metadata.resourceVersion ?? resourceVersion;
+      if (event.type !== 'BOOKMARK') note(event.type, event.object);
+    }
   }
+}
+
+function note(type: 'ADDED' | 'MODIFIED' | 'DELETED', { metadata, status }: Pod): void {
+  const name = metadata.name ?? '';
+  if (type === 'DELETED') seenGone.get(name)?.();
+  else if (status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true)
+    seenReady.get(name)?.(performance.now());
 }
 
 /** Creates a pod; resolves to the milliseconds until it was seen Ready. */
