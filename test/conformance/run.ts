@@ -55,7 +55,7 @@ if (isDev) {
 }
 const kubeconfig = join(ROOT, isDev ? 'out/dev/kubeconfig' : 'out/kubeconfig');
 const report = join(out, 'report.json');
-const focus = values.focus === '' ? '\\[Conformance\\]' : `${values.focus}.*\\[Conformance\\]`;
+const focus = values.focus === '' ? '\\[Conformance\\]' : `(${values.focus}).*\\[Conformance\\]`;
 const code = await new Promise<number>((resolve, reject) => {
   const child = spawn(
     suite,
