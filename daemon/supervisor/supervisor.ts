@@ -5,7 +5,7 @@
  * after every change, so that a supervisor that was killed goes on where the last one stood.
  */
 import { connect } from 'node:net';
-import { hostname } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#base/clock.ts';
@@ -88,7 +88,11 @@ export class Supervisor {
   readonly #sources: ConfigSources;
   /** Of a source without secrets: for the network of maintenance mode. */
   #provisional: MachineConfig | undefined;
-  readonly #sysctls = new Sysctls({ root: '/proc/sys', recordFile: PLACES.sysctls });
+  readonly #sysctls = new Sysctls({
+    root: '/proc/sys',
+    recordFile: PLACES.sysctls,
+    memoryBytes: totalmem(),
+  });
   #sysctlProblems: readonly string[] = [];
   #toldProblems: readonly string[] = [];
   #ending = false;

@@ -3,7 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { NODE_SYSCTLS, planSysctls, Sysctls } from './sysctls.ts';
+import { minFreeKilobytes, NODE_SYSCTLS, planSysctls, Sysctls } from './sysctls.ts';
+
+const LARGE = 64 * 2 ** 30;
 
 function scratch(t: Test, values: Record<string, string>) {
   const dir = mkdtempSync(join(tmpdir(), 'bareboat-sysctls-'));
@@ -13,17 +15,32 @@ function scratch(t: Test, values: Record<string, string>) {
     mkdirSync(join(root, dirname(path)), { recursive: true });
     writeFileSync(join(root, path), `${value}\n`);
   }
-  const open = () => new Sysctls({ root, recordFile: join(dir, 'run/sysctls.json') });
+  const recordFile = join(dir, 'run/sysctls.json');
+  const open = () => new Sysctls({ root, recordFile, memoryBytes: LARGE });
   return { root, open, read: (path: string) => readFileSync(join(root, path), 'utf8').trimEnd() };
 }
 
 t.test('planSysctls() puts the configuration over what a node needs', async (t) => {
-  const wanted = planSysctls({ 'vm.max_map_count': '5', 'net.core.somaxconn': '1' });
+  const wanted = planSysctls({ 'vm.max_map_count': '5', 'net.core.somaxconn': '1' }, LARGE);
   t.same(wanted.get('vm/max_map_count'), { value: '5', name: 'vm.max_map_count' });
   t.same(wanted.get('net/core/somaxconn'), { value: '1', name: 'net.core.somaxconn' });
   t.same(wanted.get('vm/overcommit_memory'), { value: '1', name: undefined });
   t.equal(wanted.size, Object.keys(NODE_SYSCTLS).length + 1);
 });
+
+t.test(
+  'planSysctls() lets a small machine use what the kernel would keep for huge pages',
+  async (t) => {
+    t.equal(minFreeKilobytes(2 * 2 ** 30), 5792);
+    t.equal(minFreeKilobytes(LARGE), undefined);
+    t.same(planSysctls({}, 2 * 2 ** 30).get('vm/min_free_kbytes'), {
+      value: '5792',
+      name: undefined,
+    });
+    const configured = { 'vm.min_free_kbytes': '70000' };
+    t.match(planSysctls(configured, 2 * 2 ** 30).get('vm/min_free_kbytes'), { value: '70000' });
+  },
+);
 
 t.test('apply() sets values, and puts back what was before', async (t) => {
   const { open, read } = scratch(t, { 'vm/swappiness': '60', 'vm/max_map_count': '65530' });

@@ -21,6 +21,18 @@ export const NODE_SYSCTLS: Readonly<Record<string, string>> = {
   'vm/panic_on_oom': '0',
 };
 
+/** Below this much memory, what the kernel keeps free for itself counts. */
+const SMALL_MEMORY_BYTES = 8 * 2 ** 30;
+
+/**
+ * Kilobytes that the kernel keeps free, by its own formula (mm/page_alloc.c), for a small machine: where huge
+ * pages are on it keeps 45 MB and more instead, to have whole ones, and 110 MB of 2 GB lie idle. Pure.
+ */
+export function minFreeKilobytes(memoryBytes: number): number | undefined {
+  if (memoryBytes >= SMALL_MEMORY_BYTES) return undefined;
+  return Math.max(128, Math.floor(4 * Math.sqrt(memoryBytes / 1024)));
+}
+
 interface Wanted {
   readonly value: string;
   /** As the configuration names it; undefined: the node's own need. */
@@ -28,8 +40,15 @@ interface Wanted {
 }
 
 /** Values by path; the configuration's go before the node's own. Pure. */
-export function planSysctls(configured: Readonly<Record<string, string>>): Map<string, Wanted> {
+export function planSysctls(
+  configured: Readonly<Record<string, string>>,
+  memoryBytes: number,
+): Map<string, Wanted> {
   const wanted = new Map<string, Wanted>();
+  const minFree = minFreeKilobytes(memoryBytes);
+  if (minFree !== undefined) {
+    wanted.set('vm/min_free_kbytes', { value: String(minFree), name: undefined });
+  }
   for (const [path, value] of Object.entries(NODE_SYSCTLS)) {
     wanted.set(path, { value, name: undefined });
   }
@@ -43,22 +62,24 @@ export function planSysctls(configured: Readonly<Record<string, string>>): Map<s
 export class Sysctls {
   readonly #root: string;
   readonly #recordFile: string;
+  readonly #memoryBytes: number;
   /** Values before the configuration, by path. */
   readonly #before: Map<string, string>;
   /** Of parameters that can be written only. */
   readonly #written = new Map<string, string>();
 
   /** `root` is /proc/sys; `recordFile` lies where it is gone with the machine. */
-  constructor(options: { root: string; recordFile: string }) {
+  constructor(options: { root: string; recordFile: string; memoryBytes: number }) {
     this.#root = options.root;
     this.#recordFile = options.recordFile;
+    this.#memoryBytes = options.memoryBytes;
     this.#before = readRecord(options.recordFile);
   }
 
   /** Makes the kernel match. Returns a line for each of `configured` that could not be set. */
   apply(configured: Readonly<Record<string, string>>): string[] {
     const problems: string[] = [];
-    const wanted = planSysctls(configured);
+    const wanted = planSysctls(configured, this.#memoryBytes);
     for (const [path, { value, name }] of wanted) {
       if (name !== undefined) this.#remember(path);
       const problem = this.#set(path, value);
