@@ -36,6 +36,12 @@ export const SESSION_WINDOW = 1024;
 /** A session that executed nothing for this many log entries has ended: days of a busy store. */
 export const SESSION_IDLE_ENTRIES = 2 ** 24;
 
+/** Members of a group, learners too: far more than ever pay. */
+export const MEMBERS_MAX = 64;
+
+/** Longest key hash and address of a member. */
+export const MEMBER_TEXT_BYTES_MAX = 256;
+
 /** Longest lease: etcd's 9e9 seconds would not survive conversion to milliseconds as an integer. */
 export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
 

@@ -4,7 +4,8 @@
  *
  *   file     = chunk{n}, manifest, trailer
  *   manifest = version, group id, index, term, revision, compact revision, quota, u8 no space,
- *              log bytes, checkpoint mark, u32 u32 state hash, n, place{n}
+ *              log bytes, checkpoint mark, u32 u32 state hash, members, r, roster{r}, n, place{n}
+ *   roster   = id, key, address, u8 is to vote; by id
  *   place    = u8 kind, length, number of rows, 32 bytes SHA-256 of the chunk; in the file's order
  *   trailer  = "BBCP", u32 format version, u32 manifest length, 32 bytes SHA-256 of the manifest
  *
@@ -14,17 +15,26 @@
  *   chunk of sessions = session{n}, by id
  *            session = id, last index, highest, m, (sequence, u8 outcome, revision){m}
  *
+ *   members in force at the index, and what is known of each (engine/roster.ts); bounded, so they stand
+ *   in the manifest. Version 1 has none of them; it is read, and no longer written.
+ *
  * Content and cuts depend on the logical state alone, so that equal members write equal files
  * (reference/store.md section 8, rule 5), and what did not change between two checkpoints is in equal
  * chunks: records are cut where the hash of a record says so, not by counting from the start.
  */
+import { NO_MEMBERS } from '#control/raft/raft.ts';
+import type { Members } from '#control/raft/raft.ts';
 import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { SHA256_BYTES } from '../codec/digest.ts';
-import { CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
+import { readMembers, writeMembers } from '../codec/members.ts';
+import { readRosterRow, writeRosterRow } from '../codec/roster.ts';
+import type { RosterRow } from '../engine/roster.ts';
+import { CHECKPOINT_CHUNK_BYTES_LIMIT, MEMBERS_MAX } from '../limits.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
 
-export const CHECKPOINT_FORMAT_VERSION = 1;
+export const CHECKPOINT_FORMAT_VERSION = 2;
+const CHECKPOINT_FORMAT_VERSION_MIN = 1;
 export const CHUNK_KIND = { records: 1, leases: 2, sessions: 3 } as const;
 export const TRAILER_BYTES = 12 + SHA256_BYTES;
 const TRAILER_MAGIC = 0x50434242;
@@ -47,6 +57,9 @@ export interface Manifest {
   readonly logBytes: number;
   readonly checkpointMark: number;
   readonly hash: Lanes;
+  /** Empty before the first entry that names any. */
+  readonly members: Members;
+  readonly roster: readonly RosterRow[];
   readonly chunks: readonly ChunkPlace[];
 }
 
@@ -78,6 +91,9 @@ export function writeManifest(out: ByteWriter, manifest: Manifest): void {
   out.varint(manifest.checkpointMark);
   out.u32(manifest.hash.a);
   out.u32(manifest.hash.b);
+  writeMembers(out, manifest.members);
+  out.varint(manifest.roster.length);
+  for (const row of manifest.roster) writeRosterRow(out, row);
   out.varint(manifest.chunks.length);
   for (const { kind, length, rows, sha256 } of manifest.chunks) {
     out.u8(kind);
@@ -89,7 +105,8 @@ export function writeManifest(out: ByteWriter, manifest: Manifest): void {
 
 /** Throws RangeError when it ends early, StoreError UNSUPPORTED or CORRUPT. */
 export function readManifest(input: ByteReader, name: string): Manifest {
-  checkVersion(input.varint(), name);
+  const version = input.varint();
+  checkVersion(version, name);
   const groupId = input.varint();
   const index = input.varint();
   const term = input.varint();
@@ -100,11 +117,19 @@ export function readManifest(input: ByteReader, name: string): Manifest {
   const logBytes = input.varint();
   const checkpointMark = input.varint();
   const hash = { a: input.u32(), b: input.u32() };
+  const members = version === 1 ? NO_MEMBERS : readMembers(input);
+  const roster = version === 1 ? [] : readRoster(input);
   const chunks: ChunkPlace[] = [];
   for (let count = input.varint(); count > 0; count--) chunks.push(readPlace(input, name));
   if (input.remaining > 0) throw corruptCheckpoint(name, 'has a manifest that is too long');
   const scalars = { groupId, index, term, revision, compactRevision, quotaBytes, noSpace };
-  return { ...scalars, logBytes, checkpointMark, hash, chunks };
+  return { ...scalars, logBytes, checkpointMark, hash, members, roster, chunks };
+}
+
+function readRoster(input: ByteReader): RosterRow[] {
+  const count = input.varint();
+  if (count > MEMBERS_MAX) throw new RangeError(`${count} members are too many`);
+  return Array.from({ length: count }, () => readRosterRow(input));
 }
 
 function readPlace(input: ByteReader, name: string): ChunkPlace {
@@ -134,8 +159,9 @@ export function readTrailer(input: ByteReader, name: string): Trailer {
 }
 
 function checkVersion(version: number, name: string): void {
-  if (version === CHECKPOINT_FORMAT_VERSION) return;
-  const text = `checkpoint ${name} has format version ${version}, known is 1`;
+  if (version >= CHECKPOINT_FORMAT_VERSION_MIN && version <= CHECKPOINT_FORMAT_VERSION) return;
+  const known = CHECKPOINT_FORMAT_VERSION;
+  const text = `checkpoint ${name} has format version ${version}, known is ${known}`;
   throw new StoreError('UNSUPPORTED', text);
 }
 

@@ -153,6 +153,8 @@ class Restore {
     state.noSpace = manifest.noSpace;
     state.logBytes = manifest.logBytes;
     state.checkpointMark = manifest.checkpointMark;
+    state.members = manifest.members;
+    for (const row of manifest.roster) state.roster.set(row);
     state.mvcc.restoreEnd(manifest.revision, manifest.compactRevision, this.#records);
     this.#attachLeases();
     if (state.hash.equals(manifest.hash)) return;

@@ -211,7 +211,7 @@ export class CheckpointWriter {
 }
 
 function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'> {
-  const { mvcc, quotaBytes, noSpace, logBytes, checkpointMark } = state;
+  const { mvcc, quotaBytes, noSpace, logBytes, checkpointMark, members } = state;
   return {
     groupId,
     index: state.appliedIndex,
@@ -223,6 +223,8 @@ function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'
     logBytes,
     checkpointMark,
     hash: state.hash,
+    members,
+    roster: state.roster.all(),
   };
 }
 

@@ -6,6 +6,7 @@
  *   compare = u8 target, u8 result, key, number or bytes
  *   ops     = n, op{n};  op = u8 kind, body
  *   range   = key, u8 has end, [end], revision, limit, u8 flags
+ *   describeMember = a row of the roster (roster.ts)
  *
  * The encoder checks requests (StoreError INVALID_REQUEST, DUPLICATE_KEY, TOO_LARGE), because it
  * runs where the caller is. Decoder: read-command.ts.
@@ -26,6 +27,7 @@ export const COMMAND = {
   leaseCheckpoint: 5,
   configure: 6,
   openSession: 7,
+  describeMember: 8,
 } as const;
 
 /** Which command of which client it is: a session (engine/sessions.ts) and a number in it. */

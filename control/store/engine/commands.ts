@@ -3,8 +3,10 @@
  * changed anything. Its answer's body goes to `reply`; what is to be remembered of it is returned.
  */
 import { assert } from '#base/assert.ts';
+import { everyone } from '#control/raft/raft.ts';
 import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { COMMAND } from '../codec/command.ts';
+import { readRosterRow } from '../codec/roster.ts';
 import { LEASE_TTL_SECONDS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { compacted, futureRevision, leaseNotFound, noSpace } from './refusals.ts';
@@ -45,9 +47,21 @@ export function runCommand(
       state.sessions.open(entry.index);
       reply.varint(entry.index);
       return { outcome: OUTCOME.done, revision: entry.index };
+    case COMMAND.describeMember:
+      return describeMember(state, input);
     default:
       return assert(false, `command kind ${kind} was checked`) as never;
   }
+}
+
+/** Comes with the entry that adds the member, or by itself when its address or key changes. */
+function describeMember(state: StateMachine, input: ByteReader): Executed {
+  const row = readRosterRow(input);
+  if (!everyone(state.members).includes(row.id)) {
+    throw new StoreError('INVALID_REQUEST', `member ${row.id} is not in the group`);
+  }
+  state.roster.set(row);
+  return { outcome: OUTCOME.done, revision: row.id };
 }
 
 function compact(state: StateMachine, revision: number, reply: ByteWriter): Executed {

@@ -2,6 +2,7 @@
  * What the engine asks of the replicated log: propose commands, learn what is committed, know when a
  * read is linearizable. Implemented by raft-consensus.ts.
  */
+import type { MemberChange } from '#control/raft/raft.ts';
 import type { StoreError } from '../port.ts';
 import type { Need } from './disk-room.ts';
 import type { AppliedEntry } from './state-machine.ts';
@@ -17,6 +18,8 @@ export interface Consensus {
    * asked on a full disk.
    */
   propose(data: Uint8Array, need: () => Need): Proposed | StoreError;
+  /** The same for a change of members, which is in force as soon as it is in the log. */
+  changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError;
   /** Asks for a linearizable read; `confirmed` runs when the applied state may answer it. */
   read(confirmed: (refused: StoreError | undefined) => void): void;
   /**
@@ -29,6 +32,7 @@ export interface Consensus {
   close(): void;
   /** Ends it after a failure, when nothing may be written any more. */
   abort(): void;
+  readonly memberId: number;
   readonly term: number;
   readonly lastIndex: number;
   readonly walBytes: number;

@@ -10,6 +10,7 @@ import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, beginCommand } from '../codec/command.ts';
 import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.ts';
 import { writeError, writeStatus } from '../codec/reply.ts';
+import { writeRosterRow } from '../codec/roster.ts';
 import { REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
@@ -106,6 +107,19 @@ export class Engine {
         out.varint(row.remainingMs);
       }
     });
+  }
+
+  /**
+   * Writes the first member, this one, into the log, unless it is there: whoever joins later learns of
+   * all members from the log alone.
+   */
+  found(): void {
+    const { memberId } = this.#consensus;
+    if (!this.#consensus.isLeader || this.state.members.voters.length > 0) return;
+    const out = new ByteWriter(64);
+    beginCommand(out, COMMAND.describeMember);
+    writeRosterRow(out, { id: memberId, key: '', address: '', isToVote: true });
+    this.#consensus.changeMembers([{ kind: 'addVoter', id: memberId }], out.take());
   }
 
   /** Proposes the configured quota unless the log has it already. */

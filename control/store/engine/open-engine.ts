@@ -67,9 +67,12 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   });
   const wal = openWal(io, settings, { recovered, ballast });
   try {
-    const raft = openRaft(io, state, { memberId: wal.memberId, content: recovered.content });
+    const raft = openRaft(io, state, {
+      memberId: wal.identity.memberId,
+      content: recovered.content,
+    });
     const room = new DiskRoom({ wal, ballast, log: io.log });
-    const { groupId } = wal;
+    const { groupId } = wal.identity;
     const release = (index: number) => wal.release(index);
     const checkpoints = new Checkpoints(io, { groupId, state, room, release });
     const consensus = new RaftConsensus({ raft, wal, checkpoints, room });
@@ -82,6 +85,7 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
     raft.campaign();
     engine.pump();
     assert(raft.isLeader, 'a sole voter elects itself');
+    engine.found();
     engine.configure(settings.quotaBytes ?? QUOTA_BYTES_DEFAULT);
     engine.pump();
     return engine;
@@ -97,11 +101,12 @@ function openWal(
   { recovered, ballast }: { recovered: Recovered; ballast: Ballast },
 ): Wal {
   const draw = (bound: number) => Math.floor(io.random() * bound);
+  const newId = () => 1 + draw(2 ** 53 - 1);
   const options = {
     disk: io.disk,
     crc32: io.crc32,
     // A directory without a log founds a group; its identity is kept in every segment.
-    newId: () => 1 + draw(2 ** 53 - 1),
+    identity: () => ({ groupId: newId(), memberId: newId(), isJoined: false }),
     seed: () => draw(2 ** 32),
     spare: () => ballast.release(0),
     segmentBytes: settings.segmentBytes,
@@ -145,7 +150,8 @@ function openRaft(
   log: { memberId: number; content: LogContent },
 ): Raft {
   const { appliedIndex, appliedTerm } = state;
-  const members = membersOf([log.memberId]);
+  // Before members stood in the log, a group was its founder.
+  const members = state.members.voters.length > 0 ? state.members : membersOf([log.memberId]);
   const entries = log.content.entries.filter((entry) => entry.index > appliedIndex);
   return new Raft(
     {

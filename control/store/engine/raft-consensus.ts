@@ -4,8 +4,7 @@
  * one sync. A failed write or sync is thrown out of `pump` and ends the process: what is on disk is
  * unknown then, and only a restart finds out.
  */
-import { assert } from '#base/assert.ts';
-import type { Entry, Raft, Ready } from '#control/raft/raft.ts';
+import type { Entry, MemberChange, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { LOG_TAIL_ENTRIES } from '../limits.ts';
 import { StoreError } from '../port.ts';
@@ -33,6 +32,10 @@ export class RaftConsensus implements Consensus {
     this.#wal = parts.wal;
     this.#checkpoints = parts.checkpoints;
     this.#room = parts.room;
+  }
+
+  get memberId(): number {
+    return this.#wal.identity.memberId;
   }
 
   get term(): number {
@@ -70,6 +73,12 @@ export class RaftConsensus implements Consensus {
     return entry;
   }
 
+  changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError {
+    const entry = this.#raft.proposeChange(changes, { data });
+    if (typeof entry !== 'string') return entry;
+    return new StoreError('UNAVAILABLE', `members cannot be changed now: ${entry}`);
+  }
+
   read(confirmed: Confirmed): void {
     const context = this.#nextContext++;
     if (this.#raft.read(context)) this.#reads.set(context, confirmed);
@@ -90,10 +99,7 @@ export class RaftConsensus implements Consensus {
   }
 
   #carryOut(ready: Ready, apply: (entry: Entry) => void): void {
-    // A group of one has nobody to send to; members and their transport come with the next issue.
-    // The log's records have no place for a change of members yet; a group of one makes none.
-    const isKept = ready.entries.every(({ members }) => members === undefined);
-    assert(isKept, 'an entry to write changes no members');
+    // A group of one has nobody to send to.
     if (ready.entries.length > 0 || ready.hardState !== undefined) {
       this.#wal.write(ready.entries, ready.hardState);
       this.#unwrittenBytes = 0;

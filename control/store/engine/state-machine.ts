@@ -9,6 +9,8 @@
  * differ from the others. After such an error the state is of no use.
  */
 import { assert } from '#base/assert.ts';
+import { NO_MEMBERS, everyone } from '#control/raft/raft.ts';
+import type { Members } from '#control/raft/raft.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
 import { COMMAND } from '../codec/command.ts';
 import type { Crc32 } from '../codec/digest.ts';
@@ -18,12 +20,14 @@ import { ERROR_CODES, writeError } from '../codec/reply.ts';
 import { CHECKPOINT_LOG_BYTES_MIN, QUOTA_BYTES_DEFAULT, STATE_HASHES_KEPT } from '../limits.ts';
 import { Mvcc } from '../mvcc/mvcc.ts';
 import { HashHistory, HashMixer, HashSum } from '../mvcc/state-hash.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
 import { RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import { runCommand } from './commands.ts';
 import { Leases } from './leases.ts';
 import { checkedRevision, writeRangeResponse } from './range.ts';
 import { repeatAnswer } from './repeat.ts';
+import { Roster } from './roster.ts';
 import { OUTCOME, Sessions } from './sessions.ts';
 import type { Executed } from './sessions.ts';
 import { applyTxn } from './txn.ts';
@@ -43,15 +47,21 @@ export interface AppliedEntry {
   readonly index: number;
   readonly term: number;
   readonly data: Uint8Array;
+  /** Who the group is from here on. */
+  readonly members?: Members;
 }
 
 /** Kind of part of the state hash, for the mixer. */
 const SCALARS_PART = 3;
+const MEMBERS_PART = 7;
 
 export class StateMachine {
   readonly mvcc: Mvcc;
   readonly leases = new Leases();
   readonly sessions = new Sessions();
+  readonly roster = new Roster();
+  /** By the last entry applied that names them; nobody before the first one. */
+  members: Members = NO_MEMBERS;
   /** The state hashes behind the last entries. */
   readonly hashes = new HashHistory(STATE_HASHES_KEPT);
   readonly #mixer = new HashMixer();
@@ -89,6 +99,9 @@ export class StateMachine {
     sum.add(mvcc.recordsHash);
     sum.add(leases.hash);
     sum.add(sessions.hash);
+    sum.add(this.roster.hash);
+    // States of a time before members stood in the log have none, and their old hash.
+    if (this.members.voters.length > 0) sum.add(this.#membersPart(this.members));
     const scalars = this.#mixer.begin(SCALARS_PART).number(mvcc.revision);
     scalars.number(mvcc.compactRevision).number(this.quotaBytes).u32(Number(this.noSpace));
     sum.add(scalars.number(this.logBytes).number(this.checkpointMark));
@@ -100,6 +113,10 @@ export class StateMachine {
     assert(entry.index === this.appliedIndex + 1, `entry ${entry.index} follows the applied one`);
     this.appliedIndex = entry.index;
     this.appliedTerm = entry.term;
+    if (entry.members !== undefined) {
+      this.members = entry.members;
+      this.roster.retain(everyone(entry.members));
+    }
     if (entry.data.length > 0) {
       try {
         this.#run(entry, reply);
@@ -174,6 +191,16 @@ export class StateMachine {
       const outcome = OUTCOME.error + ERROR_CODES.indexOf(code);
       return { outcome, revision: compactRevision ?? 0 };
     }
+  }
+
+  #membersPart(members: Members): Lanes {
+    const { voters, votersOutgoing, learners, learnersNext, autoLeave } = members;
+    const mixer = this.#mixer.begin(MEMBERS_PART).u32(autoLeave ? 1 : 0);
+    for (const list of [voters, votersOutgoing, learners, learnersNext]) {
+      mixer.u32(list.length);
+      for (const id of list) mixer.number(id);
+    }
+    return mixer;
   }
 
   #countLog(entry: AppliedEntry): void {

@@ -1,10 +1,11 @@
 /**
- * Layout of the write-ahead log. All integers little-endian.
+ * Layout of the write-ahead log. All integers little-endian. Version 1 knows no flags and neither
+ * member entries nor restarts (record.ts); it is read, and no longer written.
  *
  *   segment file `wal-<16 hex digits>.log`
  *     0  magic "BBWS"   4 format version
  *     8  crc32 of bytes 12..80
- *    12  reserved
+ *    12  flags (u32): 1 = the member joined a group, it did not found one
  *    16  group id (u64)       24 member id (u64)
  *    32  segment number (u64) 40 number of its first batch (u64)
  *    48  crc of the batch before that    52 seed of this segment's batch checksums (u32)
@@ -29,7 +30,9 @@
 import type { Crc32 } from '../codec/digest.ts';
 import { StoreError } from '../port.ts';
 
-export const WAL_FORMAT_VERSION = 1;
+export const WAL_FORMAT_VERSION = 2;
+const WAL_FORMAT_VERSION_MIN = 1;
+const JOINED = 1;
 export const SEGMENT_HEADER_BYTES = 80;
 export const BATCH_HEADER_BYTES = 40;
 const SEGMENT_MAGIC = 0x53574242;
@@ -48,9 +51,15 @@ export interface LogPosition {
 
 export const LOG_START: LogPosition = { nextBatch: 1, lastCrc: 0, lastIndex: 0, lastTerm: 0 };
 
-export interface SegmentHeader {
+/** Whose log it is. */
+export interface Identity {
   readonly groupId: number;
   readonly memberId: number;
+  /** Learns who its group is from its log alone; a founder is the first member by itself. */
+  readonly isJoined: boolean;
+}
+
+export interface SegmentHeader extends Identity {
   readonly segment: number;
   /** Where the log stood when the segment began. */
   readonly start: LogPosition;
@@ -80,6 +89,7 @@ export function formatSegmentHeader(header: SegmentHeader, crc32: Crc32): Uint8A
   const view = new DataView(bytes.buffer);
   view.setUint32(0, SEGMENT_MAGIC, true);
   view.setUint32(4, WAL_FORMAT_VERSION, true);
+  view.setUint32(12, header.isJoined ? JOINED : 0, true);
   setU64(view, 16, header.groupId);
   setU64(view, 24, header.memberId);
   setU64(view, 32, header.segment);
@@ -100,11 +110,12 @@ export function parseSegmentHeader(bytes: Uint8Array, name: string, crc32: Crc32
   const version = view.getUint32(4, true);
   const sum = crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES), 0);
   if (view.getUint32(8, true) !== sum) throw corrupt(name, 8, 'has a damaged header');
-  if (version !== WAL_FORMAT_VERSION) {
+  if (version < WAL_FORMAT_VERSION_MIN || version > WAL_FORMAT_VERSION) {
     const text = `log segment ${name} has format version ${version}, known is ${WAL_FORMAT_VERSION}`;
     throw new StoreError('UNSUPPORTED', text);
   }
   return {
+    isJoined: (view.getUint32(12, true) & JOINED) !== 0,
     groupId: getU64(view, 16),
     memberId: getU64(view, 24),
     segment: getU64(view, 32),

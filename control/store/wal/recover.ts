@@ -111,7 +111,8 @@ function readWhole(file: DiskFile, name: string): Uint8Array {
 /** Batch numbers and the chain decide; segment numbers may have holes where superseded ones were. */
 function checkJoint(header: SegmentHeader, position: LogPosition, first: SegmentHeader): void {
   const name = segmentName(header.segment);
-  if (header.groupId !== first.groupId || header.memberId !== first.memberId) {
+  const { groupId, memberId, isJoined } = header;
+  if (groupId !== first.groupId || memberId !== first.memberId || isJoined !== first.isJoined) {
     throw corrupt(name, 16, 'belongs to another member than the first segment');
   }
   const { start } = header;

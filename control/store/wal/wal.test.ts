@@ -15,7 +15,13 @@ function open(disk: MemoryDisk, limits: { segmentBytes?: number; preallocateByte
   let id = 0;
   removeUnfinished(disk);
   const recovered = recoverLog(disk, crc32);
-  const options = { disk, crc32, newId: () => ++id, seed: () => ++id * 7919, ...limits };
+  const options = {
+    disk,
+    crc32,
+    identity: () => ({ groupId: ++id, memberId: ++id, isJoined: false }),
+    seed: () => ++id * 7919,
+    ...limits,
+  };
   return { wal: new Wal(options, recovered), recovered };
 }
 
@@ -57,7 +63,7 @@ t.test('open() gives back entries and hard state after a power cut', (t) => {
   const { recovered, wal } = open(disk);
   t.same(texts(recovered), ['entry 1', 'entry 2', 'entry 3']);
   t.same(recovered.content.hardState, hardState);
-  t.equal(wal.memberId, 2, 'identity is the first one drawn');
+  t.equal(wal.identity.memberId, 2, 'identity is the first one drawn');
   t.end();
 });
 
@@ -244,7 +250,12 @@ t.test('segments that do not fit together are corruption', (t) => {
   const foreign = write(new MemoryDisk());
   const other = new MemoryDisk();
   let id = 100;
-  const options = { disk: other, crc32, newId: () => ++id, seed: () => ++id };
+  const options = {
+    disk: other,
+    crc32,
+    identity: () => ({ groupId: ++id, memberId: ++id, isJoined: false }),
+    seed: () => ++id,
+  };
   new Wal(options, recoverLog(other, crc32)).close();
   const image = new Uint8Array(SECTOR_BYTES);
   other.open(names[0] ?? '').read(image, 0);
@@ -256,10 +267,10 @@ t.test('segments that do not fit together are corruption', (t) => {
 t.test('a format of a later version is told from damage', (t) => {
   const disk = written(1);
   disk.damage(lastSegment(disk), (bytes) => {
-    bytes[4] = 2;
+    bytes[4] = 3;
     new DataView(bytes.buffer).setUint32(8, crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES)), true);
   });
-  t.throws(() => open(disk), { code: 'UNSUPPORTED', message: /format version 2/ });
+  t.throws(() => open(disk), { code: 'UNSUPPORTED', message: /format version 3/ });
   t.end();
 });
 
@@ -298,5 +309,48 @@ t.test('a cut while a segment is made loses nothing', (t) => {
     t.same(texts(open(disk).recovered), ['entry 1', 'entry 2'], `cut before change ${cutAt}`);
   }
   t.equal(segmentName(10), 'wal-000000000000000a.log');
+  t.end();
+});
+
+const members = {
+  voters: [2, 7],
+  votersOutgoing: [2],
+  learners: [9],
+  learnersNext: [],
+  autoLeave: true,
+};
+
+t.test('an entry that changes the members comes back with them', (t) => {
+  const disk = written(2);
+  const { wal } = open(disk);
+  wal.write([{ ...entry(3), members }, entry(4)], undefined);
+  const { entries } = open(disk).recovered.content;
+  t.same(
+    entries.map((found) => found.members),
+    [undefined, undefined, members, undefined],
+  );
+  t.end();
+});
+
+t.test('the log begins anew behind a snapshot', (t) => {
+  const disk = new MemoryDisk();
+  const small = { segmentBytes: 400, preallocateBytes: 512 };
+  const { wal } = open(disk, small);
+  wal.write([], hardState);
+  for (let i = 1; i <= 30; i++) wal.write([entry(i)], undefined);
+  wal.write([entry(91, 'behind', 3)], { ...hardState, term: 3 }, { index: 90, term: 2 });
+  disk.crash(keepNone);
+  const { recovered } = open(disk, small);
+  t.same(texts(recovered), ['behind']);
+  t.same(recovered.content.restart, { index: 90, term: 2 });
+  t.match(recovered.content.last, { index: 91, term: 3 });
+  const second = open(disk, small);
+  second.wal.write([], undefined, { index: 120, term: 3 });
+  second.wal.release(120);
+  second.wal.write([entry(121, 'more', 3)], undefined);
+  const third = open(disk, small);
+  t.same(texts(third.recovered), ['more']);
+  third.wal.write([entry(122, 'end', 3)], undefined);
+  t.same(texts(open(disk, small).recovered), ['more', 'end']);
   t.end();
 });

@@ -14,17 +14,24 @@ import { isNoSpace } from '../disk/disk.ts';
 import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, segmentName } from './format.ts';
-import type { LogPosition } from './format.ts';
+import type { Identity, LogPosition } from './format.ts';
 import type { Recovered } from './recover.ts';
-import { RECORD_OVERHEAD_BYTES, writeEntry, writeHardState } from './record.ts';
+import {
+  MEMBERS_BYTES_MAX,
+  RECORD_OVERHEAD_BYTES,
+  writeEntry,
+  writeHardState,
+  writeRestart,
+} from './record.ts';
+import type { EntryId } from './record.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import type { SegmentIo } from './segment-writer.ts';
 import { chooseTail } from './tail.ts';
 import type { Tail } from './tail.ts';
 
 export interface WalOptions extends Omit<SegmentIo, 'preallocateBytes'> {
-  /** Draws an id for a new group or member: positive and below 2^53. */
-  readonly newId: () => number;
+  /** Whose log a directory without one becomes. */
+  readonly identity: () => Identity;
   /** In [0, 2^32): makes each segment's checksums its own. */
   readonly seed: () => number;
   /** Frees some space for what must be written on a full disk; false when there is none left. */
@@ -43,8 +50,7 @@ export class Wal {
   readonly #options: WalOptions;
   readonly #io: SegmentIo;
   readonly #segmentBytes: number;
-  readonly groupId: number;
-  readonly memberId: number;
+  readonly identity: Identity;
   /** Segments before the current one, oldest first. */
   readonly #older: Segment[];
   #current: SegmentWriter;
@@ -54,7 +60,7 @@ export class Wal {
 
   /**
    * Goes on with the log that `recoverLog` read, after making its tail durable; without segments it
-   * founds a group. Throws StoreError NO_SPACE.
+   * begins one. Throws StoreError NO_SPACE.
    */
   constructor(options: WalOptions, recovered: Recovered) {
     const preallocateBytes = options.preallocateBytes ?? PREALLOCATE_BYTES;
@@ -62,8 +68,8 @@ export class Wal {
     this.#io = { disk: options.disk, crc32: options.crc32, preallocateBytes };
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     const last = recovered.segments.at(-1)?.header;
-    this.groupId = last?.groupId ?? options.newId();
-    this.memberId = last?.memberId ?? options.newId();
+    const { groupId, memberId, isJoined } = last ?? options.identity();
+    this.identity = { groupId, memberId, isJoined };
     this.#hardState = recovered.content.hardState;
     const tail = chooseTail(recovered, preallocateBytes / 2);
     this.#position = tail.start;
@@ -95,17 +101,21 @@ export class Wal {
     return true;
   }
 
-  /** Writes one batch and syncs it. An error leaves the log unusable: the process must end. */
-  write(entries: readonly Entry[], hardState: HardState | undefined): void {
+  /**
+   * Writes one batch and syncs it. With `restart` the log begins anew behind that entry, which stands
+   * in a snapshot. An error leaves the log unusable: the process must end.
+   */
+  write(entries: readonly Entry[], hardState: HardState | undefined, restart?: EntryId): void {
     this.#makeRoom(entries);
     const out = this.#beginBatch();
+    if (restart !== undefined) writeRestart(out, restart);
     if (hardState !== undefined) {
       this.#hardState = hardState;
       writeHardState(out, hardState);
     }
     for (const entry of entries) writeEntry(out, entry);
-    const recordCount = entries.length + (hardState === undefined ? 0 : 1);
-    const content = { recordCount, last: entries.at(-1) };
+    const others = [hardState, restart].filter((record) => record !== undefined).length;
+    const content = { recordCount: entries.length + others, last: entries.at(-1) ?? restart };
     this.#position = this.#current.append(out, content, this.#position);
     this.#current.sync();
   }
@@ -143,8 +153,11 @@ export class Wal {
 
   /** Space for what nobody reserved: hard states, and what a leader sends. */
   #makeRoom(entries: readonly Entry[]): void {
-    let bytes = BATCH_HEADER_BYTES + RECORD_OVERHEAD_BYTES;
-    for (const { data } of entries) bytes += data.length + RECORD_OVERHEAD_BYTES;
+    let bytes = BATCH_HEADER_BYTES + 2 * RECORD_OVERHEAD_BYTES;
+    for (const { data, members } of entries) {
+      bytes += data.length + RECORD_OVERHEAD_BYTES;
+      if (members !== undefined) bytes += MEMBERS_BYTES_MAX;
+    }
     const { spare } = this.#options;
     while (!this.#prepare(bytes)) if (spare?.() !== true) throw diskFull(this.#current.name);
   }
@@ -193,8 +206,7 @@ export class Wal {
     writeFirst: (segment: SegmentWriter) => LogPosition,
   ): SegmentWriter {
     const segment = new SegmentWriter(this.#io, {
-      groupId: this.groupId,
-      memberId: this.memberId,
+      ...this.identity,
       segment: number,
       start: this.#position,
       seed: this.#options.seed(),
