@@ -19,6 +19,8 @@ export function campaign(state: RaftState, options: { isTransfer: boolean }): vo
   // By what is committed or may come to be: who removed itself with its last entry as a leader may
   // be the only one who holds that entry, and is needed to commit it.
   if (!log.mayLead(state.id) || log.isInstalling) return;
+  // What it promised before it started is not known yet.
+  if (state.voteAboveTerm === Number.POSITIVE_INFINITY) return;
   if (options.isTransfer) {
     becomeCandidate(state, options);
     return;

@@ -17,6 +17,8 @@ import { WriteQueue } from './write-queue.ts';
 
 export class RaftLog {
   #entries: Entry[] = [];
+  /** Of the entries in memory. */
+  #bytes = 0;
   #snapshotIndex: LogIndex;
   #snapshotTerm: Term;
   #history: MemberHistory;
@@ -49,6 +51,10 @@ export class RaftLog {
 
   get lastIndex(): LogIndex {
     return this.#snapshotIndex + this.#entries.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get lastTerm(): Term {
@@ -138,6 +144,7 @@ export class RaftLog {
     assert(entry.index === this.lastIndex + 1, `entry ${entry.index} follows ${this.lastIndex}`);
     assert(entry.term >= this.lastTerm, `term of entry ${entry.index} does not fall`);
     this.#entries.push(entry);
+    this.#bytes += bytesOf(entry);
     if (entry.members !== undefined) this.#history.push(entry.index, entry.members);
   }
 
@@ -228,6 +235,7 @@ export class RaftLog {
     if (index <= this.#snapshotIndex) return;
     assert(index <= this.#appliedIndex, 'only applied entries are compacted');
     const term = must(this.term(index), `entry ${index} is kept`);
+    this.#bytes -= this.bytesBetween(this.#snapshotIndex, index);
     this.#entries = this.#entries.slice(index - this.#snapshotIndex);
     this.#snapshotIndex = index;
     this.#snapshotTerm = term;
@@ -240,6 +248,7 @@ export class RaftLog {
     assert(index > this.#commitIndex, 'a snapshot is restored only when ahead');
     this.writes.cut(1);
     this.#entries = [];
+    this.#bytes = 0;
     this.#history = new MemberHistory(index, snapshot.members);
     this.#snapshotIndex = index;
     this.#snapshotTerm = snapshot.term;
@@ -252,6 +261,7 @@ export class RaftLog {
 
   #cut(from: LogIndex): void {
     assert(from > this.#commitIndex, `entry ${from} is committed and stays`);
+    this.#bytes -= this.bytesBetween(from - 1, this.lastIndex);
     this.#entries.length = from - this.#snapshotIndex - 1;
     this.#takenIndex = Math.min(this.#takenIndex, from - 1);
     this.#persistedIndex = Math.min(this.#persistedIndex, from - 1);

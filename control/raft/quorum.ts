@@ -41,6 +41,11 @@ export function voteResult(
   return incoming === 'won' && outgoing === 'won' ? 'won' : 'pending';
 }
 
+/** Whether those who are `in` are a majority of both halves. */
+export function isQuorum(members: Voters, isIn: (id: MemberId) => boolean): boolean {
+  return voteResult(members, isIn) === 'won';
+}
+
 function majorityVote(
   voters: readonly MemberId[],
   voteOf: (id: MemberId) => boolean | undefined,

@@ -14,9 +14,12 @@ import { maybeCommit, propose, proposeChange, proposeLeave } from './leader.ts';
 import type { ChangeRefusal, ProposeRefusal } from './leader.ts';
 import { isFromLeader } from './messages.ts';
 import type { Message } from './messages.ts';
+import { isVoter } from './members.ts';
 import type { MemberChange, Transition } from './members.ts';
+import { isQuorum } from './quorum.ts';
 import { onReadRequest, onReadResponse, requestRead } from './reads.ts';
 import { hasReady, takeReady } from './ready.ts';
+import { isSnapshotLacking } from './replication.ts';
 import type { Ready } from './ready.ts';
 import { onAppendResponse, onHeartbeatResponse } from './responses.ts';
 import { initialState } from './start.ts';
@@ -42,9 +45,10 @@ export type { ChangeRefusal, ProposeRefusal } from './leader.ts';
 export type { Limits } from './limits.ts';
 export { NO_MEMBERS, everyone, isJoint, isVoter, membersOf } from './members.ts';
 export type { MemberChange, Transition } from './members.ts';
-export type { Message } from './messages.ts';
+export type { InstallSnapshot, Message } from './messages.ts';
 export type { Ready } from './ready.ts';
 export type { LostLog } from './state.ts';
+export { isQuorum } from './quorum.ts';
 export type { MemberProgress, RaftStatus } from './status.ts';
 export type { TransferRefusal } from './transfer.ts';
 export type {
@@ -103,6 +107,43 @@ export class Raft {
     return this.#state.lostLog;
   }
 
+  /** Who leads the current term, as far as is known; 0 otherwise. */
+  get leader(): MemberId {
+    return this.#state.leader;
+  }
+
+  /** It needs nobody's vote. */
+  get isSoleVoter(): boolean {
+    const { log, id } = this.#state;
+    return isVoter(log.members, id) && isQuorum(log.members, (other) => other === id);
+  }
+
+  /** Everything up to here is applied. */
+  get appliedIndex(): LogIndex {
+    return this.#state.log.appliedIndex;
+  }
+
+  /** The log in memory begins here. */
+  get firstIndex(): LogIndex {
+    return this.#state.log.firstIndex;
+  }
+
+  /** Of the log in memory. */
+  get logBytes(): number {
+    return this.#state.log.bytes;
+  }
+
+  /** The newest snapshot that was offered, 0 without one. */
+  get offeredIndex(): LogIndex {
+    return this.#state.offered?.index ?? 0;
+  }
+
+  /** A leader's: a member needs a snapshot, and the newest one offered is too old for the log. */
+  get lacksSnapshot(): boolean {
+    const { role } = this.#state;
+    return role.kind === 'leader' && isSnapshotLacking(this.#state, role);
+  }
+
   /** The entry at `index`, while it is in memory. */
   entry(index: LogIndex): Entry | undefined {
     return this.#state.log.entry(index);
@@ -111,6 +152,14 @@ export class Raft {
   /** Time passes by one tick. */
   tick(): void {
     if (this.#state.lostLog === undefined) tick(this.#state);
+  }
+
+  /**
+   * A quorum of others was asked: none of them has heard of a term above `term`. From now on this member
+   * votes, in higher ones (see `Restored.voteAboveTerm`).
+   */
+  voteAbove(term: Term): void {
+    this.#state.voteAboveTerm = term;
   }
 
   /** Starts an election now, as when the election timeout passed. */

@@ -38,6 +38,17 @@ function dueTo(state: RaftState, progress: Progress): 'append' | SnapshotMeta | 
   return offered !== undefined && offered.index >= log.snapshotIndex ? offered : undefined;
 }
 
+/** A member waits for a snapshot, and none that was offered reaches the log. */
+export function isSnapshotLacking(state: RaftState, leading: Leading): boolean {
+  const { log, offered } = state;
+  for (const progress of leading.progress.values()) {
+    if (!progress.recentActive || !progress.wantsAppend(log)) continue;
+    if (log.term(progress.nextIndex - 1) !== undefined) continue;
+    if ((offered?.index ?? -1) < log.snapshotIndex) return true;
+  }
+  return false;
+}
+
 function sendAppend(state: RaftState, to: MemberId, progress: Progress): void {
   const { log, limits } = state;
   const { lastIndex, commitIndex } = log;

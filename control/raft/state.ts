@@ -73,7 +73,7 @@ export interface RaftState {
   readonly id: MemberId;
   readonly limits: Limits;
   readonly log: RaftLog;
-  readonly voteAboveTerm: Term;
+  voteAboveTerm: Term;
   term: Term;
   vote: MemberId;
   role: Role;

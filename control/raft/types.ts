@@ -87,7 +87,8 @@ export interface Restored {
   readonly appliedIndex: LogIndex;
   /**
    * For a disk that may be older than what its member once promised (a restored backup): vote only in
-   * terms above this one, the highest that a quorum of others has heard of.
+   * terms above this one, the highest that a quorum of others has heard of. Infinity = not known yet:
+   * this member neither votes nor campaigns before `voteAbove` says so.
    */
   readonly voteAboveTerm?: Term;
 }

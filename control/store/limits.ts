@@ -90,8 +90,41 @@ export const CHECKPOINT_KEYS_PER_SLICE = 512;
 /** Bytes of requests of one client taken in one turn; the rest waits for the next. */
 export const REQUEST_BYTES_PER_PUMP = 4 * 1024 * 1024;
 
+/** Messages of other members taken in one turn. */
+export const PEER_MESSAGES_PER_PUMP = 1024;
+
 /** Applied entries that stay in memory behind the applied index. */
 export const LOG_TAIL_ENTRIES = 256;
+
+/**
+ * Log that a member of a group keeps in memory for those that lag; beyond it they get a snapshot. Also
+ * bounds what waits for a receiver of one.
+ */
+export const LOG_MEMORY_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Ticks until a request that no leader can take, or no quorum can confirm, is given up: 5 s. */
+export const REQUEST_TICKS_MAX = 50;
+
+/** Ticks until an unanswered question for a read is asked again. */
+export const READ_RETRY_TICKS = 5;
+
+/** Bytes of requests that wait for a leader, or for its answer. */
+export const LEADER_CALLS_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Bytes of chunks sent in a tick, to all members: 80 MB/s leave the disk to the log. */
+export const SNAPSHOT_BYTES_PER_TICK = 8 * 1024 * 1024;
+
+/** Chunks asked for and not yet there. */
+export const CHUNKS_IN_FLIGHT_MAX = 8;
+
+/** Ticks until a transfer without a sign of life is offered, or asked for, again. */
+export const SNAPSHOT_OFFER_TICKS = 10;
+
+/** Ticks until a silent receiver keeps a checkpoint from going no more, and a silent sender is left. */
+export const SNAPSHOT_SILENT_TICKS = 100;
+
+/** Entries that a learner may lack when it is made a voter. */
+export const PROMOTE_LAG_ENTRIES = 64;
 
 /** Rounds of work before the worker looks at timers again. */
 export const PUMPS_PER_TURN_MAX = 16;

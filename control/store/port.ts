@@ -174,6 +174,46 @@ export interface StoreStatus {
 /** What our own store offers beside its data. An external cluster is run with its own tools. */
 export interface StoreAdmin {
   memberStatus(signal: AbortSignal): Promise<MemberStatus>;
+  members(signal: AbortSignal): Promise<GroupMembers>;
+  /**
+   * Adds a learner, which becomes a voter by itself once it has caught up if it is to vote. The ids are
+   * what the new member is started with. A key that is a member's gives that member's ids, so that one
+   * may ask again when the answer was lost.
+   */
+  addMember(member: NewMember, signal: AbortSignal): Promise<AddedMember>;
+  /** Gives a member another key or address. */
+  updateMember(member: NewMember & { readonly id: number }, signal: AbortSignal): Promise<void>;
+  /** UNAVAILABLE when too few of the voters left would answer. */
+  removeMember(id: number, signal: AbortSignal): Promise<void>;
+  /** Begins to hand leadership to a voter. */
+  moveLeader(id: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface NewMember {
+  /** Hash of its public key. */
+  readonly key: string;
+  /** Where the others reach it. */
+  readonly address: string;
+  readonly isToVote: boolean;
+}
+
+export interface AddedMember {
+  readonly groupId: number;
+  readonly memberId: number;
+}
+
+export interface GroupMember {
+  readonly id: number;
+  readonly key: string;
+  readonly address: string;
+  readonly role: 'voter' | 'learner';
+}
+
+export interface GroupMembers {
+  readonly groupId: number;
+  /** 0 = none is known. */
+  readonly leaderId: number;
+  readonly members: readonly GroupMember[];
 }
 
 /** Our own store. */
@@ -187,6 +227,9 @@ export interface MemberStatus extends StoreStatus {
   /** Bytes of live keys and values. */
   readonly liveBytes: number;
   readonly walBytes: number;
+  readonly memberId: number;
+  /** 0 = none is known. */
+  readonly leaderId: number;
 }
 
 export type StoreErrorCode =

@@ -66,6 +66,8 @@ export class Checkpoints {
   readonly #room: DiskRoom;
   /** Lets go of log entries up to an index. */
   readonly #release: (index: number) => void;
+  readonly #written: (index: number) => void;
+  readonly #isInUse: (index: number) => boolean;
   #writer: CheckpointWriter | undefined;
   /** Reads the newest checkpoint through before what it makes dispensable goes. */
   #shedding: Generator<void> | undefined;
@@ -81,6 +83,10 @@ export class Checkpoints {
       readonly state: StateMachine;
       readonly room: DiskRoom;
       readonly release: (index: number) => void;
+      /** A checkpoint is complete. */
+      readonly written: (index: number) => void;
+      /** Another member fetches the checkpoint of this index. */
+      readonly isInUse: (index: number) => boolean;
     },
   ) {
     this.#io = io;
@@ -88,6 +94,8 @@ export class Checkpoints {
     this.#state = parts.state;
     this.#room = parts.room;
     this.#release = parts.release;
+    this.#written = parts.written;
+    this.#isInUse = parts.isInUse;
     this.#bytesAtLast = parts.state.mvcc.storedBytes;
   }
 
@@ -95,6 +103,20 @@ export class Checkpoints {
   applied(): void {
     if (!this.#state.isCheckpointDue) return;
     if (this.#writer === undefined && this.#shedding === undefined) this.#begin();
+  }
+
+  /** Another member waits for a checkpoint that the log reaches: one out of turn. */
+  want(): void {
+    if (this.#writer === undefined && this.#shedding === undefined) this.#begin();
+  }
+
+  /** The state was replaced by this checkpoint: all others stand before a hole in the log. */
+  installed(index: number): void {
+    this.#writer?.abandon();
+    this.#writer = undefined;
+    this.#shedding = undefined;
+    this.#remove(listCheckpoints(this.#io.disk).filter((other) => other !== index));
+    this.#release(index);
   }
 
   /** Goes on with what was begun; true = more to do at once. */
@@ -126,6 +148,7 @@ export class Checkpoints {
     this.#writer = undefined;
     if (isDone === undefined) return false;
     this.#io.log.info('checkpoint written', { index: writer.index });
+    this.#written(writer.index);
     this.#keep(this.#room.isFull ? 1 : KEPT);
     return this.#room.isFull;
   }
@@ -172,7 +195,7 @@ export class Checkpoints {
   #keep(count: number): void {
     const { disk } = this.#io;
     const indexes = listCheckpoints(disk);
-    this.#remove(indexes.slice(count));
+    this.#remove(indexes.slice(count).filter((index) => !this.#isInUse(index)));
     for (const name of disk.list()) if (name.endsWith('.damaged')) disk.remove(name);
     const oldest = indexes[count - 1];
     if (oldest !== undefined) this.#release(oldest);

@@ -67,6 +67,15 @@ export function loadCheckpoint(
 
 /** The manifest of a checkpoint file, whose chunks are not looked at. */
 export function loadManifest(file: DiskFile, name: string, sha256: Sha256): Manifest {
+  return readManifestBytes(file, name, sha256).manifest;
+}
+
+/** The same, and as it was encoded. */
+export function readManifestBytes(
+  file: DiskFile,
+  name: string,
+  sha256: Sha256,
+): { readonly manifest: Manifest; readonly bytes: Uint8Array } {
   try {
     const { size } = file;
     if (size < TRAILER_BYTES) throw corruptCheckpoint(name, `has ${size} bytes only`);
@@ -83,7 +92,7 @@ export function loadManifest(file: DiskFile, name: string, sha256: Sha256): Mani
     const manifest = readManifest(input, name);
     const total = manifest.chunks.reduce((sum, { length }) => sum + length, 0);
     if (total !== at) throw corruptCheckpoint(name, `has ${at} bytes of chunks, not ${total}`);
-    return manifest;
+    return { manifest, bytes: input.bytes };
   } catch (error) {
     throw asCorrupt(error, name);
   }
@@ -103,6 +112,20 @@ export function* chunksOf(
     }
     yield { place, body };
     at += place.length;
+  }
+}
+
+/** Undefined when it cannot be read. */
+export function readChunk(
+  file: DiskFile,
+  place: { readonly at: number; readonly length: number },
+): Uint8Array | undefined {
+  const bytes = new Uint8Array(place.length);
+  try {
+    return file.read(bytes, place.at) === place.length ? bytes : undefined;
+  } catch (error) {
+    if (!isErrno(error, 'EIO')) throw error;
+    return undefined;
   }
 }
 

@@ -16,6 +16,18 @@ export interface Link {
   close(): Promise<void>;
 }
 
+/** When a client goes on by itself. The simulator brings its own. */
+export interface Timers {
+  /** Behind the present turn. */
+  soon(run: () => void): void;
+  later(ms: number, run: () => void): void;
+}
+
+export const REAL_TIMERS: Timers = {
+  soon: (run) => void setImmediate(run),
+  later: (ms, run) => void setTimeout(run, ms),
+};
+
 export interface Call {
   /** One of REQUEST. */
   readonly kind: number;
@@ -30,10 +42,15 @@ export interface Call {
 export class Calls {
   readonly #calls = new Map<number, Call>();
   readonly #out = new ByteWriter();
+  readonly timers: Timers;
   #link: Link | undefined;
   #nextId = 1;
   #flushDue = false;
   #idle: (() => void) | undefined;
+
+  constructor(timers: Timers) {
+    this.timers = timers;
+  }
 
   get isLinked(): boolean {
     return this.#link !== undefined;
@@ -71,7 +88,7 @@ export class Calls {
     endFrame(this.#out, lengthAt);
     if (this.#flushDue) return;
     this.#flushDue = true;
-    setImmediate(() => {
+    this.timers.soon(() => {
       this.#flushDue = false;
       this.flush();
     });

@@ -23,12 +23,17 @@ import {
   readStatus,
   readTxnResponse,
 } from '../codec/reply.ts';
+import { readGroupMembers, writeMemberRequest } from '../codec/roster.ts';
+import type { MemberRequest } from '../codec/roster.ts';
 import { ANSWER_ERROR } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
 import type {
+  AddedMember,
   GrantedLease,
+  GroupMembers,
   LeaseId,
   MemberStatus,
+  NewMember,
   OwnStore,
   RangeRequest,
   RangeResponse,
@@ -39,7 +44,7 @@ import type {
   WatchRequest,
 } from '../port.ts';
 import { ClientWatches } from '../watch/client-watches.ts';
-import { Calls } from './calls.ts';
+import { Calls, REAL_TIMERS } from './calls.ts';
 import type { Link } from './calls.ts';
 import { WriteSession } from './write-session.ts';
 
@@ -47,15 +52,17 @@ import { WriteSession } from './write-session.ts';
 type GiveUp = (reason: unknown) => void;
 
 export class StoreClient implements OwnStore {
-  readonly #calls = new Calls();
-  readonly #writes = new WriteSession(this.#calls);
+  readonly #calls: Calls;
+  readonly #writes: WriteSession;
   readonly #waits = new WeakMap<AbortSignal, Set<GiveUp>>();
   readonly #watches: ClientWatches;
   /** Aborted at the end: a signal of the caller's may live longer and must not keep the client. */
   readonly #listening = new AbortController();
   #ended: StoreError | undefined;
 
-  constructor(link: Link) {
+  constructor(link: Link, timers = REAL_TIMERS) {
+    this.#calls = new Calls(timers);
+    this.#writes = new WriteSession(this.#calls);
     this.#watches = new ClientWatches({
       post: (id, kind, write) => this.#calls.post(id, kind, write),
       nextId: () => this.#calls.newId(),
@@ -121,6 +128,36 @@ export class StoreClient implements OwnStore {
 
   memberStatus(signal: AbortSignal): Promise<MemberStatus> {
     return this.#read(signal, { kind: REQUEST.status, write: () => {}, decode: readStatus });
+  }
+
+  members(signal: AbortSignal): Promise<GroupMembers> {
+    const kind = REQUEST.members;
+    return this.#read(signal, { kind, write: () => {}, decode: readGroupMembers });
+  }
+
+  addMember(member: NewMember, signal: AbortSignal): Promise<AddedMember> {
+    return this.#changeMembers({ kind: 'add', ...member }, signal);
+  }
+
+  async updateMember(member: NewMember & { id: number }, signal: AbortSignal): Promise<void> {
+    await this.#changeMembers({ kind: 'describe', row: member }, signal);
+  }
+
+  async removeMember(id: number, signal: AbortSignal): Promise<void> {
+    await this.#changeMembers({ kind: 'remove', id }, signal);
+  }
+
+  async moveLeader(id: number, signal: AbortSignal): Promise<void> {
+    await this.#changeMembers({ kind: 'move', id }, signal);
+  }
+
+  #changeMembers(request: MemberRequest, signal: AbortSignal): Promise<AddedMember> {
+    const write = (out: ByteWriter) => writeMemberRequest(out, request);
+    const decode = (input: ByteReader) => {
+      const memberId = input.varint();
+      return { memberId, groupId: input.varint() };
+    };
+    return this.#read(signal, { kind: REQUEST.changeMembers, write, decode });
   }
 
   /** What was asked before is answered first. */

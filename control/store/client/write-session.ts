@@ -180,9 +180,9 @@ export class WriteSession {
       return;
     }
     const delayMs = RETRY_MS_MIN * 2 ** Math.min(numbered.attempts, 6);
-    setTimeout(() => {
+    this.#calls.timers.later(delayMs, () => {
       if (this.#unanswered.get(numbered.origin.sequence) === numbered) this.#transmit(numbered);
-    }, delayMs);
+    });
   }
 
   /** The store forgot the session: what was sent once was not executed, and goes into a new one. */

@@ -18,6 +18,10 @@ export const REQUEST = {
   watchProgress: 8,
   /** Body = bytes of watch frames that the client has taken in. */
   watchTaken: 9,
+  /** Who the members are. */
+  members: 10,
+  /** Body = request (roster.ts). */
+  changeMembers: 11,
 } as const;
 
 /** Kinds of frames to a client. */

@@ -117,6 +117,8 @@ export function writeStatus(out: ByteWriter, status: MemberStatus): void {
   out.varint(status.keyCount);
   out.varint(status.liveBytes);
   out.varint(status.walBytes);
+  out.varint(status.memberId);
+  out.varint(status.leaderId);
 }
 
 export function readStatus(input: ByteReader): MemberStatus {
@@ -126,6 +128,8 @@ export function readStatus(input: ByteReader): MemberStatus {
   const raftIndex = input.varint();
   const keyCount = input.varint();
   const liveBytes = input.varint();
+  const walBytes = input.varint();
+  const memberId = input.varint();
   return {
     revision,
     compactRevision,
@@ -133,6 +137,8 @@ export function readStatus(input: ByteReader): MemberStatus {
     raftIndex,
     keyCount,
     liveBytes,
-    walBytes: input.varint(),
+    walBytes,
+    memberId,
+    leaderId: input.varint(),
   };
 }

@@ -5,6 +5,7 @@
 import type { MemberChange } from '#control/raft/raft.ts';
 import type { StoreError } from '../port.ts';
 import type { Need } from './disk-room.ts';
+import type { PeerMessage } from './peers.ts';
 import type { AppliedEntry } from './state-machine.ts';
 
 export interface Proposed {
@@ -20,6 +21,10 @@ export interface Consensus {
   propose(data: Uint8Array, need: () => Need): Proposed | StoreError;
   /** The same for a change of members, which is in force as soon as it is in the log. */
   changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError;
+  /** Hands leadership to a voter; undefined when that has begun. */
+  transferLeadership(to: number): StoreError | undefined;
+  /** A learner that holds about the whole log and may be made a voter. */
+  caughtUpLearner(): number | undefined;
   /** Asks for a linearizable read; `confirmed` runs when the applied state may answer it. */
   read(confirmed: (refused: StoreError | undefined) => void): void;
   /**
@@ -27,13 +32,20 @@ export interface Consensus {
    * reads. Cheap when there is none. True = there is more to do soon.
    */
   pump(apply: (entry: AppliedEntry) => void): boolean;
+  /** Takes in what another member says. */
+  receive(from: number, message: PeerMessage): void;
+  /** Messages to this member do not get through. */
+  unreachable(member: number): void;
   tick(): void;
   /** Ends the log in order. */
   close(): void;
   /** Ends it after a failure, when nothing may be written any more. */
   abort(): void;
+  readonly groupId: number;
   readonly memberId: number;
   readonly term: number;
+  /** 0 = not known. */
+  readonly leader: number;
   readonly lastIndex: number;
   readonly walBytes: number;
   /** True while this member leads and may decide lease expiry. */

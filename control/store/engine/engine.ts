@@ -4,29 +4,32 @@
  * `receive` only queues, and `pump` does all due work and says whether there is more. Whoever hosts
  * it (open.ts, worker.ts) calls `pump` once per turn, so that everything that arrived meanwhile
  * forms one batch for the disk.
+ *
+ * Every member serves clients. What only the leader can do goes there (leader-calls.ts); the answer to a
+ * write comes from this member's own state when it applies the entry, so that a client's later reads and
+ * watches here see it.
  */
 import { assert } from '#base/assert.ts';
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { COMMAND, beginCommand } from '../codec/command.ts';
 import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.ts';
 import { writeError, writeStatus } from '../codec/reply.ts';
-import { writeRosterRow } from '../codec/roster.ts';
-import { REQUEST_BYTES_PER_PUMP } from '../limits.ts';
+import { writeGroupMembers } from '../codec/roster.ts';
+import { PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP, REQUEST_TICKS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
 import { WatchHub } from '../watch/hub.ts';
 import type { Consensus } from './consensus.ts';
-import { Lessor } from './lessor.ts';
-import { needOf } from './need.ts';
-import { leaseNotFound } from './refusals.ts';
+import { LeaderCalls } from './leader-calls.ts';
+import type { Outcome } from './leader-calls.ts';
+import { LeaderWork } from './leader-work.ts';
+import type { LeaderOptions } from './leader-work.ts';
+import { ASK } from './peers.ts';
+import type { Ask, PeerMessage, Peers } from './peers.ts';
 import { ANSWER_NOT_KNOWN, ANSWER_NOT_TAKEN } from './state-machine.ts';
 import type { AppliedEntry, StateMachine } from './state-machine.ts';
 
-export interface EngineOptions {
-  readonly state: StateMachine;
-  readonly consensus: Consensus;
-  readonly electionMs: number;
-  readonly monotonicMs: () => number;
+export interface EngineOptions extends LeaderOptions {
+  readonly peers: Peers;
 }
 
 /** One client: a queue of messages in, a buffer of frames out. */
@@ -46,27 +49,40 @@ interface Waiting {
   readonly connection: Connection;
   readonly id: number;
   readonly term: number;
+  readonly askedAt: number;
+  /** A command's answer is what the state machine says, that to a change of members this number. */
+  readonly value: number | undefined;
 }
 
 export class Engine {
   readonly state: StateMachine;
   readonly #consensus: Consensus;
-  readonly #lessor: Lessor;
-  readonly #monotonicMs: () => number;
+  readonly #peers: Peers;
+  readonly #leader: LeaderWork;
+  readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
   /** Proposals of own clients, by the log index at which they should appear. */
   readonly #waiting = new Map<number, Waiting>();
+  #peerInbox: { readonly from: number; readonly message: PeerMessage }[] = [];
   readonly #scratch = new ByteWriter(4096);
+  #ticks = 0;
+  /** As last told to the peers' port. */
+  #rosterHash = { a: 0, b: 0 };
 
   constructor(options: EngineOptions) {
     this.state = options.state;
     this.#consensus = options.consensus;
-    this.#monotonicMs = options.monotonicMs;
-    this.#lessor = new Lessor(options.state.leases, options.electionMs);
+    this.#peers = options.peers;
+    this.#leader = new LeaderWork(options);
+    this.#calls = new LeaderCalls({
+      memberId: options.consensus.memberId,
+      firstId: options.newId(),
+      send: (to, message) => options.peers.send(to, message),
+    });
   }
 
   connect(send: (message: Uint8Array<ArrayBuffer>) => void): Connection {
-    const connection = new Connection((out) => new WatchHub(this.state.mvcc, out), send);
+    const connection = new Connection((out) => new WatchHub(this.state, out), send);
     this.#connections.add(connection);
     return connection;
   }
@@ -75,13 +91,29 @@ export class Engine {
     this.#connections.delete(connection);
   }
 
+  /** Another member says something; `pump` takes it in. */
+  receive(from: number, message: PeerMessage): void {
+    this.#peerInbox.push({ from, message });
+  }
+
+  /** The connection to another member broke, or cannot be made. */
+  unreachable(member: number): void {
+    this.#consensus.unreachable(member);
+    this.#calls.lost(member);
+  }
+
   /** Does all due work; true = call again soon, though nothing arrives. */
   pump(): boolean {
-    let more = false;
+    let more = this.#takePeers();
+    this.#calls.leads(this.#consensus.leader);
     for (const connection of this.#connections) {
       if (this.#takeRequests(connection)) more = true;
     }
+    const { mvcc } = this.state;
     if (this.#consensus.pump((entry) => this.#apply(entry))) more = true;
+    if (this.state.mvcc !== mvcc) this.#installed();
+    this.#calls.leads(this.#consensus.leader);
+    this.#tellPeers();
     if (this.state.mvcc.compactSlice()) more = true;
     for (const connection of this.#connections) {
       if (connection.hub.pump()) more = true;
@@ -90,45 +122,23 @@ export class Engine {
     return more;
   }
 
-  /** Time passes: raft's timers, and leases that run out. */
+  /** Time passes: raft's timers, requests that wait too long, and leases that run out. */
   tick(): void {
+    this.#ticks++;
     this.#consensus.tick();
-    if (!this.#consensus.isLeader) return;
-    const nowMs = this.#monotonicMs();
-    this.#lessor.lead(this.#consensus.term, nowMs);
-    const { revoke, checkpoint } = this.#lessor.tick(nowMs);
-    for (const id of revoke) this.#proposeRevoke(id, nowMs);
-    if (checkpoint.length === 0) return;
-    this.#proposeOwn((out) => {
-      beginCommand(out, COMMAND.leaseCheckpoint);
-      out.varint(checkpoint.length);
-      for (const row of checkpoint) {
-        out.varint(row.id);
-        out.varint(row.remainingMs);
-      }
-    });
+    this.#calls.leads(this.#consensus.leader);
+    this.#calls.tick();
+    for (const [index, waiting] of this.#waiting) {
+      if (this.#ticks - waiting.askedAt < REQUEST_TICKS_MAX) break; // Oldest first.
+      this.#waiting.delete(index);
+      this.#notKnown(waiting);
+    }
+    if (this.#consensus.isLeader) this.#leader.tick();
   }
 
-  /**
-   * Writes the first member, this one, into the log, unless it is there: whoever joins later learns of
-   * all members from the log alone.
-   */
-  found(): void {
-    const { memberId } = this.#consensus;
-    if (!this.#consensus.isLeader || this.state.members.voters.length > 0) return;
-    const out = new ByteWriter(64);
-    beginCommand(out, COMMAND.describeMember);
-    writeRosterRow(out, { id: memberId, key: '', address: '', isToVote: true });
-    this.#consensus.changeMembers([{ kind: 'addVoter', id: memberId }], out.take());
-  }
-
-  /** Proposes the configured quota unless the log has it already. */
-  configure(quotaBytes: number): void {
-    if (!this.#consensus.isLeader || this.state.quotaBytes === quotaBytes) return;
-    this.#proposeOwn((out) => {
-      beginCommand(out, COMMAND.configure);
-      out.varint(quotaBytes);
-    });
+  /** A group of one that just started: puts into the log what it lacks. */
+  settle(): void {
+    if (this.#consensus.isLeader) this.#leader.settle();
   }
 
   close(): void {
@@ -138,6 +148,18 @@ export class Engine {
   /** Ends after a failure: nothing is written any more. */
   abort(): void {
     this.#consensus.abort();
+  }
+
+  get memberId(): number {
+    return this.#consensus.memberId;
+  }
+
+  get groupId(): number {
+    return this.#consensus.groupId;
+  }
+
+  get isLeader(): boolean {
+    return this.#consensus.isLeader;
   }
 
   status(): MemberStatus {
@@ -150,23 +172,40 @@ export class Engine {
       keyCount: mvcc.keyCount,
       liveBytes: mvcc.liveBytes,
       walBytes: this.#consensus.walBytes,
+      memberId: this.#consensus.memberId,
+      leaderId: this.#consensus.leader,
     };
   }
 
-  #proposeRevoke(id: number, nowMs: number): void {
-    const proposed = this.#proposeOwn((out) => {
-      beginCommand(out, COMMAND.leaseRevoke);
-      out.varint(id);
-      out.varint(this.#consensus.term);
-    });
-    if (proposed) this.#lessor.revoking(id, nowMs);
+  #takePeers(): boolean {
+    const inbox = this.#peerInbox.splice(0, PEER_MESSAGES_PER_PUMP);
+    for (const { from, message } of inbox) {
+      if (message.kind === 'ask') this.#asked(from, message);
+      else if (message.kind === 'answer') this.#calls.answered(from, message.id, message);
+      else this.#consensus.receive(from, message);
+    }
+    return this.#peerInbox.length > 0;
   }
 
-  /** Proposes a command of the store itself, whose answer nobody waits for. */
-  #proposeOwn(write: (out: ByteWriter) => void): boolean {
-    const out = new ByteWriter(64);
-    write(out);
-    return !(this.#consensus.propose(out.take(), () => 'relief') instanceof StoreError);
+  /** For a client of another member. */
+  #asked(from: number, { id, what, body }: Ask): void {
+    if (!this.#consensus.isLeader) {
+      this.#peers.send(from, { kind: 'answer', id, result: 'notLeader' });
+      return;
+    }
+    this.#leader.do(what, body, (answer) =>
+      this.#peers.send(from, { kind: 'answer', id, ...answer }),
+    );
+  }
+
+  /** For an own client: here if this member leads, else by the leader. */
+  #ask(what: number, body: Uint8Array, done: (outcome: Outcome) => void): void {
+    const here = () => this.#leader.do(what, body, done);
+    if (this.#consensus.isLeader) return here();
+    return this.#calls.ask(what, body, (outcome) => {
+      if (outcome.result === 'here') here();
+      else done(outcome);
+    });
   }
 
   /** Takes in messages up to a bound of bytes; true = some are left. */
@@ -191,13 +230,25 @@ export class Engine {
   #request(connection: Connection, id: number, kind: number, body: ByteReader): void {
     switch (kind) {
       case REQUEST.propose:
-        return this.#propose(connection, id, body.bytes.subarray(body.at, body.end));
+        return this.#ask(ASK.propose, restOf(body), (outcome) =>
+          this.#proposed({ connection, id, value: undefined }, outcome),
+        );
       case REQUEST.range:
         return this.#read(connection, id, (out) => this.state.range(body, out));
       case REQUEST.readTxn:
         return this.#read(connection, id, (out) => this.state.readTxn(body, out));
       case REQUEST.leaseKeepAlive:
-        return this.#keepAlive(connection, id, body.varint());
+        return this.#ask(ASK.keepAlive, restOf(body), (outcome) =>
+          this.#answerValue(connection, id, outcome),
+        );
+      case REQUEST.changeMembers:
+        return this.#ask(ASK.changeMembers, restOf(body), (outcome) =>
+          outcome.result === 'taken'
+            ? this.#proposed({ connection, id, value: outcome.value }, outcome)
+            : this.#answerValue(connection, id, outcome),
+        );
+      case REQUEST.members:
+        return this.#members(connection, id);
       case REQUEST.status:
         return this.#answer(connection, id, (out) => writeStatus(out, this.status()));
       case REQUEST.watch:
@@ -213,16 +264,52 @@ export class Engine {
     }
   }
 
-  #propose(connection: Connection, id: number, data: Uint8Array): void {
-    const proposed = this.#consensus.propose(data, () => needOf(this.state, data));
-    if (proposed instanceof StoreError) {
-      this.#frame(connection, id, (out) => {
+  #proposed(of: Pick<Waiting, 'connection' | 'id' | 'value'>, outcome: Outcome): void {
+    if (outcome.result === 'taken') {
+      const { index, term } = outcome;
+      const waiting: Waiting = { ...of, term, askedAt: this.#ticks };
+      const former = this.#waiting.get(index);
+      // Of two terms, only one has the place in the end; who waited before asks again.
+      if (former !== undefined) this.#notKnown(former);
+      this.#waiting.delete(index);
+      if (index > this.state.appliedIndex) this.#waiting.set(index, waiting);
+      else this.#notKnown(waiting);
+    } else if (outcome.result === 'refused') {
+      const { error } = outcome;
+      this.#frame(of.connection, of.id, (out) => {
         out.u8(ANSWER_NOT_TAKEN);
-        writeError(out, proposed);
+        writeError(out, error);
       });
-      return;
+    } else {
+      this.#notKnown({ ...of, term: 0, askedAt: 0 });
     }
-    this.#waiting.set(proposed.index, { connection, id, term: proposed.term });
+  }
+
+  /** Nobody knows yet, or here, what became of it. */
+  #notKnown({ connection, id, value }: Waiting): void {
+    if (value === undefined) this.#frame(connection, id, (out) => out.u8(ANSWER_NOT_KNOWN));
+    else this.#refuse(connection, id, lostChange());
+  }
+
+  #answerValue(connection: Connection, id: number, outcome: Outcome): void {
+    if (outcome.result === 'value') {
+      this.#answer(connection, id, (out) => {
+        out.varint(outcome.value);
+        out.varint(this.#consensus.groupId);
+      });
+    } else if (outcome.result === 'refused') this.#refuse(connection, id, outcome.error);
+    else this.#refuse(connection, id, lostChange());
+  }
+
+  #members(connection: Connection, id: number): void {
+    const { groupId } = this.#consensus;
+    this.#read(connection, id, (out) =>
+      this.state.answer(out, () => {
+        const { members, roster } = this.state;
+        const { leader } = this.#consensus;
+        writeGroupMembers(out, { groupId, leader, members, rows: roster.all() });
+      }),
+    );
   }
 
   #read(connection: Connection, id: number, write: (out: ByteWriter) => void): void {
@@ -232,33 +319,39 @@ export class Engine {
     });
   }
 
-  /** Answered only behind a quorum round: a deposed leader must not keep a lease alive. */
-  #keepAlive(connection: Connection, id: number, leaseId: number): void {
-    this.#consensus.read((refused) => {
-      if (refused !== undefined) return this.#refuse(connection, id, refused);
-      const ttlSeconds = this.#lessor.renew(leaseId, this.#monotonicMs());
-      if (ttlSeconds === undefined) return this.#refuse(connection, id, leaseNotFound(leaseId));
-      return this.#answer(connection, id, (out) => out.varint(ttlSeconds));
-    });
-  }
-
   #apply(entry: AppliedEntry): void {
     const waiting = this.#waiting.get(entry.index);
-    if (waiting === undefined) {
-      this.state.apply(entry, this.#scratch);
-      this.#scratch.truncate(0);
-      return;
-    }
     this.#waiting.delete(entry.index);
-    const { connection, id } = waiting;
-    if (waiting.term === entry.term) {
+    if (waiting?.term === entry.term && waiting.value === undefined) {
+      const { connection, id } = waiting;
       this.#frame(connection, id, (out) => this.state.apply(entry, out));
       return;
     }
-    // Another leader's entry stands at the index: ours is lost, or will come back under another.
     this.state.apply(entry, this.#scratch);
     this.#scratch.truncate(0);
-    this.#frame(connection, id, (out) => out.u8(ANSWER_NOT_KNOWN));
+    if (waiting === undefined) return;
+    // Another leader's entry stands at the index: ours is lost, or will come back under another.
+    if (waiting.term !== entry.term) this.#notKnown(waiting);
+    else {
+      const { connection, id, value = 0 } = waiting;
+      this.#answerValue(connection, id, { result: 'value', value });
+    }
+  }
+
+  /** The state jumped: what became of entries in between is known by their sessions alone. */
+  #installed(): void {
+    for (const [index, waiting] of this.#waiting) {
+      if (index > this.state.appliedIndex) continue;
+      this.#waiting.delete(index);
+      this.#notKnown(waiting);
+    }
+  }
+
+  #tellPeers(): void {
+    const { a, b } = this.state.roster.hash;
+    if (a === this.#rosterHash.a && b === this.#rosterHash.b) return;
+    this.#rosterHash = { a, b };
+    this.#peers.setMembers(this.state.roster.all());
   }
 
   #frame(connection: Connection, id: number, write: (out: ByteWriter) => void): void {
@@ -276,4 +369,12 @@ export class Engine {
       throw error;
     });
   }
+}
+
+function restOf(body: ByteReader): Uint8Array {
+  return body.bytes.subarray(body.at, body.end);
+}
+
+function lostChange(): StoreError {
+  return new StoreError('OUTCOME_UNKNOWN', 'leader changed meanwhile: ask again what came of it');
 }

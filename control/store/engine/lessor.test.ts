@@ -6,7 +6,7 @@ const ELECTION_MS = 1000;
 
 function lead(): { leases: Leases; lessor: Lessor } {
   const leases = new Leases();
-  const lessor = new Lessor(leases, ELECTION_MS);
+  const lessor = new Lessor({ leases }, ELECTION_MS);
   lessor.lead(1, 0);
   return { leases, lessor };
 }

@@ -20,7 +20,7 @@ export interface LessorTick {
 }
 
 export class Lessor {
-  readonly #leases: Leases;
+  readonly #state: { readonly leases: Leases };
   /** A new leader adds this: the old one may have renewed up to an election ago. */
   readonly #electionMs: number;
   readonly #deadlines = new Map<number, number>();
@@ -28,8 +28,8 @@ export class Lessor {
   #term = -1;
   #checkpointAtMs = 0;
 
-  constructor(leases: Leases, electionMs: number) {
-    this.#leases = leases;
+  constructor(state: { readonly leases: Leases }, electionMs: number) {
+    this.#state = state;
     this.#electionMs = electionMs;
   }
 
@@ -40,14 +40,14 @@ export class Lessor {
     this.#deadlines.clear();
     this.#revoking.clear();
     this.#checkpointAtMs = nowMs + CHECKPOINT_INTERVAL_MS;
-    for (const lease of this.#leases.all()) {
+    for (const lease of this.#state.leases.all()) {
       this.#deadlines.set(lease.id, nowMs + lease.remainingMs + this.#electionMs);
     }
   }
 
   /** Seconds left after renewing, or undefined when the lease is gone or going. */
   renew(id: number, nowMs: number): number | undefined {
-    const lease = this.#leases.get(id);
+    const lease = this.#state.leases.get(id);
     if (lease === undefined || this.#revoking.has(id)) return undefined;
     this.#deadlines.set(id, nowMs + lease.ttlSeconds * 1000);
     return lease.ttlSeconds;
@@ -60,12 +60,12 @@ export class Lessor {
 
   tick(nowMs: number): LessorTick {
     for (const id of this.#deadlines.keys()) {
-      if (this.#leases.get(id) !== undefined) continue;
+      if (this.#state.leases.get(id) !== undefined) continue;
       this.#deadlines.delete(id);
       this.#revoking.delete(id);
     }
     const revoke: number[] = [];
-    for (const lease of this.#leases.all()) {
+    for (const lease of this.#state.leases.all()) {
       const deadline = this.#deadlines.get(lease.id);
       if (deadline === undefined) {
         this.#deadlines.set(lease.id, nowMs + lease.remainingMs);
@@ -84,7 +84,7 @@ export class Lessor {
     this.#checkpointAtMs = nowMs + CHECKPOINT_INTERVAL_MS;
     const rows: { id: number; remainingMs: number }[] = [];
     for (const [id, deadlineMs] of this.#deadlines) {
-      const lease = this.#leases.get(id);
+      const lease = this.#state.leases.get(id);
       const remainingMs = Math.max(0, Math.round(deadlineMs - nowMs));
       // Unchanged leases stay out of the log.
       if (lease !== undefined && Math.abs(lease.remainingMs - remainingMs) > 1000) {

@@ -1,12 +1,14 @@
 /**
- * Puts an engine together from a disk: checkpoint, log, Raft, in that order. Returns when this
- * member, being its group's only voter, leads and has applied everything that its log holds.
+ * Puts an engine together from a disk: checkpoint, log, Raft, in that order. A member that is its
+ * group's only voter leads when this returns, and has applied everything that its log holds.
  */
 import { assert } from '#base/assert.ts';
 import type { EngineLog } from './engine-log.ts';
-import { Raft, membersOf } from '#control/raft/raft.ts';
+import { NO_MEMBERS, Raft, isQuorum, membersOf } from '#control/raft/raft.ts';
 import { Checkpoints, loadNewest } from '../checkpoint/checkpoints.ts';
+import { checkpointName } from '../checkpoint/format.ts';
 import type { Manifest } from '../checkpoint/format.ts';
+import { listCheckpoints } from '../checkpoint/read.ts';
 import type { Crc32, Sha256 } from '../codec/digest.ts';
 import { Ballast } from '../disk/ballast.ts';
 import { removeUnfinished } from '../disk/disk.ts';
@@ -15,16 +17,22 @@ import {
   BALLAST_PIECES,
   BALLAST_PIECE_BYTES,
   CHECKPOINT_LOG_BYTES_MIN,
+  LOG_TAIL_ENTRIES,
   QUOTA_BYTES_DEFAULT,
 } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import type { Identity } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import { recoverLog } from '../wal/recover.ts';
 import type { Recovered } from '../wal/recover.ts';
 import { Wal } from '../wal/wal.ts';
 import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
+import { NO_PEERS } from './peers.ts';
+import type { Peers } from './peers.ts';
 import { RaftConsensus } from './raft-consensus.ts';
+import { SnapshotReceiver, partName } from './snapshot-receiver.ts';
+import { SnapshotSender } from './snapshot-sender.ts';
 import type { StateMachine } from './state-machine.ts';
 
 /** What an engine needs of the world; the simulator brings its own. */
@@ -36,6 +44,8 @@ export interface EngineIo {
   readonly monotonicMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** The way to other members; a group of one needs none. */
+  readonly peers?: Peers;
 }
 
 export const TICK_MS = 100;
@@ -43,21 +53,27 @@ const ELECTION_TICKS = 10;
 
 export interface EngineSettings {
   readonly quotaBytes?: number | undefined;
+  /** A directory without a log joins this group, which has added it under this id; else it founds one. */
+  readonly join?: { readonly groupId: number; readonly memberId: number } | undefined;
+  /** What a founder is to the members to come. */
+  readonly founder?: { readonly key: string; readonly address: string } | undefined;
   /** The rest is for tests that want checkpoints, new segments or a full disk often. */
   readonly checkpointLogBytes?: number | undefined;
   readonly segmentBytes?: number | undefined;
   readonly preallocateBytes?: number | undefined;
   readonly ballastPieceBytes?: number | undefined;
+  readonly logTailEntries?: number | undefined;
 }
 
 export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   removeUnfinished(io.disk);
   const checkpointLogBytes = settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN;
-  const { state, manifest } = loadNewest(io, { checkpointLogBytes });
   const recovered = recoverLog(io.disk, io.crc32);
+  finishInstall(io.disk, recovered.content);
+  const { state, manifest } = loadNewest(io, { checkpointLogBytes });
   // Nothing was written so far: what does not fit together stays as it was found.
   checkLog(state, recovered.content);
-  checkGroup(manifest, recovered);
+  checkGroup(manifest, recovered, settings);
   if (recovered.torn !== undefined) {
     io.log.warn('log ended in an unfinished write, never acknowledged: cut', recovered.torn);
   }
@@ -67,26 +83,13 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   });
   const wal = openWal(io, settings, { recovered, ballast });
   try {
-    const raft = openRaft(io, state, {
-      memberId: wal.identity.memberId,
-      content: recovered.content,
-    });
-    const room = new DiskRoom({ wal, ballast, log: io.log });
-    const { groupId } = wal.identity;
-    const release = (index: number) => wal.release(index);
-    const checkpoints = new Checkpoints(io, { groupId, state, room, release });
-    const consensus = new RaftConsensus({ raft, wal, checkpoints, room });
-    const engine = new Engine({
-      state,
-      consensus,
-      electionMs: ELECTION_TICKS * TICK_MS,
-      monotonicMs: io.monotonicMs,
-    });
+    const raft = openRaft(io, state, { identity: wal.identity, content: recovered.content });
+    const engine = assemble(io, settings, { state, wal, raft, ballast });
+    if (!raft.isSoleVoter) return engine;
     raft.campaign();
     engine.pump();
     assert(raft.isLeader, 'a sole voter elects itself');
-    engine.found();
-    engine.configure(settings.quotaBytes ?? QUOTA_BYTES_DEFAULT);
+    engine.settle();
     engine.pump();
     return engine;
   } catch (error) {
@@ -95,19 +98,83 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   }
 }
 
+function assemble(
+  io: EngineIo,
+  settings: EngineSettings,
+  parts: { state: StateMachine; wal: Wal; raft: Raft; ballast: Ballast },
+): Engine {
+  const { state, wal, raft, ballast } = parts;
+  const { groupId } = wal.identity;
+  const peers = io.peers ?? NO_PEERS;
+  const send: Peers['send'] = (to, message) => peers.send(to, message);
+  const options = {
+    checkpointLogBytes: settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN,
+  };
+  const room = new DiskRoom({ wal, ballast, log: io.log });
+  const sender = new SnapshotSender(io, { send, failed: (to) => raft.snapshotEnded(to, 'failed') });
+  const receiver = new SnapshotReceiver(io, { groupId, options, send });
+  const checkpoints = new Checkpoints(io, {
+    groupId,
+    state,
+    room,
+    release: (index) => wal.release(index),
+    written: (index) => consensus.checkpointed(index),
+    isInUse: (index) => sender.uses(index),
+  });
+  const { disk } = io;
+  const consensus = new RaftConsensus({
+    raft,
+    wal,
+    state,
+    disk,
+    checkpoints,
+    room,
+    peers,
+    sender,
+    receiver,
+    tailEntries: settings.logTailEntries ?? LOG_TAIL_ENTRIES,
+  });
+  const { key, address } = settings.founder ?? { key: '', address: '' };
+  return new Engine({
+    state,
+    consensus,
+    peers,
+    electionMs: ELECTION_TICKS * TICK_MS,
+    monotonicMs: io.monotonicMs,
+    newId: () => drawId(io),
+    quotaBytes: settings.quotaBytes ?? QUOTA_BYTES_DEFAULT,
+    founder: { key, address, isToVote: true },
+  });
+}
+
+/** Of a group or a member: positive and below 2^53. */
+function drawId(io: EngineIo): number {
+  return 1 + Math.floor(io.random() * (2 ** 53 - 1));
+}
+
+/** The log begins behind a snapshot whose file had not got its name when the process died. */
+function finishInstall(disk: Disk, { restart }: LogContent): void {
+  if (restart === undefined || !disk.list().includes(partName(restart.index))) return;
+  if (listCheckpoints(disk).includes(restart.index)) return;
+  disk.rename(partName(restart.index), checkpointName(restart.index));
+  disk.syncDirectory();
+}
+
 function openWal(
   io: EngineIo,
   settings: EngineSettings,
   { recovered, ballast }: { recovered: Recovered; ballast: Ballast },
 ): Wal {
-  const draw = (bound: number) => Math.floor(io.random() * bound);
-  const newId = () => 1 + draw(2 ** 53 - 1);
+  const { join } = settings;
   const options = {
     disk: io.disk,
     crc32: io.crc32,
-    // A directory without a log founds a group; its identity is kept in every segment.
-    identity: () => ({ groupId: newId(), memberId: newId(), isJoined: false }),
-    seed: () => draw(2 ** 32),
+    // Kept in every segment.
+    identity: () =>
+      join === undefined
+        ? { groupId: drawId(io), memberId: drawId(io), isJoined: false }
+        : { ...join, isJoined: true },
+    seed: () => Math.floor(io.random() * 2 ** 32),
     spare: () => ballast.release(0),
     segmentBytes: settings.segmentBytes,
     preallocateBytes: settings.preallocateBytes,
@@ -115,13 +182,22 @@ function openWal(
   return new Wal(options, recovered);
 }
 
-/** A file of another group may have been copied in. */
-function checkGroup(manifest: Manifest | undefined, recovered: Recovered): void {
+/** A file of another group may have been copied in, or a directory of another member be given. */
+function checkGroup(
+  manifest: Manifest | undefined,
+  recovered: Recovered,
+  { join }: EngineSettings,
+): void {
   const header = recovered.segments.at(-1)?.header;
-  if (manifest === undefined || header === undefined) return;
-  if (manifest.groupId === header.groupId) return;
-  const text = `checkpoint belongs to group ${manifest.groupId}, the log to ${header.groupId}`;
-  throw new StoreError('CORRUPT', text);
+  if (header === undefined) return;
+  if (manifest !== undefined && manifest.groupId !== header.groupId) {
+    const text = `checkpoint belongs to group ${manifest.groupId}, the log to ${header.groupId}`;
+    throw new StoreError('CORRUPT', text);
+  }
+  if (join === undefined) return;
+  if (join.groupId === header.groupId && join.memberId === header.memberId) return;
+  const text = `log is that of member ${header.memberId} of group ${header.groupId}`;
+  throw new StoreError('INVALID_REQUEST', `${text}, not of member ${join.memberId}`);
 }
 
 /** Throws StoreError CORRUPT unless the log goes on where the checkpoint ends. */
@@ -147,15 +223,19 @@ function checkLog(state: StateMachine, { entries, last, hardState }: LogContent)
 function openRaft(
   io: EngineIo,
   state: StateMachine,
-  log: { memberId: number; content: LogContent },
+  log: { identity: Identity; content: LogContent },
 ): Raft {
   const { appliedIndex, appliedTerm } = state;
-  // Before members stood in the log, a group was its founder.
-  const members = state.members.voters.length > 0 ? state.members : membersOf([log.memberId]);
+  const { memberId, isJoined } = log.identity;
+  // Before its log names any members, a group is its founder.
+  const first = isJoined ? NO_MEMBERS : membersOf([memberId]);
+  const members = state.members.voters.length > 0 ? state.members : first;
   const entries = log.content.entries.filter((entry) => entry.index > appliedIndex);
+  const inForce = entries.findLast((entry) => entry.members !== undefined)?.members ?? members;
+  const isAlone = isQuorum(inForce, (id) => id === memberId);
   return new Raft(
     {
-      id: log.memberId,
+      id: memberId,
       members,
       heartbeatTicks: 1,
       electionTicks: ELECTION_TICKS,
@@ -167,6 +247,8 @@ function openRaft(
         appliedIndex === 0 ? undefined : { index: appliedIndex, term: appliedTerm, members },
       entries,
       appliedIndex,
+      // The others are asked first (start-terms.ts).
+      voteAboveTerm: isAlone ? 0 : Number.POSITIVE_INFINITY,
     },
   );
 }

@@ -1,41 +1,65 @@
 /**
- * Hosts the Raft core: carries out its Ready in the order that it asks for (control/raft/types.ts),
- * with the write-ahead log as its disk. Everything proposed since the last `pump` is one batch and
- * one sync. A failed write or sync is thrown out of `pump` and ends the process: what is on disk is
- * unknown then, and only a restart finds out.
+ * Hosts the Raft core: carries out its Ready in the order that it asks for (control/raft/ready.ts),
+ * with the write-ahead log as its disk and the other members behind the Peers port. Everything proposed
+ * since the last `pump` is one batch and one sync; it is on its way to the others meanwhile. A failed
+ * write or sync is thrown out of `pump` and ends the process: what is on disk is unknown then, and only
+ * a restart finds out.
  */
-import type { Entry, MemberChange, Raft, Ready } from '#control/raft/raft.ts';
+import type { Entry, MemberChange, Message, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
-import { LOG_TAIL_ENTRIES } from '../limits.ts';
+import { checkpointName } from '../checkpoint/format.ts';
+import type { Disk } from '../disk/disk.ts';
+import { LOG_MEMORY_BYTES_MAX, PROMOTE_LAG_ENTRIES } from '../limits.ts';
 import { StoreError } from '../port.ts';
-import { RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
+import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Consensus, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
+import type { PeerMessage, Peers } from './peers.ts';
+import { PendingReads } from './pending-reads.ts';
+import type { Confirmed } from './pending-reads.ts';
+import type { Received, SnapshotReceiver } from './snapshot-receiver.ts';
+import type { SnapshotSender } from './snapshot-sender.ts';
+import { StartTerms, hasOthers } from './start-terms.ts';
+import type { StateMachine } from './state-machine.ts';
 
-type Confirmed = (refused: StoreError | undefined) => void;
+export interface ConsensusParts {
+  readonly raft: Raft;
+  readonly wal: Wal;
+  readonly state: StateMachine;
+  readonly disk: Disk;
+  readonly checkpoints: Checkpoints;
+  readonly room: DiskRoom;
+  readonly peers: Peers;
+  readonly sender: SnapshotSender;
+  readonly receiver: SnapshotReceiver;
+  /** Applied entries that stay in memory behind the applied index. */
+  readonly tailEntries: number;
+}
 
 export class RaftConsensus implements Consensus {
+  readonly #parts: ConsensusParts;
   readonly #raft: Raft;
-  readonly #wal: Wal;
-  readonly #checkpoints: Checkpoints;
-  readonly #room: DiskRoom;
+  readonly #reads: PendingReads;
+  readonly #startTerms: StartTerms;
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
-  #nextContext = 1;
-  readonly #reads = new Map<number, Confirmed>();
-  /** Confirmed reads whose index is not applied yet, by that index. */
-  #unapplied: { index: number; confirmed: Confirmed }[] = [];
+  /** Its content is here; the core is about to decide whether it is wanted. */
+  #received: Received | undefined;
 
-  constructor(parts: { raft: Raft; wal: Wal; checkpoints: Checkpoints; room: DiskRoom }) {
+  constructor(parts: ConsensusParts) {
+    this.#parts = parts;
     this.#raft = parts.raft;
-    this.#wal = parts.wal;
-    this.#checkpoints = parts.checkpoints;
-    this.#room = parts.room;
+    this.#reads = new PendingReads((context) => this.#raft.read(context));
+    this.#startTerms = new StartTerms(this.memberId);
   }
 
   get memberId(): number {
-    return this.#wal.identity.memberId;
+    return this.#parts.wal.identity.memberId;
+  }
+
+  get groupId(): number {
+    return this.#parts.wal.identity.groupId;
   }
 
   get term(): number {
@@ -50,91 +74,262 @@ export class RaftConsensus implements Consensus {
     return this.#raft.isLeader;
   }
 
+  get leader(): number {
+    return this.#raft.leader;
+  }
+
   get walBytes(): number {
-    return this.#wal.bytesUsed;
+    return this.#parts.wal.bytesUsed;
   }
 
   tick(): void {
+    for (const to of this.#startTerms.open(this.#raft.members)) {
+      this.#parts.peers.send(to, { kind: 'termRequest' });
+    }
     this.#raft.tick();
-    this.#room.tick();
+    this.#parts.room.tick();
+    this.#parts.sender.tick();
+    this.#parts.receiver.tick();
+    this.#reads.tick();
+    if (this.#raft.lacksSnapshot) this.#parts.checkpoints.want();
+    this.#retainTransfers();
   }
 
   propose(data: Uint8Array, need: () => Need): Proposed | StoreError {
     if (!this.#raft.isLeader) return new StoreError('UNAVAILABLE', 'this member does not lead');
     const bytes = this.#unwrittenBytes + data.length + RECORD_OVERHEAD_BYTES;
-    if (!this.#room.admit(bytes, need)) {
+    if (!this.#parts.room.admit(bytes, need)) {
       return new StoreError('NO_SPACE', 'disk of the store is full');
     }
     const entry = this.#raft.propose(data);
     if (typeof entry === 'string') {
-      return new StoreError('UNAVAILABLE', 'too many writes wait for the disk');
+      const why = entry === 'transferring' ? 'leadership is handed over' : 'too many writes wait';
+      return new StoreError('UNAVAILABLE', why);
     }
     this.#unwrittenBytes = bytes;
     return entry;
   }
 
   changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError {
+    const refusal = this.#activeQuorumAfter(changes);
+    if (refusal !== undefined) return refusal;
     const entry = this.#raft.proposeChange(changes, { data });
-    if (typeof entry !== 'string') return entry;
+    if (typeof entry !== 'string') {
+      this.#unwrittenBytes += data.length + MEMBERS_BYTES_MAX + RECORD_OVERHEAD_BYTES;
+      return entry;
+    }
     return new StoreError('UNAVAILABLE', `members cannot be changed now: ${entry}`);
   }
 
+  transferLeadership(to: number): StoreError | undefined {
+    const refusal = this.#raft.transferLeadership(to);
+    if (refusal === undefined) return undefined;
+    return new StoreError('INVALID_REQUEST', `leadership cannot go to member ${to}: ${refusal}`);
+  }
+
+  /** A learner that holds about the whole log and may be made a voter. */
+  caughtUpLearner(): number | undefined {
+    const { learners } = this.#raft.members;
+    if (learners.length === 0) return undefined;
+    const isCaughtUp = ({ id, state, recentActive, matchIndex }: Raft['progress'][number]) =>
+      learners.includes(id) &&
+      state === 'replicate' &&
+      recentActive &&
+      matchIndex + PROMOTE_LAG_ENTRIES >= this.#raft.lastIndex;
+    return this.#raft.progress.find(isCaughtUp)?.id;
+  }
+
   read(confirmed: Confirmed): void {
-    const context = this.#nextContext++;
-    if (this.#raft.read(context)) this.#reads.set(context, confirmed);
-    else confirmed(new StoreError('UNAVAILABLE', 'no leader can confirm the read'));
+    this.#reads.add(confirmed);
+  }
+
+  receive(from: number, message: PeerMessage): void {
+    const { sender, receiver, peers } = this.#parts;
+    switch (message.kind) {
+      case 'snapshotOffer':
+        if (message.snapshot.index > this.#raft.appliedIndex) receiver.offered(from, message);
+        else this.#step(from, { ...message, kind: 'snapshot' });
+        return;
+      case 'chunkRequest':
+        return sender.requested(from, message);
+      case 'chunk':
+        return receiver.received(message);
+      case 'snapshotFailed':
+        return sender.gaveUp(from, message.index);
+      case 'termRequest': {
+        const known = this.#raft.progress.find(({ id }) => id === from);
+        const matchIndex = known?.matchIndex ?? 0;
+        return peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
+      }
+      case 'termResponse':
+        return this.#heardTerm(from, message);
+      case 'ask':
+      case 'answer':
+        return; // The engine's own.
+      default:
+        return this.#step(from, message);
+    }
+  }
+
+  unreachable(id: number): void {
+    this.#raft.unreachable(id);
   }
 
   pump(apply: (entry: Entry) => void): boolean {
-    while (this.#raft.hasReady) this.#carryOut(this.#raft.ready(), apply);
-    return this.#checkpoints.pump();
+    this.#reads.flush();
+    this.#work(apply);
+    const received = this.#parts.receiver.pump();
+    if (typeof received === 'object') {
+      this.#deliver(received);
+      this.#work(apply);
+      this.#received = undefined; // Wanted or not.
+    }
+    const isSending = this.#parts.sender.pump();
+    return this.#parts.checkpoints.pump() || isSending || received !== false;
+  }
+
+  /** A checkpoint of this index is complete. */
+  checkpointed(index: number): void {
+    if (index >= this.#raft.firstIndex - 1) this.#raft.offerSnapshot(index);
   }
 
   close(): void {
-    this.#wal.close();
+    this.#end();
+    this.#parts.wal.close();
   }
 
   abort(): void {
-    this.#wal.abort();
+    this.#end();
+    this.#parts.wal.abort();
+  }
+
+  #end(): void {
+    this.#parts.sender.close();
+    this.#parts.receiver.close();
+  }
+
+  #work(apply: (entry: Entry) => void): void {
+    while (this.#raft.hasReady) this.#carryOut(this.#raft.ready(), apply);
+    const { lostLog } = this.#raft;
+    if (lostLog !== undefined) throw setBack(lostLog.commitIndex, lostLog.lastIndex);
   }
 
   #carryOut(ready: Ready, apply: (entry: Entry) => void): void {
-    // A group of one has nobody to send to.
-    if (ready.entries.length > 0 || ready.hardState !== undefined) {
-      this.#wal.write(ready.entries, ready.hardState);
-      this.#unwrittenBytes = 0;
+    this.#send(ready.messages);
+    const { entries, hardState, snapshot } = ready;
+    if (snapshot !== undefined) this.#install(ready);
+    else if (entries.length > 0 || hardState !== undefined) {
+      this.#parts.wal.write(entries, hardState);
     }
+    this.#unwrittenBytes = 0;
     this.#raft.persisted(ready.sequence);
+    this.#send(ready.messagesAfterPersist);
     for (const entry of ready.committed) {
       apply(entry);
-      this.#checkpoints.applied();
+      this.#parts.checkpoints.applied();
     }
     const last = ready.committed.at(-1);
     if (last !== undefined) {
       this.#raft.applied(last.index);
       this.#trimMemory();
     }
-    for (const { context, index } of ready.readStates) {
-      const confirmed = this.#reads.get(context);
-      this.#reads.delete(context);
-      if (confirmed !== undefined) this.#unapplied.push({ index, confirmed });
+    for (const { context, index } of ready.readStates) this.#reads.answered(context, index);
+    this.#reads.applied(this.#raft.appliedIndex);
+  }
+
+  #send(messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (message.kind === 'snapshot') this.#parts.sender.begin(message);
+      else this.#parts.peers.send(message.to, message);
     }
-    this.#answerReads();
   }
 
-  #answerReads(): void {
-    if (this.#unapplied.length === 0) return;
-    const { appliedIndex } = this.#raft.status;
-    const waiting = this.#unapplied;
-    this.#unapplied = waiting.filter(({ index }) => index > appliedIndex);
-    for (const { index, confirmed } of waiting) if (index <= appliedIndex) confirmed(undefined);
+  #step(from: number, message: { readonly kind: Message['kind']; readonly term: number }): void {
+    // A message without its envelope is one of the core's own.
+    this.#raft.step({ ...message, from, to: this.memberId } as Message);
   }
 
-  /** Nobody follows a group of one: old entries leave memory, the disk still has them. */
+  #deliver(received: Received): void {
+    this.#received = received;
+    const { from, term, snapshot } = received;
+    this.#raft.step({ kind: 'snapshot', from, to: this.memberId, term, snapshot });
+  }
+
+  /**
+   * The restart in the log is what counts: before it the file is of no meaning, behind it recovery gives
+   * the file its name, should this process not come to that.
+   */
+  #install({ entries, hardState, snapshot }: Ready): void {
+    const received = this.#received;
+    if (snapshot === undefined || received?.snapshot.index !== snapshot.index) {
+      throw new StoreError('CORRUPT', `snapshot ${snapshot?.index} is to be installed unreceived`);
+    }
+    this.#received = undefined;
+    const { wal, disk, checkpoints, state, receiver } = this.#parts;
+    wal.write(entries, hardState, { index: snapshot.index, term: snapshot.term });
+    disk.rename(received.name, checkpointName(snapshot.index));
+    disk.syncDirectory();
+    checkpoints.installed(snapshot.index);
+    receiver.clear();
+    state.install(received.state);
+  }
+
+  #heardTerm(from: number, { term, matchIndex }: { term: number; matchIndex: number }): void {
+    // A leader of an older term may have counted on what was overwritten since.
+    if (term >= this.#raft.term && matchIndex > this.#raft.lastIndex) {
+      throw setBack(matchIndex, this.#raft.lastIndex);
+    }
+    const highest = this.#startTerms.heard(from, term, this.#raft.members);
+    if (highest !== undefined) this.#raft.voteAbove(highest);
+  }
+
+  /** Transfers go on for members that the core still waits for. */
+  #retainTransfers(): void {
+    const waiting = new Map<number, number>();
+    for (const { id, state, snapshotIndex } of this.#raft.progress) {
+      if (state === 'snapshot') waiting.set(id, snapshotIndex);
+    }
+    this.#parts.sender.retain(waiting);
+  }
+
+  /** Old entries leave memory when nobody needs them; the disk still has them. */
   #trimMemory(): void {
-    const { firstIndex, appliedIndex } = this.#raft.status;
-    if (appliedIndex - firstIndex > 2 * LOG_TAIL_ENTRIES) {
-      this.#raft.compact(appliedIndex - LOG_TAIL_ENTRIES);
-    }
+    const raft = this.#raft;
+    const { tailEntries } = this.#parts;
+    let index = raft.appliedIndex - tailEntries;
+    if (index - raft.firstIndex <= tailEntries) return;
+    if (hasOthers(raft.members, this.memberId)) index = Math.min(index, this.#neededIndex());
+    if (index - raft.firstIndex > tailEntries) raft.compact(index);
   }
+
+  /** Whoever lags needs the log behind this, or a snapshot that the log reaches. */
+  #neededIndex(): number {
+    const raft = this.#raft;
+    if (raft.logBytes > LOG_MEMORY_BYTES_MAX) return raft.appliedIndex;
+    let needed = raft.offeredIndex;
+    for (const { state, snapshotIndex, matchIndex, recentActive } of raft.progress) {
+      if (state === 'snapshot') needed = Math.min(needed, snapshotIndex);
+      else if (recentActive) needed = Math.min(needed, matchIndex);
+    }
+    return needed;
+  }
+
+  /** A change that leaves no quorum of members that answer would be the group's last. */
+  #activeQuorumAfter(changes: readonly MemberChange[]): StoreError | undefined {
+    const removed = changes.filter(({ kind }) => kind === 'remove').map(({ id }) => id);
+    if (removed.length === 0 || !this.#raft.isLeader) return undefined;
+    const { members, progress } = this.#raft;
+    const left = members.voters.filter((id) => !removed.includes(id));
+    const active = left.filter(
+      (id) => id === this.memberId || progress.some((p) => p.id === id && p.recentActive),
+    );
+    if (left.length > 0 && active.length > left.length / 2) return undefined;
+    const text = `${active.length} of the ${left.length} voters left answer`;
+    return new StoreError('UNAVAILABLE', `members cannot be changed now: ${text}`);
+  }
+}
+
+function setBack(promised: number, lastIndex: number): StoreError {
+  const text = `log ends at entry ${lastIndex}, but ${promised} were acknowledged: it was set back`;
+  return new StoreError('CORRUPT', text);
 }

@@ -56,10 +56,10 @@ const SCALARS_PART = 3;
 const MEMBERS_PART = 7;
 
 export class StateMachine {
-  readonly mvcc: Mvcc;
-  readonly leases = new Leases();
-  readonly sessions = new Sessions();
-  readonly roster = new Roster();
+  #mvcc: Mvcc;
+  #leases = new Leases();
+  #sessions = new Sessions();
+  #roster = new Roster();
   /** By the last entry applied that names them; nobody before the first one. */
   members: Members = NO_MEMBERS;
   /** The state hashes behind the last entries. */
@@ -83,8 +83,41 @@ export class StateMachine {
       checkpointLogBytes: CHECKPOINT_LOG_BYTES_MIN,
     },
   ) {
-    this.mvcc = new Mvcc(crc32);
+    this.#mvcc = new Mvcc(crc32);
     this.#checkpointLogBytes = options.checkpointLogBytes;
+  }
+
+  get mvcc(): Mvcc {
+    return this.#mvcc;
+  }
+
+  get leases(): Leases {
+    return this.#leases;
+  }
+
+  get sessions(): Sessions {
+    return this.#sessions;
+  }
+
+  get roster(): Roster {
+    return this.#roster;
+  }
+
+  /** Becomes the state that a snapshot brought; `from` is given up. */
+  install(from: StateMachine): void {
+    assert(from.appliedIndex > this.appliedIndex, 'a snapshot is installed only when ahead');
+    this.#mvcc = from.mvcc;
+    this.#leases = from.leases;
+    this.#sessions = from.sessions;
+    this.#roster = from.roster;
+    this.members = from.members;
+    this.quotaBytes = from.quotaBytes;
+    this.noSpace = from.noSpace;
+    this.appliedIndex = from.appliedIndex;
+    this.appliedTerm = from.appliedTerm;
+    this.logBytes = from.logBytes;
+    this.checkpointMark = from.checkpointMark;
+    this.hashes.push(this.appliedIndex, this.hash);
   }
 
   /** A checkpoint is due behind the entry applied last: by bytes of log, so that members agree. */

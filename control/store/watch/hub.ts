@@ -34,7 +34,7 @@ interface HubWatch {
 }
 
 export class WatchHub {
-  readonly #mvcc: Mvcc;
+  readonly #state: { readonly mvcc: Mvcc };
   readonly #out: ByteWriter;
   readonly #watches = new Map<number, HubWatch>();
   readonly #synced = new WatchMap<HubWatch>();
@@ -45,10 +45,10 @@ export class WatchHub {
   #next: number;
   #bytesInFlight = 0;
 
-  constructor(mvcc: Mvcc, out: ByteWriter) {
-    this.#mvcc = mvcc;
+  constructor(state: { readonly mvcc: Mvcc }, out: ByteWriter) {
+    this.#state = state;
     this.#out = out;
-    this.#next = mvcc.revision + 1;
+    this.#next = state.mvcc.revision + 1;
   }
 
   /** Starts watch `id`: key range, start revision, u8 wants previous. */
@@ -70,6 +70,11 @@ export class WatchHub {
     this.#watches.set(id, watch);
     if (watch.next === this.#next) this.#synced.add(watch);
     else this.#lagging.add(watch);
+  }
+
+  /** A snapshot replaces the state at times: cursors are revisions and go on in the new one. */
+  get #mvcc(): Mvcc {
+    return this.#state.mvcc;
   }
 
   cancel(id: number): void {

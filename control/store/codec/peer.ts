@@ -1,0 +1,280 @@
+/**
+ * Encoding of what members say to each other (engine/peers.ts). Who sends is known from the connection,
+ * so no message says it.
+ *
+ *   message  = u8 kind, fields in the order of `write`; flags are u8
+ *   append   = term, prev index, prev term, commit index, n, entry{n}; indexes follow from the first
+ *   entry    = term, u8 has members, [members], data
+ *   snapshot = index, term, members
+ *
+ * The reader takes nothing that could break an invariant of the core: entries whose terms fall or exceed
+ * the sender's, or configurations that are none, are RangeErrors, an unknown kind is UNSUPPORTED.
+ */
+import type { Entry, SnapshotMeta } from '#control/raft/raft.ts';
+import type { PeerMessage } from '../engine/peers.ts';
+import { CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
+import { StoreError } from '../port.ts';
+import { ByteWriter } from './bytes.ts';
+import type { ByteReader } from './bytes.ts';
+import { SHA256_BYTES } from './digest.ts';
+import { readMembers, writeMembers } from './members.ts';
+import { readError, writeError } from './reply.ts';
+
+type Kind = PeerMessage['kind'];
+type Of<K extends Kind, M = PeerMessage> = M extends { readonly kind: infer Q }
+  ? K extends Q
+    ? M
+    : never
+  : never;
+
+interface Codec<K extends Kind> {
+  readonly number: number;
+  readonly write: (out: ByteWriter, message: Of<K>) => void;
+  readonly read: (input: ByteReader) => Omit<Of<K>, 'kind'>;
+}
+
+function vote(number: number): Codec<'vote'> {
+  return {
+    number,
+    write: (out, { term, lastIndex, lastTerm, isTransfer }) => {
+      writeNumbers(out, term, lastIndex, lastTerm);
+      writeFlag(out, isTransfer);
+    },
+    read: (input) => {
+      const term = input.varint();
+      const lastIndex = input.varint();
+      const lastTerm = input.varint();
+      return { term, lastIndex, lastTerm, isTransfer: readFlag(input) };
+    },
+  };
+}
+
+function voteResponse(number: number): Codec<'voteResponse'> {
+  return {
+    number,
+    write: (out, { term, rejected }) => {
+      out.varint(term);
+      writeFlag(out, rejected);
+    },
+    read: (input) => ({ term: input.varint(), rejected: readFlag(input) }),
+  };
+}
+
+/** Numbers are only ever added to. */
+const CODECS: { readonly [K in Kind]: Codec<K> } = {
+  vote: vote(1),
+  preVote: vote(2),
+  voteResponse: voteResponse(3),
+  preVoteResponse: voteResponse(4),
+  append: {
+    number: 5,
+    write: (out, { term, prevIndex, prevTerm, commitIndex, entries }) => {
+      writeNumbers(out, term, prevIndex, prevTerm, commitIndex, entries.length);
+      for (const entry of entries) {
+        out.varint(entry.term);
+        writeFlag(out, entry.members !== undefined);
+        if (entry.members !== undefined) writeMembers(out, entry.members);
+        out.bytes(entry.data);
+      }
+    },
+    read: (input) => {
+      const term = input.varint();
+      const prevIndex = input.varint();
+      const prevTerm = input.varint();
+      const commitIndex = input.varint();
+      const entries = readEntries(input, { index: prevIndex, term: prevTerm }, term);
+      return { term, prevIndex, prevTerm, commitIndex, entries };
+    },
+  },
+  appendResponse: {
+    number: 6,
+    write: (out, { term, index, rejected, hintIndex, hintTerm }) => {
+      writeNumbers(out, term, index, hintIndex, hintTerm);
+      writeFlag(out, rejected);
+    },
+    read: (input) => {
+      const term = input.varint();
+      const index = input.varint();
+      const hintIndex = input.varint();
+      const hintTerm = input.varint();
+      return { term, index, hintIndex, hintTerm, rejected: readFlag(input) };
+    },
+  },
+  heartbeat: {
+    number: 7,
+    write: (out, { term, commitIndex, readCounter }) =>
+      writeNumbers(out, term, commitIndex, readCounter),
+    read: (input) => {
+      const term = input.varint();
+      const commitIndex = input.varint();
+      return { term, commitIndex, readCounter: input.varint() };
+    },
+  },
+  heartbeatResponse: {
+    number: 8,
+    write: (out, { term, readCounter }) => writeNumbers(out, term, readCounter),
+    read: (input) => ({ term: input.varint(), readCounter: input.varint() }),
+  },
+  timeoutNow: {
+    number: 9,
+    write: (out, { term }) => out.varint(term),
+    read: (input) => ({ term: input.varint() }),
+  },
+  read: {
+    number: 10,
+    write: (out, { term, readId }) => writeNumbers(out, term, readId),
+    read: (input) => ({ term: input.varint(), readId: input.varint() }),
+  },
+  readResponse: {
+    number: 11,
+    write: (out, { term, readId, index }) => writeNumbers(out, term, readId, index),
+    read: (input) => ({ term: input.varint(), readId: input.varint(), index: input.varint() }),
+  },
+  snapshotOffer: {
+    number: 12,
+    write: (out, { term, snapshot, manifest }) => {
+      writeNumbers(out, term, snapshot.index, snapshot.term);
+      writeMembers(out, snapshot.members);
+      out.bytes(manifest);
+    },
+    read: (input) => {
+      const term = input.varint();
+      return { term, snapshot: readSnapshot(input, term), manifest: input.bytesView() };
+    },
+  },
+  chunkRequest: {
+    number: 13,
+    write: (out, { index, sha256 }) => {
+      out.varint(index);
+      out.raw(sha256);
+    },
+    read: (input) => ({ index: input.varint(), sha256: readHash(input) }),
+  },
+  chunk: {
+    number: 14,
+    write: (out, { index, sha256, bytes }) => {
+      out.varint(index);
+      out.raw(sha256);
+      writeFlag(out, bytes !== undefined);
+      if (bytes !== undefined) out.bytes(bytes);
+    },
+    read: (input) => {
+      const index = input.varint();
+      const sha256 = readHash(input);
+      const bytes = readFlag(input) ? input.bytesView() : undefined;
+      if ((bytes?.length ?? 0) > CHECKPOINT_CHUNK_BYTES_LIMIT) {
+        throw new RangeError('chunk is too long');
+      }
+      return { index, sha256, bytes };
+    },
+  },
+  snapshotFailed: {
+    number: 15,
+    write: (out, { index }) => out.varint(index),
+    read: (input) => ({ index: input.varint() }),
+  },
+  ask: {
+    number: 16,
+    write: (out, { id, what, body }) => {
+      writeNumbers(out, id, what);
+      out.bytes(body);
+    },
+    read: (input) => ({ id: input.varint(), what: input.varint(), body: input.bytesView() }),
+  },
+  answer: {
+    number: 17,
+    write: (out, message) => {
+      writeNumbers(out, message.id, RESULTS.indexOf(message.result));
+      if (message.result === 'taken') {
+        writeNumbers(out, message.index, message.term, message.value);
+      } else if (message.result === 'value') out.varint(message.value);
+      else if (message.result === 'refused') writeError(out, message.error);
+    },
+    read: (input) => {
+      const id = input.varint();
+      const result = RESULTS[input.varint()];
+      if (result === 'taken') {
+        const index = input.varint();
+        const term = input.varint();
+        return { id, result, index, term, value: input.varint() };
+      }
+      if (result === 'value') return { id, result, value: input.varint() };
+      if (result === 'refused') return { id, result, error: readError(input) };
+      if (result === 'notLeader') return { id, result };
+      throw new RangeError('answer has an unknown result');
+    },
+  },
+  termRequest: { number: 18, write: () => {}, read: () => ({}) },
+  termResponse: {
+    number: 19,
+    write: (out, { term, matchIndex }) => writeNumbers(out, term, matchIndex),
+    read: (input) => ({ term: input.varint(), matchIndex: input.varint() }),
+  },
+};
+
+const RESULTS = ['taken', 'value', 'refused', 'notLeader'] as const;
+
+const KINDS: ReadonlyMap<number, Kind> = new Map(
+  Object.entries(CODECS).map(([kind, { number }]) => [number, kind as Kind]), // Keys of CODECS.
+);
+
+export function encodePeerMessage(message: PeerMessage): Uint8Array<ArrayBuffer> {
+  const out = new ByteWriter();
+  const codec = CODECS[message.kind] as Codec<Kind>; // Belongs to the kind.
+  out.u8(codec.number);
+  codec.write(out, message);
+  return out.take();
+}
+
+/** Byte strings are views on the input. Throws RangeError, or StoreError UNSUPPORTED. */
+export function decodePeerMessage(input: ByteReader): PeerMessage {
+  const number = input.u8();
+  const kind = KINDS.get(number);
+  if (kind === undefined) throw new StoreError('UNSUPPORTED', `message of unknown kind ${number}`);
+  const message = { kind, ...CODECS[kind].read(input) } as PeerMessage; // Belongs to the kind.
+  if (input.remaining > 0) throw new RangeError('message is longer than its fields');
+  return message;
+}
+
+function writeNumbers(out: ByteWriter, ...numbers: number[]): void {
+  for (const number of numbers) out.varint(number);
+}
+
+function writeFlag(out: ByteWriter, flag: boolean): void {
+  out.u8(flag ? 1 : 0);
+}
+
+function readFlag(input: ByteReader): boolean {
+  return input.u8() === 1;
+}
+
+function readHash(input: ByteReader): Uint8Array {
+  const at = input.skip(SHA256_BYTES);
+  return input.bytes.subarray(at, at + SHA256_BYTES);
+}
+
+function readSnapshot(input: ByteReader, termMax: number): SnapshotMeta {
+  const index = input.varint();
+  const term = input.varint();
+  if (index === 0 || term === 0 || term > termMax) throw new RangeError('snapshot is none');
+  return { index, term, members: readMembers(input) };
+}
+
+function readEntries(
+  input: ByteReader,
+  before: { index: number; term: number },
+  termMax: number,
+): Entry[] {
+  const entries: Entry[] = [];
+  let { index, term } = before;
+  for (let count = input.varint(); count > 0; count--) {
+    const next = input.varint();
+    if (next < term || next > termMax) throw new RangeError('terms of entries fall');
+    term = next;
+    index++;
+    const members = readFlag(input) ? readMembers(input) : undefined;
+    const data = input.bytesView();
+    entries.push(members === undefined ? { index, term, data } : { index, term, data, members });
+  }
+  return entries;
+}

@@ -1,0 +1,174 @@
+/**
+ * What only the leader does: takes commands and changes of members into the log, for its own clients
+ * and for those of other members; keeps leases; sees to it that the log says who the members are, what
+ * the quota is, and that learners become voters. Whether it leads it is told by the consensus.
+ */
+import type { MemberChange } from '#control/raft/raft.ts';
+import { ByteReader, ByteWriter } from '../codec/bytes.ts';
+import { COMMAND, beginCommand } from '../codec/command.ts';
+import { readMemberRequest, writeRosterRow } from '../codec/roster.ts';
+import type { MemberRequest } from '../codec/roster.ts';
+import { MEMBERS_MAX } from '../limits.ts';
+import { StoreError } from '../port.ts';
+import type { Consensus, Proposed } from './consensus.ts';
+import { Lessor } from './lessor.ts';
+import { needOf } from './need.ts';
+import { ASK } from './peers.ts';
+import type { Answer } from './peers.ts';
+import { leaseNotFound } from './refusals.ts';
+import type { RosterRow } from './roster.ts';
+import type { StateMachine } from './state-machine.ts';
+
+export interface LeaderOptions {
+  readonly state: StateMachine;
+  readonly consensus: Consensus;
+  readonly electionMs: number;
+  readonly monotonicMs: () => number;
+  /** Draws an id for a new member: positive and below 2^53. */
+  readonly newId: () => number;
+  readonly quotaBytes: number;
+  /** This member's own row, should it be the first. */
+  readonly founder: Omit<RosterRow, 'id'>;
+}
+
+export class LeaderWork {
+  readonly #options: LeaderOptions;
+  readonly #state: StateMachine;
+  readonly #consensus: Consensus;
+  readonly #lessor: Lessor;
+  /** In which the quota was proposed. */
+  #configuredTerm = 0;
+
+  constructor(options: LeaderOptions) {
+    this.#options = options;
+    this.#state = options.state;
+    this.#consensus = options.consensus;
+    this.#lessor = new Lessor(options.state, options.electionMs);
+  }
+
+  /** Does what was asked; `done` runs now or, behind a quorum round, later. */
+  do(what: number, body: Uint8Array, done: (answer: Answer) => void): void {
+    if (what === ASK.propose) done(this.#propose(body));
+    else if (what === ASK.keepAlive) this.#keepAlive(new ByteReader(body).varint(), done);
+    else if (what === ASK.changeMembers) {
+      done(this.#changeMembers(readMemberRequest(new ByteReader(body))));
+    } else done(refused(new StoreError('UNSUPPORTED', `a leader is asked for ${what}`)));
+  }
+
+  /** Time passes, and this member leads. */
+  tick(): void {
+    this.settle();
+    const nowMs = this.#options.monotonicMs();
+    this.#lessor.lead(this.#consensus.term, nowMs);
+    const { revoke, checkpoint } = this.#lessor.tick(nowMs);
+    for (const id of revoke) this.#proposeRevoke(id, nowMs);
+    if (checkpoint.length === 0) return;
+    this.#proposeOwn((out) => {
+      beginCommand(out, COMMAND.leaseCheckpoint);
+      out.varint(checkpoint.length);
+      for (const row of checkpoint) {
+        out.varint(row.id);
+        out.varint(row.remainingMs);
+      }
+    });
+  }
+
+  /** Proposes what the log lacks: the first member, the configured quota, a learner's promotion. */
+  settle(): void {
+    if (this.#state.members.voters.length === 0) this.#found();
+    const { quotaBytes } = this.#options;
+    if (this.#state.quotaBytes !== quotaBytes && this.#configuredTerm !== this.#consensus.term) {
+      const isProposed = this.#proposeOwn((out) => {
+        beginCommand(out, COMMAND.configure);
+        out.varint(quotaBytes);
+      });
+      if (isProposed) this.#configuredTerm = this.#consensus.term;
+    }
+    const id = this.#consensus.caughtUpLearner();
+    if (id === undefined || this.#state.roster.get(id)?.isToVote !== true) return;
+    this.#consensus.changeMembers([{ kind: 'addVoter', id }], NO_DATA);
+  }
+
+  #propose(data: Uint8Array): Answer {
+    return answerOf(this.#consensus.propose(data, () => needOf(this.#state, data)));
+  }
+
+  /** Renewed only behind a quorum round: a deposed leader must not keep a lease alive. */
+  #keepAlive(leaseId: number, done: (answer: Answer) => void): void {
+    const { term } = this.#consensus;
+    this.#consensus.read((error) => {
+      if (error !== undefined) return done(refused(error));
+      if (!this.#consensus.isLeader || this.#consensus.term !== term) {
+        return done({ result: 'notLeader' });
+      }
+      const nowMs = this.#options.monotonicMs();
+      this.#lessor.lead(term, nowMs);
+      const ttlSeconds = this.#lessor.renew(leaseId, nowMs);
+      if (ttlSeconds === undefined) return done(refused(leaseNotFound(leaseId)));
+      return done({ result: 'value', value: ttlSeconds });
+    });
+  }
+
+  #changeMembers(request: MemberRequest): Answer {
+    if (request.kind === 'move') {
+      const error = this.#consensus.transferLeadership(request.id);
+      return error === undefined ? { result: 'value', value: request.id } : refused(error);
+    }
+    if (request.kind === 'describe') return answerOf(this.#describe([], request.row));
+    if (request.kind === 'remove') {
+      return answerOf(this.#consensus.changeMembers([request], NO_DATA));
+    }
+    const { key, address, isToVote } = request;
+    if (this.#state.roster.all().length >= MEMBERS_MAX) {
+      return refused(new StoreError('INVALID_REQUEST', `the group has ${MEMBERS_MAX} members`));
+    }
+    const known = this.#state.roster.all().find((row) => key !== '' && row.key === key);
+    // Asked again by who was not told of its id: it is a member already.
+    if (known !== undefined) return { result: 'value', value: known.id };
+    const id = this.#options.newId();
+    const row = { id, key, address, isToVote };
+    return answerOf(this.#describe([{ kind: 'addLearner', id }], row), id);
+  }
+
+  #describe(changes: readonly MemberChange[], row: RosterRow): Proposed | StoreError {
+    const out = new ByteWriter(64);
+    beginCommand(out, COMMAND.describeMember);
+    writeRosterRow(out, row);
+    const data = out.take();
+    if (changes.length > 0) return this.#consensus.changeMembers(changes, data);
+    return this.#consensus.propose(data, () => 'relief');
+  }
+
+  /** Whoever joins later learns of all members from the log alone. */
+  #found(): void {
+    const id = this.#consensus.memberId;
+    this.#describe([{ kind: 'addVoter', id }], { ...this.#options.founder, id });
+  }
+
+  #proposeRevoke(id: number, nowMs: number): void {
+    const isProposed = this.#proposeOwn((out) => {
+      beginCommand(out, COMMAND.leaseRevoke);
+      out.varint(id);
+      out.varint(this.#consensus.term);
+    });
+    if (isProposed) this.#lessor.revoking(id, nowMs);
+  }
+
+  /** Proposes a command of the store itself, whose answer nobody waits for. */
+  #proposeOwn(write: (out: ByteWriter) => void): boolean {
+    const out = new ByteWriter(64);
+    write(out);
+    return !(this.#consensus.propose(out.take(), () => 'relief') instanceof StoreError);
+  }
+}
+
+const NO_DATA = new Uint8Array(0);
+
+function answerOf(proposed: Proposed | StoreError, value = 0): Answer {
+  if (proposed instanceof StoreError) return refused(proposed);
+  return { result: 'taken', index: proposed.index, term: proposed.term, value };
+}
+
+function refused(error: StoreError): Answer {
+  return { result: 'refused', error };
+}

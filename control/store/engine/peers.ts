@@ -1,0 +1,106 @@
+/**
+ * What members say to each other, and the port over which they do: the messages of the Raft core, and
+ * what the host adds (contents of snapshots, requests to the leader, questions at start). Any message
+ * may be lost, doubled, late or out of order; who sends one does not wait for it. Encoding:
+ * codec/peer.ts.
+ */
+import type { InstallSnapshot, Message, SnapshotMeta } from '#control/raft/raft.ts';
+import type { StoreError } from '../port.ts';
+import type { RosterRow } from './roster.ts';
+
+/** A snapshot is there to be fetched, in chunks named by their hashes. */
+export interface SnapshotOffer {
+  readonly kind: 'snapshotOffer';
+  /** Of the leader that offers it. */
+  readonly term: number;
+  readonly snapshot: SnapshotMeta;
+  /** Encoded, as it stands in the checkpoint. */
+  readonly manifest: Uint8Array;
+}
+
+export interface ChunkRequest {
+  readonly kind: 'chunkRequest';
+  /** Of the snapshot. */
+  readonly index: number;
+  readonly sha256: Uint8Array;
+}
+
+export interface Chunk {
+  readonly kind: 'chunk';
+  readonly index: number;
+  readonly sha256: Uint8Array;
+  /** Undefined: the sender has it no more. */
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** The receiver gives up on a snapshot. */
+export interface SnapshotFailed {
+  readonly kind: 'snapshotFailed';
+  readonly index: number;
+}
+
+/** What only a leader can do, asked by another member for its own client. */
+export const ASK = { propose: 1, keepAlive: 2, changeMembers: 3 } as const;
+
+export interface Ask {
+  readonly kind: 'ask';
+  /** Of the asker's making. */
+  readonly id: number;
+  /** One of ASK. */
+  readonly what: number;
+  readonly body: Uint8Array;
+}
+
+export type Answer =
+  /** Stands in the log there, if nothing intervenes; `value` is a new member's id. */
+  | {
+      readonly result: 'taken';
+      readonly index: number;
+      readonly term: number;
+      readonly value: number;
+    }
+  | { readonly result: 'value'; readonly value: number }
+  /** Not done; whoever leads now is to be asked. */
+  | { readonly result: 'notLeader' }
+  | { readonly result: 'refused'; readonly error: StoreError };
+
+export type AskAnswer = { readonly kind: 'answer'; readonly id: number } & Answer;
+
+/** Of a member that has started: which term is the highest you know? */
+export interface TermRequest {
+  readonly kind: 'termRequest';
+}
+
+export interface TermResponse {
+  readonly kind: 'termResponse';
+  readonly term: number;
+  /** A leader's: how much of the log the asker acknowledged. */
+  readonly matchIndex: number;
+}
+
+type Envelope = 'from' | 'to';
+type Bare<M> = M extends Message ? Omit<M, Envelope> : never;
+
+/** The content of a snapshot goes in chunks; the core's own message stays at home. */
+export type RaftMessage = Bare<Exclude<Message, InstallSnapshot>>;
+
+export type PeerMessage =
+  | RaftMessage
+  | SnapshotOffer
+  | ChunkRequest
+  | Chunk
+  | SnapshotFailed
+  | Ask
+  | AskAnswer
+  | TermRequest
+  | TermResponse;
+
+export interface Peers {
+  /** Sends, or loses it. */
+  send(to: number, message: PeerMessage): void;
+  /** Who the members are, and where; called at start and whenever that changes. */
+  setMembers(rows: readonly RosterRow[]): void;
+}
+
+/** Of a group of one. */
+export const NO_PEERS: Peers = { send: () => {}, setMembers: () => {} };
