@@ -41,6 +41,11 @@ dev: ## start a development node (no OS, no VM); IMAGES='a.tar b.tar' imports ar
 dev-stop: ## end the development node; nothing of it stays
 	@$(NODE) test/dev/launch.ts down
 
+.PHONY: sim
+sim: ## run one simulated group of stores; SEED= replays a run
+	@./setup dev
+	@$(NODE) test/sim/run.ts '$(or $(SEED),1)'
+
 .PHONY: test
 test: ## run every test, from checks and units up to virtual machines
 	@./setup test

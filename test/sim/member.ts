@@ -1,0 +1,131 @@
+/**
+ * One member of a simulated group: the engine that ships on a disk in memory. The process may die at any
+ * change of the disk, the disk keeps what POSIX promises, and another process goes on from there.
+ */
+import { ByteReader } from '#control/store/codec/bytes.ts';
+import { decodePeerMessage, encodePeerMessage } from '#control/store/codec/peer.ts';
+import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import type { Engine } from '#control/store/engine/engine.ts';
+import { TICK_MS, openEngine } from '#control/store/engine/open-engine.ts';
+import type { EngineSettings } from '#control/store/engine/open-engine.ts';
+import { crc32, sha256 } from '#control/store/native-digests.ts';
+import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import type { EventQueue } from './event-queue.ts';
+
+export class PowerFailure extends Error {}
+
+export interface MemberIo {
+  readonly time: EventQueue;
+  readonly random: SeededRandom;
+  readonly send: (from: number, to: number, bytes: Uint8Array) => void;
+  /** Something happened on this member: the oracle looks. */
+  readonly observe: (member: SimMember) => void;
+  /** The process ended, by a power failure or else by itself. */
+  readonly died: (member: SimMember, error: unknown) => void;
+}
+
+export class SimMember {
+  readonly disk = new MemoryDisk();
+  readonly #io: MemberIo;
+  readonly #settings: EngineSettings;
+  /** 0 before the first start of a founder. */
+  id = 0;
+  engine: Engine | undefined;
+  /** Counts processes; what belongs to an earlier one does nothing. */
+  life = 0;
+  readonly logged: string[] = [];
+  /** How fast its clock runs. */
+  readonly #pace: number;
+  #isPumpDue = false;
+
+  constructor(io: MemberIo, settings: EngineSettings) {
+    this.#io = io;
+    this.#settings = settings;
+    this.#pace = 0.9 + io.random.next() * 0.2;
+    this.start();
+  }
+
+  get isUp(): boolean {
+    return this.engine !== undefined;
+  }
+
+  /** A process starts on the disk. */
+  start(): void {
+    if (this.engine !== undefined) return;
+    const life = ++this.life;
+    const { time, random } = this.#io;
+    const note = (text: string) => void this.logged.push(`${time.nowMs.toFixed(0)} ${text}`);
+    const io = {
+      disk: this.disk,
+      crc32,
+      sha256,
+      random: random.next,
+      log: { info: note, warn: note, error: note },
+      monotonicMs: () => time.nowMs * this.#pace,
+      peers: {
+        send: (to: number, message: Parameters<typeof encodePeerMessage>[0]) =>
+          this.#io.send(this.id, to, encodePeerMessage(message)),
+        setMembers: () => {},
+      },
+    };
+    try {
+      const engine = openEngine(io, this.#settings);
+      this.id = engine.memberId;
+      this.engine = engine;
+    } catch (error) {
+      this.#io.died(this, error);
+      return;
+    }
+    this.#scheduleTick(life);
+    this.pump();
+  }
+
+  receive(from: number, bytes: Uint8Array): void {
+    if (this.engine === undefined) return;
+    this.engine.receive(from, decodePeerMessage(new ByteReader(bytes)));
+    this.pump();
+  }
+
+  /** The process is gone without a word. */
+  kill(error: unknown = 'killed'): void {
+    if (this.engine === undefined) return;
+    const { engine } = this;
+    this.engine = undefined;
+    engine.abort();
+    this.#io.died(this, error);
+  }
+
+  /** Does what is due at this moment, once however often it is asked for. */
+  pump(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    const { life } = this;
+    this.#io.time.after(0, () => {
+      this.#isPumpDue = false;
+      if (life === this.life) this.#work((engine) => engine.pump());
+    });
+  }
+
+  #scheduleTick(life: number): void {
+    this.#io.time.after(TICK_MS / this.#pace, () => {
+      if (life !== this.life || this.engine === undefined) return;
+      this.#work((engine) => {
+        engine.tick();
+        return engine.pump();
+      });
+      this.#scheduleTick(life);
+    });
+  }
+
+  #work(work: (engine: Engine) => boolean): void {
+    const { engine } = this;
+    if (engine === undefined) return;
+    try {
+      if (work(engine)) this.pump();
+    } catch (error) {
+      this.kill(error);
+      return;
+    }
+    this.#io.observe(this);
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * Groups of stores in the simulator: random schedules (run.ts), and those whose every step matters.
+ * SIM_SEEDS=1000 SIM_SEED=1 runs more of them, SIM_MS longer ones.
+ */
+import { execFileSync } from 'node:child_process';
+import t from 'tap';
+import { must } from '#base/assert.ts';
+import { StoreError } from '#control/store/port.ts';
+import type { Store, TxnRequest, WatchEvent } from '#control/store/port.ts';
+import { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import { Group } from './group.ts';
+import type { SimMember } from './member.ts';
+import { runSeeds } from './run.ts';
+
+const { signal } = new AbortController();
+const patient = { timeout: 240_000 };
+
+function put(key: string, value: string, leaseId?: string): TxnRequest {
+  const request = { key, value: Buffer.from(value), leaseId };
+  return { compare: [], success: [{ kind: 'put', request }], failure: [] };
+}
+
+/** First byte of a chunk of a snapshot (codec/peer.ts). */
+const CHUNK = 14;
+
+const small = {
+  checkpointLogBytes: 20_000,
+  segmentBytes: 20_000,
+  preallocateBytes: 4096,
+  ballastPieceBytes: 512,
+  logTailEntries: 10,
+};
+
+async function threeMembers(seed = 1): Promise<Group> {
+  const group = new Group(new SeededRandom(seed), small);
+  await group.grow(3);
+  return group;
+}
+
+function followers(group: Group): [SimMember, SimMember] {
+  const [one, other] = group.members.filter((member) => member !== group.leader);
+  return [must(one, 'a follower'), must(other, 'another follower')];
+}
+
+async function codeOf(answer: Promise<unknown>): Promise<string> {
+  try {
+    await answer;
+    return 'ok';
+  } catch (error) {
+    return error instanceof StoreError ? error.code : String(error);
+  }
+}
+
+function equalStates(group: Group): boolean {
+  const states = group.members.map(({ engine }) => engine?.state.appliedIndex);
+  return states.every((index) => index !== undefined && index === states[0]);
+}
+
+async function fill(group: Group, store: Store, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await group.finish(store.txn(put(`key ${i % 97}`, `${i} ${'x'.repeat(500)}`), signal), 10_000);
+  }
+}
+
+t.test('random schedules: what clients were told holds, and members agree', patient, async (t) => {
+  const { SIM_SEED = '1', SIM_SEEDS = '5', SIM_MS = '12000' } = process.env;
+  const { counts } = await runSeeds(Number(SIM_SEED), Number(SIM_SEEDS), Number(SIM_MS));
+  t.ok((counts.get('writes acknowledged') ?? 0) > 500, 'writes');
+  t.ok((counts.get('leaders') ?? 0) > Number(SIM_SEEDS), 'changes of leader');
+});
+
+t.test('a seed gives the same run in another process', patient, (t) => {
+  const run = () =>
+    execFileSync(process.execPath, ['--no-warnings', `${import.meta.dirname}/run.ts`, '3'], {
+      encoding: 'utf8',
+    });
+  const first = run();
+  t.match(first, /^hash: [0-9a-f]{16}$/m);
+  t.equal(run(), first);
+  t.end();
+});
+
+t.test('a write through a follower is seen there at once, and watched', async (t) => {
+  const group = await threeMembers();
+  const { store } = group.connect(followers(group)[0]);
+  const events: WatchEvent[] = [];
+  const watching = (async () => {
+    for await (const batch of store.watch({ key: 'a', rangeEnd: 'b' })) {
+      if (batch.kind === 'events') events.push(...batch.events);
+    }
+  })().catch(() => {});
+  await group.finish(store.txn(put('a', '1'), signal), 2000);
+  const { kvs } = await group.finish(store.range({ key: 'a' }, signal), 2000);
+  t.equal(kvs.length, 1);
+  await group.run(100);
+  t.equal(events.length, 1);
+  const { leaderId, members } = await group.finish(store.members(signal), 2000);
+  t.equal(leaderId, group.leader?.id);
+  t.same(
+    members.map(({ role }) => role),
+    ['voter', 'voter', 'voter'],
+  );
+  group.close();
+  await watching;
+});
+
+t.test('without a quorum requests end in bounded time', async (t) => {
+  const group = await threeMembers();
+  const leader = must(group.leader, 'a leader');
+  const { store } = group.connect(leader);
+  await group.finish(store.txn(put('a', '1'), signal), 2000);
+  for (const member of followers(group)) member.kill();
+  const requests = [
+    store.txn(put('a', '2'), signal),
+    store.range({ key: 'a' }, signal),
+    store.leaseGrant(10, signal),
+  ];
+  const codes = await group.finish(Promise.all(requests.map(codeOf)), 60_000);
+  t.same(codes, ['OUTCOME_UNKNOWN', 'UNAVAILABLE', 'OUTCOME_UNKNOWN']);
+  for (const member of group.members) member.start();
+  t.equal(await group.finish(codeOf(store.txn(put('a', '3'), signal)), 10_000), 'ok');
+  group.close();
+});
+
+t.test('a follower that was away for long gets a snapshot, and only what it lacks', async (t) => {
+  const group = await threeMembers();
+  const [away] = followers(group);
+  const { store } = group.connect(must(group.leader, 'a leader'));
+  await fill(group, store, 150);
+  await group.runUntil(() => equalStates(group), 5000);
+  away.kill();
+  await fill(group, store, 200);
+  let chunks = 0;
+  group.network.watch = (_from, _to, bytes) => {
+    if (bytes[0] === CHUNK) chunks++;
+  };
+  away.start();
+  await group.runUntil(() => equalStates(group), 30_000);
+  t.ok(group.oracle.installed > 0, 'a snapshot was installed');
+  t.ok(chunks > 0, `${chunks} chunks were sent`);
+  await fill(group, store, 20);
+  await group.runUntil(() => equalStates(group), 5000);
+  group.close();
+});
+
+t.test('a transfer goes on after its receiver or its sender crashed', async (t) => {
+  for (const victim of ['receiver', 'sender']) {
+    const group = await threeMembers(7);
+    const [away] = followers(group);
+    const { store } = group.connect(must(group.leader, 'a leader'));
+    away.kill();
+    await fill(group, store, 600);
+    let isCrashed = false;
+    group.network.watch = (from, to, bytes) => {
+      if (bytes[0] !== CHUNK || isCrashed) return;
+      isCrashed = true;
+      const dead = must(group.member(victim === 'receiver' ? to : from), 'a member');
+      group.time.after(0, () => {
+        dead.kill();
+        dead.disk.crash({ keep: () => group.random.chance(0.5) });
+        group.time.after(1500, () => dead.start());
+      });
+    };
+    away.start();
+    await group.runUntil(() => isCrashed && equalStates(group), 60_000);
+    t.ok(group.oracle.installed > 0, `${victim}: a snapshot was installed`);
+    t.same(
+      away.disk.list().filter((name) => name.endsWith('.part')),
+      [],
+      'nothing of the transfer stays',
+    );
+    group.close();
+  }
+});
+
+t.test('a leader can be removed, and a member replaced under a new id', async (t) => {
+  const group = await threeMembers();
+  const leader = must(group.leader, 'a leader');
+  const { store } = group.connect(followers(group)[0]);
+  await group.finish(store.txn(put('a', '1'), signal), 2000);
+  t.equal(await group.finish(codeOf(store.removeMember(leader.id, signal)), 5000), 'ok');
+  group.remove(leader);
+  t.equal(await group.finish(codeOf(store.txn(put('a', '2'), signal)), 10_000), 'ok');
+  const added = await group.finish(group.add(store), 10_000);
+  await group.runUntil(
+    () => added.engine?.state.members.voters.includes(added.id) === true,
+    10_000,
+  );
+  t.not(added.id, leader.id);
+  t.equal(added.engine?.state.members.voters.length, 3);
+  const [gone] = group.members;
+  must(gone, 'a member').kill();
+  await group.run(3000);
+  t.equal(
+    await group.finish(codeOf(store.removeMember(added.id, signal)), 5000),
+    'UNAVAILABLE',
+    'of the two voters that would be left only one answers',
+  );
+  group.close();
+});
+
+t.test('leadership is handed on when asked for', async (t) => {
+  const group = await threeMembers();
+  const [next] = followers(group);
+  const { store } = group.connect(next);
+  t.equal(await group.finish(codeOf(store.moveLeader(next.id, signal)), 2000), 'ok');
+  await group.runUntil(() => group.leader === next, 2000);
+  t.equal(await group.finish(codeOf(store.txn(put('a', '2'), signal)), 2000), 'ok');
+  group.close();
+});
+
+t.test('a member whose disk was set back takes no part any more', async (t) => {
+  const group = await threeMembers();
+  const [old, other] = followers(group);
+  const { store } = group.connect(other);
+  const image = old.disk.image();
+  await fill(group, store, 20);
+  await group.runUntil(() => equalStates(group), 5000);
+  old.kill();
+  old.disk.rollBack(image);
+  old.start();
+  await t.rejects(group.run(5000), { cause: { code: 'CORRUPT', message: /was set back$/ } });
+  t.equal(old.isUp, false);
+  group.close();
+});
+
+t.test('a lease is kept alive through a follower, survives its leader, and runs out', async (t) => {
+  const group = await threeMembers();
+  const leader = must(group.leader, 'a leader');
+  const { store } = group.connect(followers(group)[0]);
+  const { leaseId } = await group.finish(store.leaseGrant(5, signal), 2000);
+  await group.finish(store.txn(put('leased', '1', leaseId), signal), 2000);
+  const isThere = async () => {
+    const { count } = await group.finish(store.range({ key: 'leased' }, signal), 10_000);
+    return count === 1;
+  };
+  for (let i = 0; i < 4; i++) {
+    await group.run(3000);
+    t.equal(await group.finish(store.leaseKeepAlive(leaseId, signal), 5000), 5);
+  }
+  leader.kill();
+  await group.run(4000);
+  t.ok(await isThere(), 'the new leader starts it anew');
+  await group.run(8000);
+  t.notOk(await isThere(), 'nobody kept it alive');
+  t.equal(
+    await group.finish(codeOf(store.leaseKeepAlive(leaseId, signal)), 5000),
+    'LEASE_NOT_FOUND',
+  );
+  group.close();
+});
+
+t.test('a whole group that lost its power goes on', async (t) => {
+  const group = await threeMembers();
+  const { store } = group.connect(must(group.leader, 'a leader'));
+  await fill(group, store, 50);
+  for (const member of group.members) {
+    member.kill();
+    member.disk.crash({ keep: () => false });
+  }
+  for (const member of group.members) member.start();
+  const { count } = await group.finish(store.range({ key: 'key', rangeEnd: 'l' }, signal), 20_000);
+  t.equal(count, 50);
+  group.close();
+});
