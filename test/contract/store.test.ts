@@ -1,7 +1,7 @@
 /**
  * One contract for every Store: a table of requests with complete answers, and random requests whose
- * answers are compared with the twin's. Runs on the inline store, on the worker and on a real etcd;
- * other stores join the list.
+ * answers are compared with the twin's. Runs on the inline store, on the worker, on a follower of a
+ * simulated group of three, and on a real etcd.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { openStoreOn } from '#control/store/open.ts';
 import { openStore, startStoreWorker } from '#control/store/store.ts';
 import type { Store } from '#control/store/store.ts';
+import { openSimulatedStore } from '../sim/simulated-store.ts';
 import { EtcdServer } from './etcd-server.ts';
 import { compareSteps } from './store-compare.ts';
 import { openOnEtcd } from './store-random.ts';
@@ -52,9 +53,15 @@ interface Fresh {
 
 const nothing = () => Promise.resolve();
 
+let seed = 0;
+
 const targets: Readonly<Record<string, () => Promise<Fresh>>> = {
   inline: async () => ({ store: await openInline(newDirectory()), dispose: nothing }),
   worker: async () => ({ store: await openWorker(newDirectory()), dispose: nothing }),
+  'group of three': async () => {
+    const { store, dispose } = await openSimulatedStore(++seed);
+    return { store, dispose };
+  },
   etcd: async () => {
     const server = await EtcdServer.start();
     const store = await openOnEtcd(server, '/contract/');
@@ -130,5 +137,21 @@ t.test('the store on a worker answers random requests like the twin', async () =
       }
     }),
     { numRuns: 8 },
+  );
+});
+
+t.test('a group of three answers random requests like the twin', { timeout: 120_000 }, async () => {
+  const settings = { checkpointLogBytes: 3000, logTailEntries: 5 };
+  await fc.assert(
+    fc.asyncProperty(steps({ lengthMax: 120, restarts: false }), async (list) => {
+      const { store, dispose } = await openSimulatedStore(++seed, settings);
+      try {
+        await compareSteps([{ name: 'group of three', store }], list);
+      } finally {
+        await store.close();
+        await dispose();
+      }
+    }),
+    { numRuns: 20 },
   );
 });

@@ -21,6 +21,8 @@ export class Network {
   readonly #deliver: (from: number, to: number, bytes: Uint8Array) => void;
   readonly #cut = new Set<string>();
   faults = CALM;
+  /** Which messages take far longer than others. */
+  isLate: (bytes: Uint8Array) => boolean = () => false;
   /** Called for each message that is sent. */
   watch: (from: number, to: number, bytes: Uint8Array) => void = () => {};
 
@@ -56,7 +58,8 @@ export class Network {
   #carry(from: number, to: number, bytes: Uint8Array): void {
     const { delayMsMax, late } = this.faults;
     const factor = this.#random.chance(late) ? 20 : 1;
-    this.#time.after(this.#random.next() * delayMsMax * factor, () => {
+    const extraMs = this.isLate(bytes) ? 50 : 0;
+    this.#time.after(extraMs + this.#random.next() * delayMsMax * factor, () => {
       if (!this.#cut.has(`${from}>${to}`)) this.#deliver(from, to, bytes);
     });
   }

@@ -23,6 +23,9 @@ function put(key: string, value: string, leaseId?: string): TxnRequest {
 /** First byte of a chunk of a snapshot (codec/peer.ts). */
 const CHUNK = 14;
 
+/** The same of a leader's answer to another member. */
+const ANSWER = 17;
+
 const small = {
   checkpointLogBytes: 20_000,
   segmentBytes: 20_000,
@@ -102,6 +105,18 @@ t.test('a write through a follower is seen there at once, and watched', async (t
   );
   group.close();
   await watching;
+});
+
+t.test('an answer of the leader that comes after the entry itself is no loss', async (t) => {
+  const group = await threeMembers();
+  const { store } = group.connect(followers(group)[0]);
+  group.network.isLate = (bytes) => bytes[0] === ANSWER;
+  t.equal(await group.finish(codeOf(store.txn(put('a', '1'), signal)), 2000), 'ok');
+  const answer = await group.finish(store.txn(put('a', '2'), signal), 2000);
+  t.match(answer, { revision: 3, succeeded: true });
+  const { kvs } = await group.finish(store.range({ key: 'a' }, signal), 2000);
+  t.equal(kvs[0]?.version, 2, 'each was executed once');
+  group.close();
 });
 
 t.test('without a quorum requests end in bounded time', async (t) => {

@@ -32,6 +32,8 @@ export interface Consensus {
    * reads. Cheap when there is none. True = there is more to do soon.
    */
   pump(apply: (entry: AppliedEntry) => void): boolean;
+  /** The entry at `index`, while it is in memory. */
+  entry(index: number): AppliedEntry | undefined;
   /** Takes in what another member says. */
   receive(from: number, message: PeerMessage): void;
   /** Messages to this member do not get through. */

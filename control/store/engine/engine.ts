@@ -273,7 +273,7 @@ export class Engine {
       if (former !== undefined) this.#notKnown(former);
       this.#waiting.delete(index);
       if (index > this.state.appliedIndex) this.#waiting.set(index, waiting);
-      else this.#notKnown(waiting);
+      else this.#alreadyApplied(index, waiting);
     } else if (outcome.result === 'refused') {
       const { error } = outcome;
       this.#frame(of.connection, of.id, (out) => {
@@ -283,6 +283,19 @@ export class Engine {
     } else {
       this.#notKnown({ ...of, term: 0, askedAt: 0 });
     }
+  }
+
+  /** The leader's word came after the entry itself: the state still knows what the answer was. */
+  #alreadyApplied(index: number, waiting: Waiting): void {
+    const entry = this.#consensus.entry(index);
+    if (entry === undefined || entry.term !== waiting.term) return this.#notKnown(waiting);
+    const { connection, id, value } = waiting;
+    if (value !== undefined) {
+      return this.#answerValue(connection, id, { result: 'value', value });
+    }
+    return this.#frame(connection, id, (out) => {
+      if (!this.state.repeat(entry, out)) out.u8(ANSWER_NOT_KNOWN);
+    });
   }
 
   /** Nobody knows yet, or here, what became of it. */

@@ -143,6 +143,10 @@ export class RaftConsensus implements Consensus {
     this.#reads.add(confirmed);
   }
 
+  entry(index: number): Entry | undefined {
+    return this.#raft.entry(index);
+  }
+
   receive(from: number, message: PeerMessage): void {
     const { sender, receiver, peers } = this.#parts;
     switch (message.kind) {

@@ -162,6 +162,23 @@ export class StateMachine {
     this.hashes.push(entry.index, this.hash);
   }
 
+  /**
+   * Writes the answer to an entry that was applied before; false when it is not remembered. A session's
+   * id is the index that opened it.
+   */
+  repeat(entry: AppliedEntry, reply: ByteWriter): boolean {
+    const input = new ByteReader(entry.data);
+    const { kind, session, sequence } = readCommandHead(input);
+    if (kind === COMMAND.openSession) {
+      this.answer(reply, () => reply.varint(entry.index));
+      return true;
+    }
+    const executed = this.sessions.find(session, sequence, this.appliedIndex);
+    if (typeof executed === 'string') return false;
+    this.answer(reply, () => repeatAnswer(this.mvcc, { kind, executed, input }, reply));
+    return true;
+  }
+
   /** Runs `write` as the body of an answer; a StoreError replaces whatever it wrote. */
   answer(reply: ByteWriter, write: () => void): void {
     const start = reply.length;
