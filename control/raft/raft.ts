@@ -94,6 +94,11 @@ export class Raft {
     return this.#state.log.lastIndex;
   }
 
+  /** Of the last entry. */
+  get lastTerm(): Term {
+    return this.#state.log.lastTerm;
+  }
+
   /** In force: the last configuration in the log, committed or not. */
   get members(): Members {
     return this.#state.log.members;

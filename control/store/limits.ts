@@ -126,5 +126,31 @@ export const SNAPSHOT_SILENT_TICKS = 100;
 /** Entries that a learner may lack when it is made a voter. */
 export const PROMOTE_LAG_ENTRIES = 64;
 
+/** Messages of other members that wait for a turn; beyond it they are lost, as on a network. */
+export const PEER_INBOX_MAX = 16_384;
+
+/** Connections to a member's port: three to each other member, and clients. */
+export const CONNECTIONS_MAX = 1024;
+
+/** TLS, upgrade, hello: each of them. A socket that says nothing is closed (GHSA-6vch-q96h-7gc3). */
+export const HANDSHAKE_MS_MAX = 5000;
+
+/** Largest message on a socket: a manifest of many gigabytes; a batch of a client's requests. */
+export const SOCKET_MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Unsent bytes on a socket to a member, beyond which messages are dropped. */
+export const SOCKET_BUFFERED_BYTES_MAX = {
+  control: 4 * 1024 * 1024,
+  append: 32 * 1024 * 1024,
+  bulk: 16 * 1024 * 1024,
+} as const;
+
+/** Waits between attempts to reach a member: doubling from the one to the other. */
+export const DIAL_RETRY_MS_MIN = 50;
+export const DIAL_RETRY_MS_MAX = 1000;
+
+/** A socket that does not answer a ping before the next one is closed. */
+export const PING_MS = 2000;
+
 /** Rounds of work before the worker looks at timers again. */
 export const PUMPS_PER_TURN_MAX = 16;

@@ -9,7 +9,8 @@ import { StoreClient } from './client/client.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { RealDisk } from './disk/real-disk.ts';
 import type { Connection, Engine } from './engine/engine.ts';
-import { TICK_MS, openEngine } from './engine/open-engine.ts';
+import { EngineHost } from './engine-host.ts';
+import { openEngine } from './engine/open-engine.ts';
 import type { EngineIo, EngineSettings } from './engine/open-engine.ts';
 import { StoreError } from './port.ts';
 import type { OwnStore } from './port.ts';
@@ -54,66 +55,28 @@ export function openStoreOn(
 
 class InlineLink implements Link {
   readonly client = new StoreClient(this);
-  readonly #engine: Engine;
-  readonly #release: () => void;
-  readonly #ticks: NodeJS.Timeout;
+  readonly #host: EngineHost;
   readonly #connection: Connection;
-  #pumpDue = false;
-  #isClosed = false;
 
   constructor(engine: Engine, release: () => void) {
-    this.#engine = engine;
-    this.#release = release;
     this.#connection = engine.connect((message) => this.client.receive(message));
-    this.#ticks = setInterval(() => {
-      this.#guard(() => engine.tick());
-      this.#pump();
-    }, TICK_MS);
-  }
-
-  send(message: Uint8Array<ArrayBuffer>): void {
-    if (this.#isClosed) return;
-    this.#connection.inbox.push(message);
-    this.#pump();
-  }
-
-  close(): Promise<void> {
-    do this.#pump();
-    while (this.#connection.inbox.length > 0 && !this.#isClosed);
-    this.#end('close');
-    return Promise.resolve();
-  }
-
-  #pump(): void {
-    const more = this.#guard(() => this.#engine.pump());
-    if (more !== true || this.#pumpDue) return;
-    this.#pumpDue = true;
-    setImmediate(() => {
-      this.#pumpDue = false;
-      this.#pump();
+    this.#host = new EngineHost(engine, {
+      failed: (error) =>
+        this.client.end(new StoreError('CLOSED', 'store failed', { cause: error })),
+      ended: release,
     });
   }
 
-  #guard<T>(work: () => T): T | undefined {
-    if (this.#isClosed) return undefined;
-    try {
-      return work();
-    } catch (error) {
-      // The disk failed or an invariant broke: nothing may be answered from this state any more.
-      this.#end('abort');
-      this.client.end(new StoreError('CLOSED', 'store failed', { cause: error }));
-      return undefined;
-    }
+  send(message: Uint8Array<ArrayBuffer>): void {
+    if (this.#host.isClosed) return;
+    this.#connection.inbox.push(message);
+    this.#host.pump();
   }
 
-  #end(how: 'close' | 'abort'): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    clearInterval(this.#ticks);
-    try {
-      this.#engine[how]();
-    } finally {
-      this.#release();
-    }
+  close(): Promise<void> {
+    do this.#host.pump();
+    while (this.#connection.inbox.length > 0 && !this.#host.isClosed);
+    this.#host.end('close');
+    return Promise.resolve();
   }
 }

@@ -36,6 +36,8 @@ export interface Consensus {
   entry(index: number): AppliedEntry | undefined;
   /** Takes in what another member says. */
   receive(from: number, message: PeerMessage): void;
+  /** A member said where its log ends: it must hold what it acknowledged. */
+  greeted(from: number, lastIndex: number): void;
   /** Messages to this member do not get through. */
   unreachable(member: number): void;
   tick(): void;
@@ -48,7 +50,7 @@ export interface Consensus {
   readonly term: number;
   /** 0 = not known. */
   readonly leader: number;
-  readonly lastIndex: number;
+  readonly tail: { readonly lastIndex: number; readonly lastTerm: number };
   readonly walBytes: number;
   /** True while this member leads and may decide lease expiry. */
   readonly isLeader: boolean;

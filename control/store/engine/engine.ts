@@ -14,7 +14,12 @@ import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.ts';
 import { writeError, writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
-import { PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP, REQUEST_TICKS_MAX } from '../limits.ts';
+import {
+  PEER_INBOX_MAX,
+  PEER_MESSAGES_PER_PUMP,
+  REQUEST_BYTES_PER_PUMP,
+  REQUEST_TICKS_MAX,
+} from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
 import { WatchHub } from '../watch/hub.ts';
@@ -93,7 +98,12 @@ export class Engine {
 
   /** Another member says something; `pump` takes it in. */
   receive(from: number, message: PeerMessage): void {
-    this.#peerInbox.push({ from, message });
+    if (this.#peerInbox.length < PEER_INBOX_MAX) this.#peerInbox.push({ from, message });
+  }
+
+  /** Another member, which just connected, said where its log ends. */
+  greeted(from: number, lastIndex: number): void {
+    this.#consensus.greeted(from, lastIndex);
   }
 
   /** The connection to another member broke, or cannot be made. */
@@ -156,6 +166,11 @@ export class Engine {
 
   get groupId(): number {
     return this.#consensus.groupId;
+  }
+
+  /** Where the log ends. */
+  get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
+    return this.#consensus.tail;
   }
 
   get isLeader(): boolean {

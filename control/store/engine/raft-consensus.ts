@@ -66,8 +66,9 @@ export class RaftConsensus implements Consensus {
     return this.#raft.term;
   }
 
-  get lastIndex(): number {
-    return this.#raft.lastIndex;
+  get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
+    const { lastIndex, lastTerm } = this.#raft;
+    return { lastIndex, lastTerm };
   }
 
   get isLeader(): boolean {
@@ -161,8 +162,7 @@ export class RaftConsensus implements Consensus {
       case 'snapshotFailed':
         return sender.gaveUp(from, message.index);
       case 'termRequest': {
-        const known = this.#raft.progress.find(({ id }) => id === from);
-        const matchIndex = known?.matchIndex ?? 0;
+        const matchIndex = this.#matchOf(from);
         return peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
       }
       case 'termResponse':
@@ -173,6 +173,12 @@ export class RaftConsensus implements Consensus {
       default:
         return this.#step(from, message);
     }
+  }
+
+  greeted(from: number, lastIndex: number): void {
+    const matchIndex = this.#matchOf(from);
+    if (matchIndex <= lastIndex) return;
+    this.#parts.peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
   }
 
   unreachable(id: number): void {
@@ -285,6 +291,11 @@ export class RaftConsensus implements Consensus {
     }
     const highest = this.#startTerms.heard(from, term, this.#raft.members);
     if (highest !== undefined) this.#raft.voteAbove(highest);
+  }
+
+  /** What a member acknowledged to this leader. */
+  #matchOf(member: number): number {
+    return this.#raft.progress.find(({ id }) => id === member)?.matchIndex ?? 0;
   }
 
   /** Transfers go on for members that the core still waits for. */

@@ -1,0 +1,104 @@
+/**
+ * Checks the form of what a client sent over a network, before the engine sees it. A client in this
+ * process is trusted to have encoded what it sends; one from elsewhere must not be able to end a member,
+ * or to put into the log what stops all of them.
+ */
+import { KEY_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX } from '../limits.ts';
+import { StoreError } from '../port.ts';
+import type { ByteReader } from './bytes.ts';
+import { ByteReader as Reader } from './bytes.ts';
+import { COMMAND, OP } from './command.ts';
+import { REQUEST, readFrame } from './frame.ts';
+import {
+  readCommandHead,
+  readCompare,
+  readKeyRange,
+  readOperation,
+  readRangeBody,
+} from './read-command.ts';
+import { readMemberRequest } from './roster.ts';
+
+/** Throws RangeError, or StoreError UNSUPPORTED, for a message that holds anything but requests. */
+export function checkRequests(message: Uint8Array): void {
+  const input = new Reader(message);
+  while (input.remaining > 0) {
+    const { kind, start, end } = readFrame(input);
+    const body = new Reader(message, start, end);
+    checkRequest(kind, body);
+    if (body.remaining > 0) throw new RangeError(`request of kind ${kind} is too long`);
+  }
+}
+
+function checkRequest(kind: number, body: ByteReader): void {
+  if (kind === REQUEST.propose) checkCommand(body);
+  else if (kind === REQUEST.range) checkKeyBytes(readRangeBody(body).range.start);
+  else if (kind === REQUEST.readTxn) checkReadTxn(body);
+  else if (kind === REQUEST.changeMembers) readMemberRequest(body);
+  else if (kind === REQUEST.leaseKeepAlive || kind === REQUEST.watchTaken) body.varint();
+  else if (kind === REQUEST.watch) {
+    checkKeyBytes(readKeyRange(body).start);
+    body.varint();
+    body.u8();
+  } else if (!BARE.has(kind)) {
+    throw new StoreError('UNSUPPORTED', `request of unknown kind ${kind}`);
+  }
+}
+
+/** Requests without a body. */
+const BARE: ReadonlySet<number> = new Set([
+  REQUEST.status,
+  REQUEST.members,
+  REQUEST.unwatch,
+  REQUEST.watchProgress,
+]);
+
+function checkCommand(body: ByteReader): void {
+  if (body.remaining > TXN_BYTES_MAX) throw new RangeError('command is too long');
+  const { kind } = readCommandHead(body);
+  if (kind === COMMAND.txn) checkTxn(body);
+  else if (kind === COMMAND.compact || kind === COMMAND.leaseGrant) body.varint();
+  else if (kind === COMMAND.leaseRevoke) {
+    body.varint();
+    if (body.varint() !== 0) throw new RangeError('a client names no term');
+  } else if (kind !== COMMAND.openSession) {
+    throw new StoreError('UNSUPPORTED', `command of kind ${kind} is the store's own`);
+  }
+}
+
+function checkReadTxn(body: ByteReader): void {
+  if (readCommandHead(body).kind !== COMMAND.txn) throw new RangeError('only transactions read');
+  if (checkTxn(body)) throw new RangeError('a transaction that is to read writes');
+}
+
+/** True when it may write. */
+function checkTxn(body: ByteReader): boolean {
+  for (let count = bounded(body); count > 0; count--) checkKeyBytes(readCompare(body).key);
+  const successBytes = body.u32();
+  const successAt = body.at;
+  let isWriting = checkBranch(body);
+  if (body.at - successAt !== successBytes) throw new RangeError('branch has a wrong length');
+  isWriting = checkBranch(body) || isWriting;
+  return isWriting;
+}
+
+function checkBranch(body: ByteReader): boolean {
+  let isWriting = false;
+  for (let count = bounded(body); count > 0; count--) {
+    const operation = readOperation(body);
+    if (operation.kind !== OP.range) isWriting = true;
+    if (operation.kind === OP.put) checkKeyBytes(operation.key);
+    else if (operation.kind === OP.deleteRange) checkKeyBytes(operation.range.start);
+    else checkKeyBytes(operation.body.range.start);
+  }
+  return isWriting;
+}
+
+function bounded(body: ByteReader): number {
+  const count = body.varint();
+  if (count > TXN_OPS_MAX) throw new RangeError(`${count} operations are too many`);
+  return count;
+}
+
+function checkKeyBytes(key: Uint8Array): void {
+  if (key.length === 0 || key.length > KEY_BYTES_MAX) throw new RangeError('key has a bad length');
+}

@@ -1,0 +1,243 @@
+/** Sockets between members, and of clients: who is let in, and what is refused with which code. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import t from 'tap';
+import { WebSocket } from 'ws';
+import { silentLog } from '#base/log.ts';
+import { createCa, issueLeaf } from '#base/pki/pki.ts';
+import { encodeHello } from '../codec/hello.ts';
+import type { Hello } from '../codec/hello.ts';
+import { encodePeerMessage } from '../codec/peer.ts';
+import type { PeerMessage } from '../engine/peers.ts';
+import { Listener } from './listener.ts';
+import { CLOSE, PeerLinks } from './peer-links.ts';
+import { keyOfCertificate, tlsOptions } from './tls.ts';
+import type { Credentials } from './tls.ts';
+
+const GROUP = 77;
+const HOUR_MS = 3_600_000;
+const ca = await createCa({ commonName: 'test', nowMs: Date.now(), lifetimeMs: 48 * HOUR_MS });
+
+async function identity(nowMs = Date.now()): Promise<Credentials & { key: string }> {
+  const request = { subject: { commonName: 'member' }, usages: ['client', 'server'] as const };
+  const { certificate, key } = await issueLeaf(ca, { ...request, nowMs, lifetimeMs: HOUR_MS });
+  return { certificate, privateKey: key, key: keyOfCertificate(certificate) };
+}
+
+const [home, peer, foreign] = await Promise.all([identity(), identity(), identity()]);
+
+interface Taken {
+  readonly from: number;
+  readonly message: PeerMessage;
+}
+
+/** Member 1 of the group, which knows member 2. */
+async function member1(known = peer) {
+  const links = new PeerLinks({ credentials: home, trustedKeys: [], log: silentLog });
+  const listener = new Listener(home, (socket, proved) => links.accept(socket, proved));
+  const port = await listener.listen('127.0.0.1', 0);
+  const taken: Taken[] = [];
+  const greetings: number[] = [];
+  const unreachable: number[] = [];
+  links.start({
+    groupId: GROUP,
+    memberId: 1,
+    tail: () => ({ lastIndex: 9, lastTerm: 2 }),
+    receive: (from, message) => taken.push({ from, message }),
+    greeted: (_from, lastIndex) => greetings.push(lastIndex),
+    unreachable: (member) => unreachable.push(member),
+  });
+  links.setMembers([
+    { id: 1, key: home.key, address: '', isToVote: true },
+    { id: 2, key: known.key, address: '', isToVote: true },
+  ]);
+  const end = async () => {
+    links[Symbol.dispose]();
+    await listener[Symbol.asyncDispose]();
+  };
+  return { links, port, taken, greetings, unreachable, end };
+}
+
+const HELLO: Hello = {
+  socketClass: 'control',
+  groupId: GROUP,
+  from: 2,
+  to: 1,
+  lastIndex: 5,
+  lastTerm: 2,
+};
+
+async function dial(port: number, credentials: Credentials): Promise<WebSocket> {
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/peer`, tlsOptions(credentials));
+  await once(socket, 'open');
+  return socket;
+}
+
+async function closeCode(socket: WebSocket): Promise<unknown> {
+  const [code] = (await once(socket, 'close')) as [number]; // As ws documents it.
+  return code;
+}
+
+const otherVersion = encodeHello(HELLO);
+otherVersion[4] = 99;
+
+const refusals: [string, Credentials, Uint8Array | string, number][] = [
+  ['another group', peer, encodeHello({ ...HELLO, groupId: 78 }), CLOSE.otherGroup],
+  ['another receiver', peer, encodeHello({ ...HELLO, to: 3 }), CLOSE.otherMember],
+  ['a foreign key', foreign, encodeHello(HELLO), CLOSE.foreignKey],
+  ['a member that is none', peer, encodeHello({ ...HELLO, from: 4 }), CLOSE.foreignKey],
+  ['another version', peer, otherVersion, CLOSE.version],
+  ['what is no hello', peer, new Uint8Array([1, 2, 3]), CLOSE.malformed],
+  [
+    'a hello that goes on',
+    peer,
+    Buffer.concat([encodeHello(HELLO), HELLO_REST()]),
+    CLOSE.malformed,
+  ],
+  ['text', peer, 'hello', CLOSE.malformed],
+];
+
+function HELLO_REST(): Uint8Array {
+  return new Uint8Array(3);
+}
+
+t.test('a hello is refused with the reason', async (t) => {
+  const { port, taken, end } = await member1();
+  for (const [name, credentials, message, code] of refusals) {
+    const socket = await dial(port, credentials);
+    socket.send(message);
+    t.equal(await closeCode(socket), code, name);
+  }
+  t.same(taken, []);
+  await end();
+});
+
+t.test('messages of a known member are taken, malformed ones end its socket', async (t) => {
+  const { port, taken, greetings, unreachable, end } = await member1();
+  const socket = await dial(port, peer);
+  const answered = once(socket, 'message');
+  socket.send(encodeHello(HELLO));
+  await answered;
+  socket.send(encodePeerMessage({ kind: 'heartbeat', term: 3, commitIndex: 4, readCounter: 5 }));
+  socket.send(encodePeerMessage({ kind: 'termRequest' }));
+  const bad = encodePeerMessage({ kind: 'timeoutNow', term: 3 });
+  socket.send(Buffer.concat([bad, bad]));
+  t.equal(await closeCode(socket), CLOSE.malformed);
+  t.same(taken, [
+    { from: 2, message: { kind: 'heartbeat', term: 3, commitIndex: 4, readCounter: 5 } },
+    { from: 2, message: { kind: 'termRequest' } },
+  ]);
+  t.same(greetings, [5]);
+  t.same(unreachable, [2]);
+  await end();
+});
+
+t.test('a member with an expired certificate is let in by its key', async (t) => {
+  const old = await identity(Date.now() - 10 * HOUR_MS);
+  const { port, end } = await member1(old);
+  const socket = await dial(port, old);
+  const answered = once(socket, 'message');
+  socket.send(encodeHello(HELLO));
+  await answered;
+  t.pass('it was greeted');
+  socket.terminate();
+  await end();
+});
+
+t.test('a removed member is cut off', async (t) => {
+  const { links, port, end } = await member1();
+  const socket = await dial(port, peer);
+  const answered = once(socket, 'message');
+  socket.send(encodeHello(HELLO));
+  await answered;
+  const closed = once(socket, 'close');
+  links.setMembers([{ id: 1, key: home.key, address: '', isToVote: true }]);
+  await closed;
+  const again = await dial(port, peer);
+  again.send(encodeHello(HELLO));
+  t.equal(await closeCode(again), CLOSE.foreignKey);
+  await end();
+});
+
+t.test('two members find each other, by three sockets, over which nothing gets lost', async (t) => {
+  const one = await member1();
+  const links = new PeerLinks({ credentials: peer, trustedKeys: [], log: silentLog });
+  const answers: Taken[] = [];
+  links.start({
+    groupId: GROUP,
+    memberId: 2,
+    tail: () => ({ lastIndex: 1, lastTerm: 1 }),
+    receive: (from, message) => answers.push({ from, message }),
+    greeted: () => {},
+    unreachable: () => {},
+  });
+  const address = `127.0.0.1:${one.port}`;
+  links.setMembers([{ id: 1, key: home.key, address, isToVote: true }]);
+  const entries = [{ index: 6, term: 2, data: Buffer.from('data') }];
+  const append = {
+    kind: 'append',
+    term: 3,
+    prevIndex: 5,
+    prevTerm: 2,
+    commitIndex: 5,
+    entries,
+  } as const;
+  const chunk = {
+    kind: 'chunk',
+    index: 4,
+    sha256: new Uint8Array(32).fill(7),
+    bytes: new Uint8Array(300_000).fill(3),
+  } as const;
+  const messages: PeerMessage[] = [append, chunk, { kind: 'read', term: 3, readId: 2 }];
+  while (one.taken.length < 30) {
+    for (const message of messages) links.send(1, message);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  for (const message of messages) {
+    const found = one.taken.find((taken) => taken.message.kind === message.kind);
+    t.same(found, { from: 2, message }, message.kind);
+  }
+  one.links.send(2, { kind: 'termResponse', term: 8, matchIndex: 1 });
+  while (answers.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.same(answers, [{ from: 1, message: { kind: 'termResponse', term: 8, matchIndex: 1 } }]);
+  links[Symbol.dispose]();
+  await one.end();
+});
+
+t.test('a member whose address has another key is not spoken to', async (t) => {
+  const one = await member1();
+  const links = new PeerLinks({ credentials: peer, trustedKeys: [], log: silentLog });
+  const nothing = () => {};
+  links.start({
+    groupId: GROUP,
+    memberId: 2,
+    tail: () => ({ lastIndex: 1, lastTerm: 1 }),
+    receive: nothing,
+    greeted: nothing,
+    unreachable: nothing,
+  });
+  const address = `127.0.0.1:${one.port}`;
+  links.setMembers([{ id: 1, key: foreign.key, address, isToVote: true }]);
+  for (let i = 0; i < 40; i++) {
+    links.send(1, { kind: 'termRequest' });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  t.same(one.taken, []);
+  t.same(one.greetings, []);
+  links[Symbol.dispose]();
+  await one.end();
+});
+
+t.test('who shows no certificate, or speaks no TLS, is closed', async (t) => {
+  const { port, end } = await member1();
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/peer`, { rejectUnauthorized: false });
+  const [error] = (await once(socket, 'error')) as [Error]; // As ws documents it.
+  t.ok(error);
+  const raw = connect(port, '127.0.0.1');
+  raw.write('GET / HTTP/1.1\r\n\r\n');
+  raw.on('error', () => {});
+  await once(raw, 'close');
+  t.ok((raw.address() as Partial<AddressInfo>).port === undefined, 'closed');
+  await end();
+});

@@ -1,0 +1,184 @@
+/** Members of a store as processes of their own, on loopback, for tests that kill them. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { createCa, issueLeaf } from '#base/pki/pki.ts';
+import type { KeyPair } from '#base/pki/pki.ts';
+import { connectStore } from '#control/store/transport/remote-store.ts';
+import { keyOfCertificate } from '#control/store/transport/tls.ts';
+import type { Credentials } from '#control/store/transport/tls.ts';
+import type { OwnStore } from '#control/store/store.ts';
+
+const MAIN = join(import.meta.dirname, '../../control/store/main.ts');
+const HOST = '127.0.0.1';
+const LIFETIME_MS = 3_600_000;
+
+interface Identity extends Credentials {
+  readonly key: string;
+}
+
+export async function newIdentity(
+  ca: KeyPair,
+  name: string,
+  nowMs = Date.now(),
+): Promise<Identity> {
+  const leaf = await issueLeaf(ca, {
+    subject: { commonName: name },
+    usages: ['client', 'server'],
+    nowMs,
+    lifetimeMs: LIFETIME_MS,
+  });
+  const { key: privateKey, certificate } = leaf;
+  return { privateKey, certificate, key: keyOfCertificate(certificate) };
+}
+
+export class StoreProcess {
+  readonly identity: Identity;
+  readonly address: string;
+  readonly #config: string;
+  #child: ChildProcess | undefined;
+
+  constructor(identity: Identity, address: string, config: string) {
+    this.identity = identity;
+    this.address = address;
+    this.#config = config;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Resolves when it serves. */
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, ['--no-warnings', MAIN, this.#config], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    const errors: string[] = [];
+    child.stderr.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (line.startsWith('listening ')) return;
+    }
+    throw new Error(`member at ${this.address} did not start: ${errors.join('')}`);
+  }
+
+  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+}
+
+/** Three processes that are one group, made as an operator makes one. */
+export class StoreGroup implements AsyncDisposable {
+  readonly members: StoreProcess[] = [];
+  readonly #directory = mkdtempSync(join(tmpdir(), 'store-members-'));
+  readonly #identities: readonly Identity[];
+  readonly #client: Identity;
+  readonly #stores: OwnStore[] = [];
+
+  private constructor(identities: readonly Identity[], client: Identity) {
+    this.#identities = identities;
+    this.#client = client;
+  }
+
+  static async start(settings: object, signal: AbortSignal): Promise<StoreGroup> {
+    const nowMs = Date.now();
+    const ca = await createCa({ commonName: 'test', nowMs, lifetimeMs: LIFETIME_MS });
+    const names = ['a', 'b', 'c'].map((name) => newIdentity(ca, name));
+    const group = new StoreGroup(await Promise.all(names), await newIdentity(ca, 'client'));
+    await group.#add(settings);
+    const store = await group.connect([0], signal);
+    for (const number of [1, 2]) {
+      const address = await freeAddress();
+      const { key } = group.#identities[number] as Identity; // One of three.
+      const added = await retrying(() => store.addMember({ key, address, isToVote: true }, signal));
+      await group.#add({ ...settings, join: added }, address);
+      await waitFor(async () => {
+        const { members } = await store.members(signal);
+        return members.filter(({ role }) => role === 'voter').length === number + 1;
+      });
+    }
+    return group;
+  }
+
+  /** A client that tries these members in turn. */
+  async connect(numbers: readonly number[], signal: AbortSignal): Promise<OwnStore> {
+    const store = await connectStore(
+      {
+        addresses: numbers.map((number) => this.members[number]?.address ?? ''),
+        credentials: this.#client,
+        memberKeys: this.#identities.map(({ key }) => key),
+      },
+      signal,
+    );
+    this.#stores.push(store);
+    return store;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.members.map((member) => member.end('SIGKILL')));
+    for (const store of this.#stores) store.close().catch(() => {});
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  async #add(settings: object, address?: string): Promise<void> {
+    const number = this.members.length;
+    const identity = this.#identities[number] as Identity; // One of three.
+    const own = address ?? (await freeAddress());
+    const file = (name: string) => join(this.#directory, `${number}-${name}`);
+    writeFileSync(file('key'), identity.privateKey);
+    writeFileSync(file('certificate'), identity.certificate);
+    const config = {
+      dataDir: file('data'),
+      host: HOST,
+      port: Number(own.split(':')[1]),
+      privateKey: file('key'),
+      certificate: file('certificate'),
+      address: own,
+      memberKeys: this.#identities.map(({ key }) => key),
+      clientKeys: [this.#client.key],
+      ...settings,
+    };
+    writeFileSync(file('config'), JSON.stringify(config));
+    const member = new StoreProcess(identity, own, file('config'));
+    this.members.push(member);
+    await member.start();
+  }
+}
+
+/** An address on loopback that nobody listens on; it may be taken by the time it is used. */
+async function freeAddress(): Promise<string> {
+  const server = createServer().listen(0, HOST);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo; // Of a TCP server.
+  server.close();
+  await once(server, 'close');
+  return `${HOST}:${port}`;
+}
+
+/** Until `isSo`; fails after a minute. */
+export async function waitFor(isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error('it did not come to that within a minute');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function retrying<T>(work: () => Promise<T>): Promise<T> {
+  let result: T | undefined;
+  await waitFor(async () => {
+    result = await work().catch(() => undefined);
+    return result !== undefined;
+  });
+  return result as T; // Not undefined, or waitFor had failed.
+}
