@@ -126,6 +126,12 @@ export const SNAPSHOT_SILENT_TICKS = 100;
 /** Entries that a learner may lack when it is made a voter. */
 export const PROMOTE_LAG_ENTRIES = 64;
 
+/** Ticks between comparisons of the members' state while nothing is written. */
+export const HASH_ROUND_TICKS = 10;
+
+/** Comparisons under way: members that lag answer late. */
+export const HASH_ROUNDS_KEPT = 16;
+
 /** Messages of other members that wait for a turn; beyond it they are lost, as on a network. */
 export const PEER_INBOX_MAX = 16_384;
 

@@ -84,7 +84,7 @@ export class Group {
   readonly members: SimMember[] = [];
   readonly clients: SimClient[] = [];
   /** Ended by themselves, which no fault explains. */
-  readonly failures: unknown[] = [];
+  failures: unknown[] = [];
   readonly #settings: EngineSettings;
   #keys = 0;
 

@@ -38,6 +38,8 @@ export class Oracle {
   /** Applied index and life at the last look, by member. */
   readonly #seen = new Map<SimMember, { life: number; index: number }>();
   readonly operations: ClientOperation[] = [];
+  /** Members whose memory was damaged: their state proves nothing. */
+  readonly suspects = new Set<SimMember>();
   /** Snapshots that members installed while they ran. */
   installed = 0;
 
@@ -67,7 +69,7 @@ export class Oracle {
       assert(known === undefined || known === member.id, `term ${raftTerm} has one leader`);
       this.#leaders.set(raftTerm, member.id);
     }
-    this.#observeState(member);
+    if (!this.suspects.has(member)) this.#observeState(member);
   }
 
   #observeState(member: SimMember): void {

@@ -239,6 +239,29 @@ t.test('a member whose disk was set back takes no part any more', async (t) => {
   group.close();
 });
 
+t.test('a member whose state differs is ended, the leader too', async (t) => {
+  for (const part of ['follower', 'leader']) {
+    const group = await threeMembers();
+    const leader = must(group.leader, 'a leader');
+    const victim = part === 'leader' ? leader : followers(group)[0];
+    const { store } = group.connect(followers(group)[1]);
+    await group.finish(store.txn(put('a', '1'), signal), 2000);
+    group.oracle.suspects.add(victim);
+    victim.engine?.state.leases.grant(999_999, 1000);
+    void codeOf(store.txn(put('a', '2'), signal));
+    await t.rejects(group.run(3000), { cause: { code: 'CORRUPT', message: /differs from that/ } });
+    t.notOk(victim.isUp, `the ${part} ended`);
+    group.failures = [];
+    group.oracle.suspects.clear();
+    t.equal(await group.finish(codeOf(store.txn(put('a', '3'), signal)), 10_000), 'ok');
+    victim.start();
+    await group.runUntil(() => equalStates(group), 10_000);
+    await group.run(3000);
+    t.ok(victim.isUp, `what the disk of the ${part} holds is right`);
+    group.close();
+  }
+});
+
 t.test('a lease is kept alive through a follower, survives its leader, and runs out', async (t) => {
   const group = await threeMembers();
   const leader = must(group.leader, 'a leader');

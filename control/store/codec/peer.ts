@@ -210,6 +210,13 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
     write: (out, { term, matchIndex }) => writeNumbers(out, term, matchIndex),
     read: (input) => ({ term: input.varint(), matchIndex: input.varint() }),
   },
+  stateHash: {
+    number: 20,
+    write: (out, { index }) => out.varint(index),
+    read: (input) => ({ index: input.varint() }),
+  },
+  stateHashAnswer: { number: 21, write: writeStateHash, read: readStateHash },
+  fence: { number: 22, write: writeStateHash, read: readStateHash },
 };
 
 const RESULTS = ['taken', 'value', 'refused', 'notLeader'] as const;
@@ -238,6 +245,16 @@ export function decodePeerMessage(input: ByteReader): PeerMessage {
 
 function writeNumbers(out: ByteWriter, ...numbers: number[]): void {
   for (const number of numbers) out.varint(number);
+}
+
+function writeStateHash(out: ByteWriter, { index, hash }: Pick<Of<'fence'>, 'index' | 'hash'>) {
+  out.varint(index);
+  out.u32(hash.a);
+  out.u32(hash.b);
+}
+
+function readStateHash(input: ByteReader) {
+  return { index: input.varint(), hash: { a: input.u32(), b: input.u32() } };
 }
 
 function writeFlag(out: ByteWriter, flag: boolean): void {

@@ -9,7 +9,6 @@
  *
  * Decoded values are views on the frame that carried them.
  */
-import { must } from '#base/assert.ts';
 import { NO_LEASE, StoreError } from '../port.ts';
 import type {
   KeyValue,
@@ -50,7 +49,8 @@ export function writeError(out: ByteWriter, error: StoreError): void {
 }
 
 export function readError(input: ByteReader): StoreError {
-  const code = must(ERROR_CODES[input.u8()], 'an error code is known');
+  // A later version may have more of them.
+  const code = ERROR_CODES[input.u8()] ?? 'UNSUPPORTED';
   const compactRevision = input.varint();
   return new StoreError(code, input.latin1(), code === 'COMPACTED' ? { compactRevision } : {});
 }

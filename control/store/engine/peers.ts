@@ -5,6 +5,7 @@
  * codec/peer.ts.
  */
 import type { InstallSnapshot, Message, SnapshotMeta } from '#control/raft/raft.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 import type { StoreError } from '../port.ts';
 import type { RosterRow } from './roster.ts';
 
@@ -78,6 +79,25 @@ export interface TermResponse {
   readonly matchIndex: number;
 }
 
+/** Of a leader: what is the hash of your state behind this index? */
+export interface StateHashRequest {
+  readonly kind: 'stateHash';
+  readonly index: number;
+}
+
+export interface StateHashAnswer {
+  readonly kind: 'stateHashAnswer';
+  readonly index: number;
+  readonly hash: Lanes;
+}
+
+/** This is what a quorum's state is behind this index: whoever differs is to end. */
+export interface Fence {
+  readonly kind: 'fence';
+  readonly index: number;
+  readonly hash: Lanes;
+}
+
 type Envelope = 'from' | 'to';
 type Bare<M> = M extends Message ? Omit<M, Envelope> : never;
 
@@ -93,7 +113,10 @@ export type PeerMessage =
   | Ask
   | AskAnswer
   | TermRequest
-  | TermResponse;
+  | TermResponse
+  | StateHashRequest
+  | StateHashAnswer
+  | Fence;
 
 export interface Peers {
   /** Sends, or loses it. */

@@ -15,6 +15,7 @@ import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Consensus, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
+import { HashRounds } from './hash-rounds.ts';
 import type { PeerMessage, Peers } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
@@ -42,6 +43,7 @@ export class RaftConsensus implements Consensus {
   readonly #raft: Raft;
   readonly #reads: PendingReads;
   readonly #startTerms: StartTerms;
+  readonly #hashes: HashRounds;
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
   /** Its content is here; the core is about to decide whether it is wanted. */
@@ -52,6 +54,12 @@ export class RaftConsensus implements Consensus {
     this.#raft = parts.raft;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
     this.#startTerms = new StartTerms(this.memberId);
+    const { state, peers } = parts;
+    this.#hashes = new HashRounds({
+      memberId: this.memberId,
+      state,
+      send: (to, message) => peers.send(to, message),
+    });
   }
 
   get memberId(): number {
@@ -94,6 +102,8 @@ export class RaftConsensus implements Consensus {
     this.#reads.tick();
     if (this.#raft.lacksSnapshot) this.#parts.checkpoints.want();
     this.#retainTransfers();
+    if (this.isLeader) this.#hashes.tick(this.#raft.progress.map(({ id }) => id));
+    else this.#hashes.stop();
   }
 
   propose(data: Uint8Array, need: () => Need): Proposed | StoreError {
@@ -167,6 +177,15 @@ export class RaftConsensus implements Consensus {
       }
       case 'termResponse':
         return this.#heardTerm(from, message);
+      case 'stateHash':
+        return this.#hashes.asked(from, message.index);
+      case 'stateHashAnswer':
+        if (!this.isLeader) return;
+        if (this.#hashes.answered(from, message, this.#raft.members)) throw differs(message.index);
+        return;
+      case 'fence':
+        if (this.#hashes.isFenced(message)) throw differs(message.index);
+        return;
       case 'ask':
       case 'answer':
         return; // The engine's own.
@@ -242,6 +261,7 @@ export class RaftConsensus implements Consensus {
     if (last !== undefined) {
       this.#raft.applied(last.index);
       this.#trimMemory();
+      this.#hashes.answer();
     }
     for (const { context, index } of ready.readStates) this.#reads.answered(context, index);
     this.#reads.applied(this.#raft.appliedIndex);
@@ -342,6 +362,11 @@ export class RaftConsensus implements Consensus {
     const text = `${active.length} of the ${left.length} voters left answer`;
     return new StoreError('UNAVAILABLE', `members cannot be changed now: ${text}`);
   }
+}
+
+function differs(index: number): StoreError {
+  const text = `state behind entry ${index} differs from that of a quorum of members`;
+  return new StoreError('CORRUPT', text);
 }
 
 function setBack(promised: number, lastIndex: number): StoreError {
