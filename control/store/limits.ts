@@ -105,6 +105,12 @@ export const LOG_MEMORY_BYTES_MAX = 64 * 1024 * 1024;
 /** Ticks until a request that no leader can take, or no quorum can confirm, is given up: 5 s. */
 export const REQUEST_TICKS_MAX = 50;
 
+/**
+ * Ticks without a known leader after which watches end: this member may be cut off from the others, and
+ * its silence would look like calm (etcd's require-leader).
+ */
+export const LEADERLESS_TICKS_MAX = 30;
+
 /** Ticks until an unanswered question for a read is asked again. */
 export const READ_RETRY_TICKS = 5;
 

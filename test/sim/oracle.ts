@@ -11,7 +11,7 @@
 import { assert } from '#base/assert.ts';
 import { latin1Text } from '#control/store/codec/bytes.ts';
 import { formatHash } from '#control/store/mvcc/state-hash.ts';
-import type { KeyValue } from '#control/store/port.ts';
+import type { KeyValue, WatchEvent } from '#control/store/port.ts';
 import type { SimMember } from './member.ts';
 
 /** What a revision did to a key; undefined = deleted it. */
@@ -98,6 +98,26 @@ export class Oracle {
     }
     // Revisions that changed nothing that is kept do not exist: each has its place.
     this.#history.length = Math.max(this.#history.length, state.mvcc.revision + 1);
+  }
+
+  /** A watch says nothing of these revisions: they changed nothing. */
+  checkQuiet(from: number, to: number): void {
+    for (let revision = from; revision <= to; revision++) {
+      assert(this.#history[revision] === undefined, `a watch misses revision ${revision}`);
+    }
+  }
+
+  /** A watch of all keys says this of a revision. */
+  checkEvents(revision: number, events: readonly WatchEvent[]): void {
+    const change = this.#history[revision];
+    const seen = events.map(({ type, kv: { key, value, modRevision } }) => {
+      assert(modRevision === revision, `event of ${key} at ${revision} has its revision`);
+      return [key, type === 'put' ? latin1Text(value, 0, value.length) : undefined] as const;
+    });
+    assert(change?.size === seen.length, `a watch gets all of revision ${revision}, once`);
+    for (const [key, value] of seen) {
+      assert(change.get(key) === value, `a watch gets ${key} at ${revision} as it was written`);
+    }
   }
 
   /** Compares all that clients were told with the history. */

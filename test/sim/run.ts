@@ -40,6 +40,9 @@ export class StoreRun {
   readonly counts = new Map<string, number>();
   #writes = 0;
   #isEnding = false;
+  #isOver = false;
+  /** Everything up to this revision came over the watch. */
+  #watched = 1;
   #working = 0;
   #membersEver = 3;
   #isChanging = false;
@@ -101,10 +104,16 @@ export class StoreRun {
       const workers = [0, 1, 2].map((number) =>
         this.#client(number, group.connect(this.#random.pick(group.members))),
       );
+      const watcher = this.#watch(group.connect(this.#random.pick(group.members)));
       this.#scheduleFault();
       await group.run(this.#durationMs);
       await this.#heal(workers);
+      const last = () => this.#watched >= group.oracle.revision;
+      await group.runUntil(last, HEAL_MS_MAX);
+      this.#isOver = true;
       group.oracle.checkClients();
+      group.close();
+      await watcher;
       this.#count('leaders', group.oracle.leaderChanges);
       this.#count('snapshots installed', group.oracle.installed);
       this.#count('virtual seconds', Math.round(this.seconds));
@@ -134,6 +143,32 @@ export class StoreRun {
     this.#working--;
   }
 
+  /** Watches everything, on whatever member it is linked to: each revision, once, in order, whole. */
+  async #watch({ store }: SimClient): Promise<void> {
+    while (!this.#isOver) {
+      try {
+        using watch = store.watch({ key: '\0', rangeEnd: '\0', startRevision: this.#watched + 1 });
+        watch.requestProgress();
+        for await (const batch of watch) {
+          const from = this.#watched;
+          this.#watched = batch.revision;
+          if (batch.kind === 'progress') this.#group.oracle.checkQuiet(from + 1, batch.revision);
+          else {
+            this.#group.oracle.checkQuiet(from + 1, batch.revision - 1);
+            this.#group.oracle.checkEvents(batch.revision, batch.events);
+            this.#count('events');
+          }
+        }
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        this.#count(`watch ended: ${error.code}`);
+        // What was compacted is not there to be watched.
+        if (error.code === 'COMPACTED') this.#watched = (error.compactRevision ?? 1) - 1;
+        if (!this.#isOver) await this.#group.pause(100);
+      }
+    }
+  }
+
   async #operate(client: SimClient, value: string): Promise<Told> {
     const { store } = client;
     const key = this.#random.pick(KEYS);
@@ -150,6 +185,10 @@ export class StoreRun {
       return wrote(await store.txn(only(remove), signal), [[key, undefined]]);
     }
     const read = await store.range({ key }, signal);
+    if (this.#random.chance(0.1) && read.revision > 100) {
+      await store.compact(read.revision - this.#random.between(20, 90), signal);
+      this.#count('compactions');
+    }
     const mod = read.kvs[0]?.modRevision ?? 0;
     const compare: Compare[] = [{ key, target: 'mod', result: '=', value: mod }];
     const answer = await store.txn({ compare, success: [put], failure: [] }, signal);

@@ -9,6 +9,7 @@ import { StoreError } from '#control/store/port.ts';
 import type { Store, TxnRequest, WatchEvent } from '#control/store/port.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { Group } from './group.ts';
+import { PowerFailure } from './member.ts';
 import type { SimMember } from './member.ts';
 import { runSeeds } from './run.ts';
 
@@ -135,6 +136,53 @@ t.test('without a quorum requests end in bounded time', async (t) => {
   for (const member of group.members) member.start();
   t.equal(await group.finish(codeOf(store.txn(put('a', '3'), signal)), 10_000), 'ok');
   group.close();
+});
+
+t.test('a watch on a member that is cut off ends', async (t) => {
+  const group = await threeMembers();
+  const [alone] = followers(group);
+  const { store } = group.connect(alone);
+  await group.finish(store.txn(put('a', '1'), signal), 2000);
+  const watching = codeOf(
+    (async () => {
+      for await (const _batch of store.watch({ key: 'a' }));
+    })(),
+  );
+  for (const { id } of group.members) group.network.cut(alone.id, id, false);
+  t.equal(await group.finish(watching, 10_000), 'UNAVAILABLE');
+  group.close();
+});
+
+t.test('power cuts at every step of an installation lose nothing', patient, async (t) => {
+  const settings = { ...small, checkpointLogBytes: 3000 };
+  let installed = 0;
+  for (let cutAt = 0; cutAt < 40; cutAt++) {
+    const group = new Group(new SeededRandom(cutAt), settings);
+    await group.grow(3);
+    const [away] = followers(group);
+    const { store } = group.connect(must(group.leader, 'a leader'));
+    away.kill();
+    await group.run(2500); // Then the leader counts on it no more, and lets go of its log.
+    await fill(group, store, 60);
+    away.start();
+    // From the last chunk on: what is written of the log, of names and directories.
+    let left = Number.POSITIVE_INFINITY;
+    away.disk.faults.beforeChange = () => {
+      if (left-- <= 0) throw new PowerFailure('power failed');
+    };
+    group.network.watch = (_from, to, bytes) => {
+      if (bytes[0] === CHUNK && to === away.id) left = cutAt;
+    };
+    await group.run(1000);
+    away.kill();
+    away.disk.faults.beforeChange = () => {};
+    away.disk.crash({ keep: () => group.random.chance(0.5) });
+    away.start();
+    await group.runUntil(() => equalStates(group), 30_000);
+    installed += group.oracle.installed;
+    group.close();
+  }
+  t.ok(installed > 20, `${installed} snapshots were installed by running members`);
 });
 
 t.test('a follower that was away for long gets a snapshot, and only what it lacks', async (t) => {

@@ -15,6 +15,7 @@ import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.
 import { writeError, writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
 import {
+  LEADERLESS_TICKS_MAX,
   PEER_INBOX_MAX,
   PEER_MESSAGES_PER_PUMP,
   REQUEST_BYTES_PER_PUMP,
@@ -71,6 +72,7 @@ export class Engine {
   #peerInbox: { readonly from: number; readonly message: PeerMessage }[] = [];
   readonly #scratch = new ByteWriter(4096);
   #ticks = 0;
+  #leaderlessTicks = 0;
   /** As last told to the peers' port. */
   #rosterHash = { a: 0, b: 0 };
 
@@ -144,6 +146,7 @@ export class Engine {
       this.#notKnown(waiting);
     }
     if (this.#consensus.isLeader) this.#leader.tick();
+    this.#endBlindWatches();
   }
 
   /** A group of one that just started: puts into the log what it lacks. */
@@ -364,6 +367,14 @@ export class Engine {
       const { connection, id, value = 0 } = waiting;
       this.#answerValue(connection, id, { result: 'value', value });
     }
+  }
+
+  /** A watch on a member that hears of no leader would miss what happens, and not know. */
+  #endBlindWatches(): void {
+    this.#leaderlessTicks = this.#consensus.leader === 0 ? this.#leaderlessTicks + 1 : 0;
+    if (this.#leaderlessTicks < LEADERLESS_TICKS_MAX) return;
+    const reason = new StoreError('UNAVAILABLE', 'no member leads the store');
+    for (const { hub } of this.#connections) hub.endAll(reason);
   }
 
   /** The state jumped: what became of entries in between is known by their sessions alone. */

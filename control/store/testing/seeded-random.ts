@@ -29,6 +29,11 @@ export class SeededRandom {
     return Math.floor(this.next() * bound);
   }
 
+  /** In [low, high]. */
+  between(low: number, high: number): number {
+    return low + this.below(high - low + 1);
+  }
+
   chance(share: number): boolean {
     return this.next() < share;
   }

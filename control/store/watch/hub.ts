@@ -256,6 +256,14 @@ export class WatchHub {
     endFrame(this.#out, lengthAt);
   }
 
+  /** Ends all watches, for a reason that is not theirs. */
+  endAll(reason: StoreError): void {
+    for (const watch of this.#watches.values()) {
+      this.#forget(watch);
+      this.#sendEnd(watch.id, reason);
+    }
+  }
+
   #forget(watch: HubWatch): void {
     this.#watches.delete(watch.id);
     this.#synced.delete(watch);
