@@ -28,7 +28,7 @@ import type { LostLog, RaftState } from './state.ts';
 import { progressOf, statusOf } from './status.ts';
 import type { MemberProgress, RaftStatus } from './status.ts';
 import { tick } from './ticks.ts';
-import { transferLeadership } from './transfer.ts';
+import { handOver, transferLeadership } from './transfer.ts';
 import type { TransferRefusal } from './transfer.ts';
 import type {
   Entry,
@@ -194,6 +194,12 @@ export class Raft {
   /** Hands leadership to the voter `to`; undefined when that has begun. */
   transferLeadership(to: MemberId): TransferRefusal | undefined {
     return transferLeadership(this.#state, to);
+  }
+
+  /** A leader that is about to end: asks the voter that holds most to take over, and follows. */
+  resign(): void {
+    const { role } = this.#state;
+    if (role.kind === 'leader') handOver(this.#state, role);
   }
 
   /**

@@ -16,6 +16,9 @@ import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
 import { keyOfCertificate } from './transport/tls.ts';
 
+/** From the last word as a leader to the end. */
+const RESIGN_MS = 100;
+
 const config = z
   .strictObject({
     dataDir: z.string(),
@@ -88,8 +91,13 @@ const listener = new Listener(credentials, (socket, proved, path) => {
 });
 const port = await listener.listen(config.host, config.port);
 process.on('SIGTERM', () => {
-  host.end('close');
-  links[Symbol.dispose]();
-  process.exit(0);
+  engine.resign();
+  host.pump();
+  // What the successor is sent needs a moment to leave.
+  setTimeout(() => {
+    host.end('close');
+    links[Symbol.dispose]();
+    process.exit(0);
+  }, RESIGN_MS);
 });
 process.stdout.write(`listening ${port}\n`);

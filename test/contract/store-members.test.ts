@@ -77,6 +77,9 @@ t.test('SIGKILL of leaders loses no acknowledged write', { timeout: 240_000 }, a
   await load.stop();
   t.comment(`${load.acknowledged.size} acknowledged, ${load.unknown.size} unknown`);
   t.comment(`from kill to 50 more writes: ${outagesMs.join(', ')} ms`);
+  const logged = group.members.flatMap((member) => member.logged).join('');
+  const installed = logged.match(/snapshot installed/g)?.length ?? 0;
+  t.comment(`${installed} snapshots installed`);
   for (const [number, store] of each.entries()) {
     const { kvs } = await store.range({ key: 'k', rangeEnd: 'l', keysOnly: true }, signal);
     const kept = new Map(kvs.map(({ key, version }) => [key, version]));

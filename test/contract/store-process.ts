@@ -41,6 +41,8 @@ export async function newIdentity(
 export class StoreProcess {
   readonly identity: Identity;
   readonly address: string;
+  /** What its processes wrote to stderr. */
+  readonly logged: string[] = [];
   readonly #config: string;
   #child: ChildProcess | undefined;
 
@@ -60,12 +62,11 @@ export class StoreProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    const errors: string[] = [];
-    child.stderr.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => this.logged.push(chunk.toString()));
     for await (const line of createInterface({ input: child.stdout })) {
       if (line.startsWith('listening ')) return;
     }
-    throw new Error(`member at ${this.address} did not start: ${errors.join('')}`);
+    throw new Error(`member at ${this.address} did not start: ${this.logged.join('')}`);
   }
 
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

@@ -272,6 +272,36 @@ t.test('leadership is handed on when asked for', async (t) => {
   group.close();
 });
 
+t.test('a leader that ends in order is followed at once', async (t) => {
+  const group = await threeMembers();
+  const leader = must(group.leader, 'a leader');
+  await group.run(500);
+  leader.engine?.resign();
+  leader.pump();
+  await group.run(20);
+  leader.kill();
+  await group.runUntil(() => group.leader !== undefined, 100);
+  t.pass('within a few round trips');
+  group.close();
+});
+
+t.test('a follower on a full disk lags, and catches up when there is room', async (t) => {
+  const group = await threeMembers();
+  const [full, other] = followers(group);
+  const { store } = group.connect(other);
+  await group.run(3000); // The ballast is complete.
+  full.disk.faults.capacityBytes = full.disk.bytesUsed;
+  await fill(group, store, 200);
+  await group.run(3000);
+  t.ok(full.isUp, 'it goes on');
+  t.notOk(equalStates(group), 'it lags');
+  const { raftTerm } = must(group.leader?.engine, 'a leader').status();
+  full.disk.faults.capacityBytes = Number.POSITIVE_INFINITY;
+  await group.runUntil(() => equalStates(group), 20_000);
+  t.equal(group.leader?.engine?.status().raftTerm, raftTerm, 'under the same leader');
+  group.close();
+});
+
 t.test('a member whose disk was set back takes no part any more', async (t) => {
   const group = await threeMembers();
   const [old, other] = followers(group);

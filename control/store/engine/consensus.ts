@@ -23,6 +23,8 @@ export interface Consensus {
   changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError;
   /** Hands leadership to a voter; undefined when that has begun. */
   transferLeadership(to: number): StoreError | undefined;
+  /** This member is about to end: another is asked to lead. */
+  resign(): void;
   /** A learner that holds about the whole log and may be made a voter. */
   caughtUpLearner(): number | undefined;
   /** Asks for a linearizable read; `confirmed` runs when the applied state may answer it. */

@@ -154,6 +154,11 @@ export class Engine {
     if (this.#consensus.isLeader) this.#leader.settle();
   }
 
+  /** This member is about to end: should it lead, another is asked to, with the next `pump`. */
+  resign(): void {
+    this.#consensus.resign();
+  }
+
   close(): void {
     this.#consensus.close();
   }

@@ -127,6 +127,7 @@ function assemble(
     wal,
     state,
     disk,
+    log: io.log,
     checkpoints,
     room,
     peers,

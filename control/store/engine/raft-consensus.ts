@@ -15,6 +15,7 @@ import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Consensus, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
+import type { EngineLog } from './engine-log.ts';
 import { HashRounds } from './hash-rounds.ts';
 import type { PeerMessage, Peers } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
@@ -29,6 +30,7 @@ export interface ConsensusParts {
   readonly wal: Wal;
   readonly state: StateMachine;
   readonly disk: Disk;
+  readonly log: EngineLog;
   readonly checkpoints: Checkpoints;
   readonly room: DiskRoom;
   readonly peers: Peers;
@@ -46,6 +48,7 @@ export class RaftConsensus implements Consensus {
   readonly #hashes: HashRounds;
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
+  #notedLeader = 0;
   /** Its content is here; the core is about to decide whether it is wanted. */
   #received: Received | undefined;
 
@@ -138,6 +141,10 @@ export class RaftConsensus implements Consensus {
     return new StoreError('INVALID_REQUEST', `leadership cannot go to member ${to}: ${refusal}`);
   }
 
+  resign(): void {
+    if (hasOthers(this.#raft.members, this.memberId)) this.#raft.resign();
+  }
+
   /** A learner that holds about the whole log and may be made a voter. */
   caughtUpLearner(): number | undefined {
     const { learners } = this.#raft.members;
@@ -189,6 +196,9 @@ export class RaftConsensus implements Consensus {
       case 'ask':
       case 'answer':
         return; // The engine's own.
+      case 'append':
+        if (this.#hasRoomFor(message.entries)) this.#step(from, message);
+        return;
       default:
         return this.#step(from, message);
     }
@@ -239,8 +249,18 @@ export class RaftConsensus implements Consensus {
 
   #work(apply: (entry: Entry) => void): void {
     while (this.#raft.hasReady) this.#carryOut(this.#raft.ready(), apply);
+    this.#noteLeader();
     const { lostLog } = this.#raft;
     if (lostLog !== undefined) throw setBack(lostLog.commitIndex, lostLog.lastIndex);
+  }
+
+  /** For whoever reads what happened. */
+  #noteLeader(): void {
+    const { leader, term } = this.#raft;
+    if (leader === this.#notedLeader) return;
+    this.#notedLeader = leader;
+    if (!hasOthers(this.#raft.members, this.memberId)) return;
+    this.#parts.log.info(leader === 0 ? 'no member leads' : 'a member leads', { leader, term });
   }
 
   #carryOut(ready: Ready, apply: (entry: Entry) => void): void {
@@ -302,6 +322,7 @@ export class RaftConsensus implements Consensus {
     checkpoints.installed(snapshot.index);
     receiver.clear();
     state.install(received.state);
+    this.#parts.log.info('snapshot installed', { index: snapshot.index });
   }
 
   #heardTerm(from: number, { term, matchIndex }: { term: number; matchIndex: number }): void {
@@ -311,6 +332,21 @@ export class RaftConsensus implements Consensus {
     }
     const highest = this.#startTerms.heard(from, term, this.#raft.members);
     if (highest !== undefined) this.#raft.voteAbove(highest);
+  }
+
+  /**
+   * Entries that the leader took are written while there is room, ballast included; on a disk that is
+   * full to the brim they are lost as on the way, and come again.
+   */
+  #hasRoomFor(entries: readonly Entry[]): boolean {
+    let bytes = this.#unwrittenBytes;
+    for (const { data, members } of entries) {
+      bytes += data.length + RECORD_OVERHEAD_BYTES;
+      if (members !== undefined) bytes += MEMBERS_BYTES_MAX;
+    }
+    if (entries.length > 0 && !this.#parts.room.admit(bytes, () => 'relief')) return false;
+    this.#unwrittenBytes = bytes;
+    return true;
   }
 
   /** What a member acknowledged to this leader. */
