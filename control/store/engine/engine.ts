@@ -253,9 +253,7 @@ export class Engine {
   #request(connection: Connection, id: number, kind: number, body: ByteReader): void {
     switch (kind) {
       case REQUEST.propose:
-        return this.#ask(ASK.propose, restOf(body), (outcome) =>
-          this.#proposed({ connection, id, value: undefined }, outcome),
-        );
+        return this.#propose(connection, id, restOf(body));
       case REQUEST.range:
         return this.#read(connection, id, (out) => this.state.range(body, out));
       case REQUEST.readTxn:
@@ -285,6 +283,12 @@ export class Engine {
       default:
         return assert(false, `request kind ${kind} is known`);
     }
+  }
+
+  #propose(connection: Connection, id: number, data: Uint8Array): void {
+    const of = { connection, id, value: undefined };
+    if (this.#consensus.isLeader) return this.#proposed(of, this.#leader.propose(data));
+    return this.#ask(ASK.propose, data, (outcome) => this.#proposed(of, outcome));
   }
 
   #proposed(of: Pick<Waiting, 'connection' | 'id' | 'value'>, outcome: Outcome): void {

@@ -48,7 +48,7 @@ export class LeaderWork {
 
   /** Does what was asked; `done` runs now or, behind a quorum round, later. */
   do(what: number, body: Uint8Array, done: (answer: Answer) => void): void {
-    if (what === ASK.propose) done(this.#propose(body));
+    if (what === ASK.propose) done(this.propose(body));
     else if (what === ASK.keepAlive) this.#keepAlive(new ByteReader(body).varint(), done);
     else if (what === ASK.changeMembers) {
       done(this.#changeMembers(readMemberRequest(new ByteReader(body))));
@@ -89,7 +89,8 @@ export class LeaderWork {
     this.#consensus.changeMembers([{ kind: 'addVoter', id }], NO_DATA);
   }
 
-  #propose(data: Uint8Array): Answer {
+  /** Takes a command into the log. */
+  propose(data: Uint8Array): Answer {
     return answerOf(this.#consensus.propose(data, () => needOf(this.#state, data)));
   }
 

@@ -60,8 +60,8 @@ export class StateMachine {
   #leases = new Leases();
   #sessions = new Sessions();
   #roster = new Roster();
-  /** By the last entry applied that names them; nobody before the first one. */
-  members: Members = NO_MEMBERS;
+  #members: Members = NO_MEMBERS;
+  readonly #membersHash = new HashSum();
   /** The state hashes behind the last entries. */
   readonly hashes = new HashHistory(STATE_HASHES_KEPT);
   readonly #mixer = new HashMixer();
@@ -103,6 +103,18 @@ export class StateMachine {
     return this.#roster;
   }
 
+  /** By the last entry applied that names them; nobody before the first one. */
+  get members(): Members {
+    return this.#members;
+  }
+
+  set members(members: Members) {
+    this.#members = members;
+    // States of a time before members stood in the log have none, and their old hash.
+    if (members.voters.length === 0) this.#membersHash.set({ a: 0, b: 0 });
+    else this.#membersHash.set(this.#membersPart(members));
+  }
+
   /** Becomes the state that a snapshot brought; `from` is given up. */
   install(from: StateMachine): void {
     assert(from.appliedIndex > this.appliedIndex, 'a snapshot is installed only when ahead');
@@ -133,8 +145,7 @@ export class StateMachine {
     sum.add(leases.hash);
     sum.add(sessions.hash);
     sum.add(this.roster.hash);
-    // States of a time before members stood in the log have none, and their old hash.
-    if (this.members.voters.length > 0) sum.add(this.#membersPart(this.members));
+    sum.add(this.#membersHash);
     const scalars = this.#mixer.begin(SCALARS_PART).number(mvcc.revision);
     scalars.number(mvcc.compactRevision).number(this.quotaBytes).u32(Number(this.noSpace));
     sum.add(scalars.number(this.logBytes).number(this.checkpointMark));
