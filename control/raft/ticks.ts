@@ -12,7 +12,11 @@ export function tick(state: RaftState): void {
   state.electionElapsed++;
   const { role } = state;
   if (role.kind === 'leader') tickLeader(state, role);
-  else if (state.electionElapsed >= state.electionTimeout) campaign(state, { isTransfer: false });
+  else if (state.electionElapsed >= state.electionTimeout) {
+    campaign(state, { isTransfer: false });
+    // Who may not campaign, a learner or a removed member, must not believe in that leader for ever.
+    if (state.role.kind === 'follower') state.leader = 0;
+  }
 }
 
 function tickLeader(state: RaftState, leading: Leading): void {

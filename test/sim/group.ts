@@ -3,6 +3,7 @@
  * one member founds it, the others are added, join as learners, and become voters by themselves.
  */
 import { assert, must } from '#base/assert.ts';
+import { isErrno } from '#base/errors.ts';
 import type { Link } from '#control/store/client/calls.ts';
 import { StoreClient } from '#control/store/client/client.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
@@ -189,9 +190,10 @@ export class Group {
         time: this.time,
         random: this.random,
         send: (from, to, bytes) => this.network.send(from, to, bytes),
-        observe: (observed) => this.oracle.observe(observed),
+        observe: (observed) => this.oracle.observe(observed, this.time.nowMs),
         died: (dead, error) => {
-          if (error !== 'killed' && !(error instanceof PowerFailure)) this.failures.push(error);
+          const isFault = error instanceof PowerFailure || isErrno(error, 'EIO');
+          if (error !== 'killed' && !isFault) this.failures.push(error);
           for (const client of this.clients) client.unlink(dead);
         },
       },

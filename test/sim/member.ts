@@ -37,6 +37,8 @@ export class SimMember {
   /** How fast its clock runs. */
   readonly #pace: number;
   #isPumpDue = false;
+  /** Stopped until then, as by SIGSTOP or a hung disk. */
+  #pausedUntil = 0;
 
   constructor(io: MemberIo, settings: EngineSettings) {
     this.#io = io;
@@ -95,24 +97,42 @@ export class SimMember {
     this.#io.died(this, error);
   }
 
+  /** The process stands still for so long; what arrives waits. */
+  pause(ms: number): void {
+    this.#pausedUntil = this.#io.time.nowMs + ms;
+  }
+
+  resume(): void {
+    this.#pausedUntil = 0;
+    this.pump();
+  }
+
+  get #leftPausedMs(): number {
+    return Math.max(0, this.#pausedUntil - this.#io.time.nowMs);
+  }
+
   /** Does what is due at this moment, once however often it is asked for. */
   pump(): void {
     if (this.#isPumpDue) return;
     this.#isPumpDue = true;
     const { life } = this;
-    this.#io.time.after(0, () => {
+    this.#io.time.after(this.#leftPausedMs, () => {
       this.#isPumpDue = false;
-      if (life === this.life) this.#work((engine) => engine.pump());
+      if (this.#leftPausedMs > 0) this.pump();
+      else if (life === this.life) this.#work((engine) => engine.pump());
     });
   }
 
   #scheduleTick(life: number): void {
     this.#io.time.after(TICK_MS / this.#pace, () => {
       if (life !== this.life || this.engine === undefined) return;
-      this.#work((engine) => {
-        engine.tick();
-        return engine.pump();
-      });
+      // Ticks that were missed come as one.
+      if (this.#leftPausedMs === 0) {
+        this.#work((engine) => {
+          engine.tick();
+          return engine.pump();
+        });
+      }
       this.#scheduleTick(life);
     });
   }

@@ -40,6 +40,9 @@ export class Oracle {
   readonly operations: ClientOperation[] = [];
   /** Members whose memory was damaged: their state proves nothing. */
   readonly suspects = new Set<SimMember>();
+  /** Keys with a lease, and when each may go at the earliest. */
+  readonly leases = new Map<string, number>();
+  readonly #gone = new Set<string>();
   /** Snapshots that members installed while they ran. */
   installed = 0;
 
@@ -60,7 +63,7 @@ export class Oracle {
     return this.#hashes.at(-1) ?? '';
   }
 
-  observe(member: SimMember): void {
+  observe(member: SimMember, nowMs: number): void {
     const { engine } = member;
     if (engine === undefined) return;
     const { raftTerm } = engine.status();
@@ -69,10 +72,10 @@ export class Oracle {
       assert(known === undefined || known === member.id, `term ${raftTerm} has one leader`);
       this.#leaders.set(raftTerm, member.id);
     }
-    if (!this.suspects.has(member)) this.#observeState(member);
+    if (!this.suspects.has(member)) this.#observeState(member, nowMs);
   }
 
-  #observeState(member: SimMember): void {
+  #observeState(member: SimMember, nowMs: number): void {
     const { state } = member.engine as NonNullable<SimMember['engine']>; // Checked above.
     const seen = this.#seen.get(member);
     const isOn = seen?.life === member.life;
@@ -93,11 +96,31 @@ export class Oracle {
       const record = history.at(at);
       const revision = records.mod[record] as number; // Kept.
       const change = new Map(this.#history[revision]);
-      change.set(key(record), records.version[record] === 0 ? undefined : value(record));
+      const isDelete = records.version[record] === 0;
+      change.set(key(record), isDelete ? undefined : value(record));
+      if (isDelete) this.#checkLease(key(record), nowMs);
       this.#history[revision] = change;
     }
     // Revisions that changed nothing that is kept do not exist: each has its place.
     this.#history.length = Math.max(this.#history.length, state.mvcc.revision + 1);
+  }
+
+  /** Every key whose lease nobody holds any more is gone. */
+  get areLeasesOver(): boolean {
+    for (const key of this.leases.keys()) {
+      if (!this.#gone.has(key) && this.#wasWritten(key)) return false;
+    }
+    return true;
+  }
+
+  #wasWritten(key: string): boolean {
+    return this.#history.some((change) => change?.get(key) !== undefined);
+  }
+
+  #checkLease(key: string, nowMs: number): void {
+    this.#gone.add(key);
+    const earliestMs = this.leases.get(key) ?? 0;
+    assert(nowMs >= earliestMs, `${key} goes at ${nowMs} ms, not before ${earliestMs}`);
   }
 
   /** A watch says nothing of these revisions: they changed nothing. */

@@ -262,6 +262,23 @@ t.test('a leader can be removed, and a member replaced under a new id', async (t
   group.close();
 });
 
+t.test('a member that was removed refuses in bounded time', async (t) => {
+  const group = await threeMembers();
+  const [gone, other] = followers(group);
+  const alone = group.connect(gone).store;
+  const { store } = group.connect(other);
+  const watching = codeOf(
+    (async () => {
+      for await (const _batch of alone.watch({ key: 'a' }));
+    })(),
+  );
+  t.equal(await group.finish(codeOf(store.removeMember(gone.id, signal)), 5000), 'ok');
+  await group.finish(store.txn(put('a', '1'), signal), 2000);
+  const codes = Promise.all([codeOf(alone.range({ key: 'a' }, signal)), watching]);
+  t.same(await group.finish(codes, 30_000), ['UNAVAILABLE', 'UNAVAILABLE']);
+  group.close();
+});
+
 t.test('leadership is handed on when asked for', async (t) => {
   const group = await threeMembers();
   const [next] = followers(group);

@@ -70,10 +70,14 @@ export class PendingReads {
       this.#questions.delete(context);
       this.#waiting = [...reads, ...this.#waiting];
     }
-    const isLate = ({ askedAt }: Read) => this.#ticks - askedAt >= REQUEST_TICKS_MAX;
-    const late = this.#waiting.filter(isLate);
-    if (late.length === 0) return;
-    this.#waiting = this.#waiting.filter((read) => !isLate(read));
+    const late: Read[] = [];
+    const keep = (reads: readonly Read[]) =>
+      reads.filter((read) => this.#ticks - read.askedAt < REQUEST_TICKS_MAX || !late.push(read));
+    this.#waiting = keep(this.#waiting);
+    // What is confirmed waits for entries, which a member that was removed will never get.
+    this.#unapplied = this.#unapplied
+      .map(({ index, reads }) => ({ index, reads: keep(reads) }))
+      .filter(({ reads }) => reads.length > 0);
     const error = new StoreError('UNAVAILABLE', 'no leader can confirm the read');
     for (const { confirmed } of late) confirmed(error);
   }
