@@ -150,6 +150,12 @@ export const HANDSHAKE_MS_MAX = 5000;
 /** Largest message on a socket: a manifest of many gigabytes; a batch of a client's requests. */
 export const SOCKET_MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Largest message to a client over a network: a range is answered in one. */
+export const REPLY_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** Answers that a client over a network has not taken, beyond which its socket is closed. */
+export const CLIENT_BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
+
 /** Unsent bytes on a socket to a member, beyond which messages are dropped. */
 export const SOCKET_BUFFERED_BYTES_MAX = {
   control: 4 * 1024 * 1024,

@@ -6,6 +6,7 @@ import { assert, must } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
 import type { Link } from '#control/store/client/calls.ts';
 import { StoreClient } from '#control/store/client/client.ts';
+import { checkRequests } from '#control/store/codec/check-request.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
@@ -66,12 +67,14 @@ export class SimClient {
       }),
     );
     return {
-      send: (bytes) =>
+      send: (bytes) => {
+        checkRequests(bytes); // What a client over a network sends must pass.
         time.after(CLIENT_DELAY_MS, () => {
           if (!isCurrent()) return;
           connection.inbox.push(bytes);
           member.pump();
-        }),
+        });
+      },
       close: () => Promise.resolve(engine.disconnect(connection)),
     };
   }

@@ -189,7 +189,7 @@ export class PeerLinks implements Peers, Disposable {
 
   #established(socket: WebSocket, { from, socketClass, lastIndex }: Hello): void {
     const link = this.#link(from);
-    const former = link.sockets[socketClass];
+    // Where both sides dialled, each sends over the newer one and hears both.
     link.sockets[socketClass] = socket;
     link.failures = 0;
     let isAlive = true;
@@ -214,8 +214,6 @@ export class PeerLinks implements Peers, Disposable {
       if (socketClass !== 'bulk') this.#home?.unreachable(from);
     });
     if (socketClass === 'control') this.#home?.greeted(from, lastIndex);
-    // Both sides dialled: the older one ends when nothing comes over it any more.
-    if (former !== undefined) setTimeout(() => former.close(), HANDSHAKE_MS_MAX).unref();
   }
 
   #hello(socketClass: SocketClass, to: number, home: Home): Uint8Array {

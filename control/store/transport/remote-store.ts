@@ -10,7 +10,7 @@ import {
   DIAL_RETRY_MS_MAX,
   DIAL_RETRY_MS_MIN,
   HANDSHAKE_MS_MAX,
-  SOCKET_MESSAGE_BYTES_MAX,
+  REPLY_BYTES_MAX,
 } from '../limits.ts';
 import type { OwnStore } from '../port.ts';
 import { bytesOf } from './peer-links.ts';
@@ -87,7 +87,7 @@ class Dialler {
       ...tlsOptions(credentials),
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_MS_MAX,
-      maxPayload: SOCKET_MESSAGE_BYTES_MAX,
+      maxPayload: REPLY_BYTES_MAX,
     });
     this.#socket = socket;
     let isTrusted = false;

@@ -2,6 +2,7 @@
 import type { WebSocket } from 'ws';
 import type { Log } from '#base/log.ts';
 import type { EngineHost } from '../engine-host.ts';
+import { CLIENT_BUFFERED_BYTES_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { CLOSE, bytesOf } from './peer-links.ts';
 
@@ -15,7 +16,13 @@ export function serveClient(
   },
 ): void {
   const { host, log } = of;
-  const connection = host.engine.connect((message) => socket.send(message));
+  const connection = host.engine.connect((message) => {
+    if (socket.bufferedAmount <= CLIENT_BUFFERED_BYTES_MAX) socket.send(message);
+    else {
+      log.warn('client does not take its answers');
+      socket.terminate();
+    }
+  });
   socket.on('message', (data) => {
     try {
       const message = bytesOf(data);

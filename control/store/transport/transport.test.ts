@@ -205,6 +205,36 @@ t.test('two members find each other, by three sockets, over which nothing gets l
   await one.end();
 });
 
+t.test('two members that dial each other at once both hear each other', async (t) => {
+  const one = await member1();
+  const links = new PeerLinks({ credentials: peer, trustedKeys: [], log: silentLog });
+  const listener = new Listener(peer, (socket, proved) => links.accept(socket, proved));
+  const port = await listener.listen('127.0.0.1', 0);
+  let heard = 0;
+  let broken = 0;
+  links.start({
+    groupId: GROUP,
+    memberId: 2,
+    tail: () => ({ lastIndex: 1, lastTerm: 1 }),
+    receive: () => heard++,
+    greeted: () => {},
+    unreachable: () => broken++,
+  });
+  const row1 = { id: 1, key: home.key, address: `127.0.0.1:${one.port}`, isToVote: true };
+  const row2 = { id: 2, key: peer.key, address: `127.0.0.1:${port}`, isToVote: true };
+  one.links.setMembers([row1, row2]);
+  links.setMembers([row1, row2]);
+  while (heard < 30 || one.taken.length < 30) {
+    one.links.send(2, { kind: 'termRequest' });
+    links.send(1, { kind: 'termRequest' });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  t.same([one.unreachable.length, broken], [0, 0], 'no socket was given up');
+  links[Symbol.dispose]();
+  await listener[Symbol.asyncDispose]();
+  await one.end();
+});
+
 t.test('a member whose address has another key is not spoken to', async (t) => {
   const one = await member1();
   const links = new PeerLinks({ credentials: peer, trustedKeys: [], log: silentLog });
