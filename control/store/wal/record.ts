@@ -120,9 +120,11 @@ export class RecordFold {
     const index = body.varint();
     const term = body.varint();
     const data = body.bytesView();
-    const place = index - (this.#entries[0]?.index ?? index);
+    // Before the first one here: it replaced an entry whose segment is gone since, with a checkpoint
+    // that holds both.
+    const place = Math.max(0, index - (this.#entries[0]?.index ?? index));
     const isBehind = index > (this.#restart?.index ?? 0);
-    if (place < 0 || !isBehind || index > this.#last.index + 1) {
+    if (!isBehind || index > this.#last.index + 1) {
       const text = `has a batch with entry ${index} behind entry ${this.#last.index}`;
       throw corrupt(name, at, text);
     }

@@ -354,3 +354,25 @@ t.test('the log begins anew behind a snapshot', (t) => {
   t.same(texts(open(disk, small).recovered), ['more', 'end']);
   t.end();
 });
+
+t.test('entries overwrite those of a segment that was released since', (t) => {
+  const disk = new MemoryDisk();
+  const small = { segmentBytes: 300, preallocateBytes: 512 };
+  const { wal } = open(disk, small);
+  wal.write([], hardState);
+  let last = 0;
+  while (wal.segmentCount < 2) wal.write([entry(++last)], undefined);
+  // The first entry of the second segment, then a new leader's at the last two indexes.
+  const renewed = [
+    entry(last - 1, 'new', 2),
+    entry(last, 'newer', 2),
+    entry(last + 1, 'newest', 2),
+  ];
+  wal.write(renewed, { ...hardState, term: 2 });
+  wal.release(last);
+  t.equal(wal.segmentCount, 1);
+  const { recovered } = open(disk, small);
+  t.same(texts(recovered), ['new', 'newer', 'newest']);
+  t.match(recovered.content.last, { index: last + 1, term: 2 });
+  t.end();
+});
