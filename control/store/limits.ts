@@ -106,8 +106,9 @@ export const LOG_MEMORY_BYTES_MAX = 64 * 1024 * 1024;
 export const REQUEST_TICKS_MAX = 50;
 
 /**
- * Ticks without a known leader after which watches end: this member may be cut off from the others, and
- * its silence would look like calm (etcd's require-leader).
+ * Ticks without a known leader after which watches end, and requests for a leader are refused at once:
+ * this member may be cut off from the others, and its silence would look like calm (etcd's
+ * require-leader).
  */
 export const LEADERLESS_TICKS_MAX = 30;
 
@@ -155,6 +156,9 @@ export const REPLY_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Answers that a client over a network has not taken, beyond which its socket is closed. */
 export const CLIENT_BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
+
+/** A member that hears of no leader sends its clients away so often. */
+export const LEADERLESS_CHECK_MS = 1000;
 
 /** Unsent bytes on a socket to a member, beyond which messages are dropped. */
 export const SOCKET_BUFFERED_BYTES_MAX = {

@@ -4,12 +4,14 @@
  * with its engine: what is on disk is found out by the next start.
  */
 import { readFileSync } from 'node:fs';
+import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { FdLog } from '#base/log.ts';
 import { checkRequests } from './codec/check-request.ts';
 import { RealDisk } from './disk/real-disk.ts';
 import { EngineHost } from './engine-host.ts';
 import { openEngine } from './engine/open-engine.ts';
+import { LEADERLESS_CHECK_MS } from './limits.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { serveClient } from './transport/serve-client.ts';
 import { Listener } from './transport/listener.ts';
@@ -18,6 +20,9 @@ import { keyOfCertificate } from './transport/tls.ts';
 
 /** From the last word as a leader to the end. */
 const RESIGN_MS = 100;
+
+/** Close code of WebSocket: try again later. */
+const TRY_ELSEWHERE = 1013;
 
 const config = z
   .strictObject({
@@ -83,10 +88,17 @@ links.start({
     host.wake();
   },
 });
+const clients = new Set<WebSocket>();
+setInterval(() => {
+  if (!engine.isLeaderless) return;
+  for (const socket of clients) socket.close(TRY_ELSEWHERE, 'no member leads the store');
+}, LEADERLESS_CHECK_MS);
 const listener = new Listener(credentials, (socket, proved, path) => {
   if (path === '/peer') links.accept(socket, proved);
   else if (path === '/client' && config.clientKeys.includes(proved.key)) {
     serveClient(socket, { host, log, check: checkRequests });
+    clients.add(socket);
+    socket.on('close', () => clients.delete(socket));
   } else socket.close(4004, 'no key of a client');
 });
 const port = await listener.listen(config.host, config.port);

@@ -200,17 +200,17 @@ export class Faults {
     if (this.#isChanging) return;
     this.#isChanging = true;
     const { members, clients, leader } = this.#group;
-    const store = this.#random.pick(clients.slice(1)).store;
+    const client = this.#random.pick(clients.slice(1));
     try {
       const isGrowing = members.length < 3 || (members.length < 5 && this.#random.chance(0.5));
       if (isGrowing && this.#membersEver < MEMBERS_EVER_MAX) {
         this.#membersEver++;
-        await this.#group.add(store);
+        await this.#group.add(client);
         this.#count('member added');
       } else if (members.length > 3) {
         const gone = this.#random.chance(0.4) ? leader : this.#random.pick(members);
         if (gone === undefined) return;
-        await store.removeMember(gone.id, signal);
+        await client.store.removeMember(gone.id, signal);
         this.#count(gone === leader ? 'leader removed' : 'member removed');
         await this.#group.pause(3000);
         this.#group.remove(gone);

@@ -117,15 +117,16 @@ export class Group {
     return client;
   }
 
-  /** Adds a member through `store`, asking until it is told, and starts it. */
-  async add(store: StoreClient): Promise<SimMember> {
+  /** Adds a member through a client, which asks until it is told, here or there; and starts it. */
+  async add(client: SimClient): Promise<SimMember> {
     const wanted = { key: `key ${++this.#keys}`, address: '', isToVote: true };
     for (;;) {
       try {
-        return this.#create(await store.addMember(wanted, signal));
+        return this.#create(await client.store.addMember(wanted, signal));
       } catch (error) {
         if (!(error instanceof StoreError) || error.code === 'CLOSED') throw error;
-        await this.pause(50); // The change before is not committed yet, or leadership moves.
+        client.leave();
+        await this.pause(100); // The change before is not committed yet, or leadership moves.
       }
     }
   }
@@ -172,13 +173,13 @@ export class Group {
   /** From the founder to a group of so many voters. */
   async grow(voters: number): Promise<void> {
     const founder = must(this.members[0], 'a founder started');
-    const { store } = this.connect(founder);
+    const client = this.connect(founder);
     while (this.members.length < voters) {
-      const member = await this.finish(this.add(store), 20_000);
+      const member = await this.finish(this.add(client), 20_000);
       const isVoter = () => member.engine?.state.members.voters.includes(member.id) === true;
       await this.runUntil(isVoter, 20_000);
     }
-    await this.finish(store.close(), 10_000);
+    await this.finish(client.store.close(), 10_000);
   }
 
   close(): void {

@@ -86,7 +86,7 @@ export class Load {
   #refused(client: SimClient, error: unknown): void {
     if (!(error instanceof StoreError)) throw error;
     this.#count(`refused: ${error.code}`);
-    if (error.code === 'UNAVAILABLE') client.leave();
+    if (error.code === 'UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN') client.leave();
   }
 
   async #operate({ store }: SimClient, value: string): Promise<Told> {

@@ -133,8 +133,12 @@ t.test('without a quorum requests end in bounded time', async (t) => {
   ];
   const codes = await group.finish(Promise.all(requests.map(codeOf)), 60_000);
   t.same(codes, ['OUTCOME_UNKNOWN', 'UNAVAILABLE', 'OUTCOME_UNKNOWN']);
+  const askedAt = group.time.nowMs;
+  t.equal(await group.finish(codeOf(store.txn(put('a', '3'), signal)), 10_000), 'UNAVAILABLE');
+  t.ok(group.time.nowMs - askedAt < 100, 'at once, when nobody has led for long');
   for (const member of group.members) member.start();
-  t.equal(await group.finish(codeOf(store.txn(put('a', '3'), signal)), 10_000), 'ok');
+  await group.runUntil(() => group.leader !== undefined, 10_000);
+  t.equal(await group.finish(codeOf(store.txn(put('a', '4'), signal)), 10_000), 'ok');
   group.close();
 });
 
@@ -239,12 +243,13 @@ t.test('a transfer goes on after its receiver or its sender crashed', async (t) 
 t.test('a leader can be removed, and a member replaced under a new id', async (t) => {
   const group = await threeMembers();
   const leader = must(group.leader, 'a leader');
-  const { store } = group.connect(followers(group)[0]);
+  const client = group.connect(followers(group)[0]);
+  const { store } = client;
   await group.finish(store.txn(put('a', '1'), signal), 2000);
   t.equal(await group.finish(codeOf(store.removeMember(leader.id, signal)), 5000), 'ok');
   group.remove(leader);
   t.equal(await group.finish(codeOf(store.txn(put('a', '2'), signal)), 10_000), 'ok');
-  const added = await group.finish(group.add(store), 10_000);
+  const added = await group.finish(group.add(client), 10_000);
   await group.runUntil(
     () => added.engine?.state.members.voters.includes(added.id) === true,
     10_000,

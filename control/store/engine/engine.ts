@@ -10,20 +10,15 @@
  * watches here see it.
  */
 import { assert } from '#base/assert.ts';
-import { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { REPLY, REQUEST, beginFrame, endFrame, readFrame } from '../codec/frame.ts';
-import { writeError, writeStatus } from '../codec/reply.ts';
+import { ByteReader } from '../codec/bytes.ts';
+import type { ByteWriter } from '../codec/bytes.ts';
+import { REQUEST, readFrame } from '../codec/frame.ts';
+import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
-import {
-  LEADERLESS_TICKS_MAX,
-  PEER_INBOX_MAX,
-  PEER_MESSAGES_PER_PUMP,
-  REQUEST_BYTES_PER_PUMP,
-  REQUEST_TICKS_MAX,
-} from '../limits.ts';
+import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
-import { WatchHub } from '../watch/hub.ts';
+import { Connection } from './connection.ts';
 import type { Consensus } from './consensus.ts';
 import { LeaderCalls } from './leader-calls.ts';
 import type { Outcome } from './leader-calls.ts';
@@ -31,33 +26,11 @@ import { LeaderWork } from './leader-work.ts';
 import type { LeaderOptions } from './leader-work.ts';
 import { ASK } from './peers.ts';
 import type { Ask, PeerMessage, Peers } from './peers.ts';
-import { ANSWER_NOT_KNOWN, ANSWER_NOT_TAKEN } from './state-machine.ts';
-import type { AppliedEntry, StateMachine } from './state-machine.ts';
+import { PendingWrites, answerValue, lostChange } from './pending-writes.ts';
+import type { StateMachine } from './state-machine.ts';
 
 export interface EngineOptions extends LeaderOptions {
   readonly peers: Peers;
-}
-
-/** One client: a queue of messages in, a buffer of frames out. */
-export class Connection {
-  readonly out = new ByteWriter();
-  readonly hub: WatchHub;
-  readonly inbox: Uint8Array[] = [];
-  readonly send: (message: Uint8Array<ArrayBuffer>) => void;
-
-  constructor(hub: (out: ByteWriter) => WatchHub, send: Connection['send']) {
-    this.hub = hub(this.out);
-    this.send = send;
-  }
-}
-
-interface Waiting {
-  readonly connection: Connection;
-  readonly id: number;
-  readonly term: number;
-  readonly askedAt: number;
-  /** A command's answer is what the state machine says, that to a change of members this number. */
-  readonly value: number | undefined;
 }
 
 export class Engine {
@@ -67,12 +40,8 @@ export class Engine {
   readonly #leader: LeaderWork;
   readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
-  /** Proposals of own clients, by the log index at which they should appear. */
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #writes: PendingWrites;
   #peerInbox: { readonly from: number; readonly message: PeerMessage }[] = [];
-  readonly #scratch = new ByteWriter(4096);
-  #ticks = 0;
-  #leaderlessTicks = 0;
   /** As last told to the peers' port. */
   #rosterHash = { a: 0, b: 0 };
 
@@ -81,6 +50,7 @@ export class Engine {
     this.#consensus = options.consensus;
     this.#peers = options.peers;
     this.#leader = new LeaderWork(options);
+    this.#writes = new PendingWrites(options.state, options.consensus);
     this.#calls = new LeaderCalls({
       memberId: options.consensus.memberId,
       firstId: options.newId(),
@@ -89,7 +59,7 @@ export class Engine {
   }
 
   connect(send: (message: Uint8Array<ArrayBuffer>) => void): Connection {
-    const connection = new Connection((out) => new WatchHub(this.state, out), send);
+    const connection = new Connection(this.state, send);
     this.#connections.add(connection);
     return connection;
   }
@@ -122,8 +92,8 @@ export class Engine {
       if (this.#takeRequests(connection)) more = true;
     }
     const { mvcc } = this.state;
-    if (this.#consensus.pump((entry) => this.#apply(entry))) more = true;
-    if (this.state.mvcc !== mvcc) this.#installed();
+    if (this.#consensus.pump((entry) => this.#writes.apply(entry))) more = true;
+    if (this.state.mvcc !== mvcc) this.#writes.installed();
     this.#calls.leads(this.#consensus.leader);
     this.#tellPeers();
     if (this.state.mvcc.compactSlice()) more = true;
@@ -136,15 +106,10 @@ export class Engine {
 
   /** Time passes: raft's timers, requests that wait too long, and leases that run out. */
   tick(): void {
-    this.#ticks++;
     this.#consensus.tick();
     this.#calls.leads(this.#consensus.leader);
     this.#calls.tick();
-    for (const [index, waiting] of this.#waiting) {
-      if (this.#ticks - waiting.askedAt < REQUEST_TICKS_MAX) break; // Oldest first.
-      this.#waiting.delete(index);
-      this.#notKnown(waiting);
-    }
+    this.#writes.tick();
     if (this.#consensus.isLeader) this.#leader.tick();
     this.#endBlindWatches();
   }
@@ -179,6 +144,11 @@ export class Engine {
   /** Where the log ends. */
   get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
     return this.#consensus.tail;
+  }
+
+  /** Cut off, or removed: clients are better served elsewhere. */
+  get isLeaderless(): boolean {
+    return this.#calls.isLeaderless;
   }
 
   get isLeader(): boolean {
@@ -265,13 +235,13 @@ export class Engine {
       case REQUEST.changeMembers:
         return this.#ask(ASK.changeMembers, restOf(body), (outcome) =>
           outcome.result === 'taken'
-            ? this.#proposed({ connection, id, value: outcome.value }, outcome)
+            ? this.#writes.proposed({ connection, id, value: outcome.value }, outcome)
             : this.#answerValue(connection, id, outcome),
         );
       case REQUEST.members:
         return this.#members(connection, id);
       case REQUEST.status:
-        return this.#answer(connection, id, (out) => writeStatus(out, this.status()));
+        return connection.answer(id, (out) => writeStatus(out, this.status()));
       case REQUEST.watch:
         return connection.hub.create(id, body);
       case REQUEST.unwatch:
@@ -287,58 +257,16 @@ export class Engine {
 
   #propose(connection: Connection, id: number, data: Uint8Array): void {
     const of = { connection, id, value: undefined };
-    if (this.#consensus.isLeader) return this.#proposed(of, this.#leader.propose(data));
-    return this.#ask(ASK.propose, data, (outcome) => this.#proposed(of, outcome));
-  }
-
-  #proposed(of: Pick<Waiting, 'connection' | 'id' | 'value'>, outcome: Outcome): void {
-    if (outcome.result === 'taken') {
-      const { index, term } = outcome;
-      const waiting: Waiting = { ...of, term, askedAt: this.#ticks };
-      const former = this.#waiting.get(index);
-      // Of two terms, only one has the place in the end; who waited before asks again.
-      if (former !== undefined) this.#notKnown(former);
-      this.#waiting.delete(index);
-      if (index > this.state.appliedIndex) this.#waiting.set(index, waiting);
-      else this.#alreadyApplied(index, waiting);
-    } else if (outcome.result === 'refused') {
-      const { error } = outcome;
-      this.#frame(of.connection, of.id, (out) => {
-        out.u8(ANSWER_NOT_TAKEN);
-        writeError(out, error);
-      });
-    } else {
-      this.#notKnown({ ...of, term: 0, askedAt: 0 });
-    }
-  }
-
-  /** The leader's word came after the entry itself: the state still knows what the answer was. */
-  #alreadyApplied(index: number, waiting: Waiting): void {
-    const entry = this.#consensus.entry(index);
-    if (entry === undefined || entry.term !== waiting.term) return this.#notKnown(waiting);
-    const { connection, id, value } = waiting;
-    if (value !== undefined) {
-      return this.#answerValue(connection, id, { result: 'value', value });
-    }
-    return this.#frame(connection, id, (out) => {
-      if (!this.state.repeat(entry, out)) out.u8(ANSWER_NOT_KNOWN);
-    });
-  }
-
-  /** Nobody knows yet, or here, what became of it. */
-  #notKnown({ connection, id, value }: Waiting): void {
-    if (value === undefined) this.#frame(connection, id, (out) => out.u8(ANSWER_NOT_KNOWN));
-    else this.#refuse(connection, id, lostChange());
+    if (this.#consensus.isLeader) return this.#writes.proposed(of, this.#leader.propose(data));
+    return this.#ask(ASK.propose, data, (outcome) => this.#writes.proposed(of, outcome));
   }
 
   #answerValue(connection: Connection, id: number, outcome: Outcome): void {
+    const { groupId } = this.#consensus;
     if (outcome.result === 'value') {
-      this.#answer(connection, id, (out) => {
-        out.varint(outcome.value);
-        out.varint(this.#consensus.groupId);
-      });
-    } else if (outcome.result === 'refused') this.#refuse(connection, id, outcome.error);
-    else this.#refuse(connection, id, lostChange());
+      answerValue(connection, id, { value: outcome.value, groupId });
+    } else if (outcome.result === 'refused') connection.refuse(id, outcome.error);
+    else connection.refuse(id, lostChange());
   }
 
   #members(connection: Connection, id: number): void {
@@ -354,45 +282,16 @@ export class Engine {
 
   #read(connection: Connection, id: number, write: (out: ByteWriter) => void): void {
     this.#consensus.read((refused) => {
-      if (refused !== undefined) this.#refuse(connection, id, refused);
-      else this.#frame(connection, id, write);
+      if (refused !== undefined) connection.refuse(id, refused);
+      else connection.frame(id, write);
     });
-  }
-
-  #apply(entry: AppliedEntry): void {
-    const waiting = this.#waiting.get(entry.index);
-    this.#waiting.delete(entry.index);
-    if (waiting?.term === entry.term && waiting.value === undefined) {
-      const { connection, id } = waiting;
-      this.#frame(connection, id, (out) => this.state.apply(entry, out));
-      return;
-    }
-    this.state.apply(entry, this.#scratch);
-    this.#scratch.truncate(0);
-    if (waiting === undefined) return;
-    // Another leader's entry stands at the index: ours is lost, or will come back under another.
-    if (waiting.term !== entry.term) this.#notKnown(waiting);
-    else {
-      const { connection, id, value = 0 } = waiting;
-      this.#answerValue(connection, id, { result: 'value', value });
-    }
   }
 
   /** A watch on a member that hears of no leader would miss what happens, and not know. */
   #endBlindWatches(): void {
-    this.#leaderlessTicks = this.#consensus.leader === 0 ? this.#leaderlessTicks + 1 : 0;
-    if (this.#leaderlessTicks < LEADERLESS_TICKS_MAX) return;
+    if (!this.isLeaderless) return;
     const reason = new StoreError('UNAVAILABLE', 'no member leads the store');
     for (const { hub } of this.#connections) hub.endAll(reason);
-  }
-
-  /** The state jumped: what became of entries in between is known by their sessions alone. */
-  #installed(): void {
-    for (const [index, waiting] of this.#waiting) {
-      if (index > this.state.appliedIndex) continue;
-      this.#waiting.delete(index);
-      this.#notKnown(waiting);
-    }
   }
 
   #tellPeers(): void {
@@ -401,28 +300,8 @@ export class Engine {
     this.#rosterHash = { a, b };
     this.#peers.setMembers(this.state.roster.all());
   }
-
-  #frame(connection: Connection, id: number, write: (out: ByteWriter) => void): void {
-    const lengthAt = beginFrame(connection.out, id, REPLY.answer);
-    write(connection.out);
-    endFrame(connection.out, lengthAt);
-  }
-
-  #answer(connection: Connection, id: number, write: (out: ByteWriter) => void): void {
-    this.#frame(connection, id, (out) => this.state.answer(out, () => write(out)));
-  }
-
-  #refuse(connection: Connection, id: number, error: StoreError): void {
-    this.#answer(connection, id, () => {
-      throw error;
-    });
-  }
 }
 
 function restOf(body: ByteReader): Uint8Array {
   return body.bytes.subarray(body.at, body.end);
-}
-
-function lostChange(): StoreError {
-  return new StoreError('OUTCOME_UNKNOWN', 'leader changed meanwhile: ask again what came of it');
 }

@@ -1,13 +1,13 @@
 /**
  * What this member's clients want of the leader: sent to it when it is another member, held while
- * nobody leads, given up after a time. A call that was sent and has no answer when leadership moves, or
+ * nobody leads for a moment, given up after a time. A call that was sent and has no answer when leadership moves, or
  * when its connection breaks, is lost: it may have been taken or not. Keepalives harm nobody when asked
  * twice, but for them, too, the client decides.
  *
  *   held (no leader known) -> sent -> answered | lost
  *   held -> to be done here (this member leads) | refused (deadline)
  */
-import { LEADER_CALLS_BYTES_MAX, REQUEST_TICKS_MAX } from '../limits.ts';
+import { LEADERLESS_TICKS_MAX, LEADER_CALLS_BYTES_MAX, REQUEST_TICKS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { Answer, PeerMessage } from './peers.ts';
 
@@ -35,6 +35,7 @@ export class LeaderCalls {
   #nextId: number;
   #ticks = 0;
   #leader = 0;
+  #leaderlessTicks = 0;
 
   /** Ids start at random, so that an answer to a former life answers nothing. */
   constructor(options: {
@@ -47,8 +48,18 @@ export class LeaderCalls {
     this.#send = options.send;
   }
 
-  /** Sends the request, or holds it; `done` runs once, not before this returns. */
+  /** Nobody was known to lead for so long that nobody may be soon. */
+  get isLeaderless(): boolean {
+    return this.#leaderlessTicks >= LEADERLESS_TICKS_MAX;
+  }
+
+  /** Sends the request, or holds it; `done` runs once, maybe at once. */
   ask(what: number, body: Uint8Array, done: (outcome: Outcome) => void): void {
+    // Cut off, or removed: to hold it would only keep its client from asking elsewhere.
+    if (this.isLeaderless) {
+      done(refused('no member leads the store'));
+      return;
+    }
     if (this.#bytes + body.length > LEADER_CALLS_BYTES_MAX) {
       done(refused('too many requests wait for the leader'));
       return;
@@ -91,6 +102,7 @@ export class LeaderCalls {
 
   tick(): void {
     this.#ticks++;
+    this.#leaderlessTicks = this.#leader === 0 ? this.#leaderlessTicks + 1 : 0;
     const isRemote = this.#leader !== 0 && this.#leader !== this.#memberId;
     for (const [id, call] of this.#calls) {
       if (isRemote && call.sentTo === 0) this.#transmit(id, call);

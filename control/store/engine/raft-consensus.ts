@@ -9,7 +9,6 @@ import type { Entry, MemberChange, Message, Raft, Ready } from '#control/raft/ra
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { checkpointName } from '../checkpoint/format.ts';
 import type { Disk } from '../disk/disk.ts';
-import { LOG_MEMORY_BYTES_MAX, PROMOTE_LAG_ENTRIES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
@@ -17,6 +16,7 @@ import type { Consensus, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
 import { HashRounds } from './hash-rounds.ts';
+import { caughtUpLearner, neededIndex, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
@@ -125,7 +125,7 @@ export class RaftConsensus implements Consensus {
   }
 
   changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError {
-    const refusal = this.#activeQuorumAfter(changes);
+    const refusal = refusalOfChange(this.#raft, this.memberId, changes);
     if (refusal !== undefined) return refusal;
     const entry = this.#raft.proposeChange(changes, { data });
     if (typeof entry !== 'string') {
@@ -145,16 +145,8 @@ export class RaftConsensus implements Consensus {
     if (hasOthers(this.#raft.members, this.memberId)) this.#raft.resign();
   }
 
-  /** A learner that holds about the whole log and may be made a voter. */
   caughtUpLearner(): number | undefined {
-    const { learners } = this.#raft.members;
-    if (learners.length === 0) return undefined;
-    const isCaughtUp = ({ id, state, recentActive, matchIndex }: Raft['progress'][number]) =>
-      learners.includes(id) &&
-      state === 'replicate' &&
-      recentActive &&
-      matchIndex + PROMOTE_LAG_ENTRIES >= this.#raft.lastIndex;
-    return this.#raft.progress.find(isCaughtUp)?.id;
+    return caughtUpLearner(this.#raft);
   }
 
   read(confirmed: Confirmed): void {
@@ -369,34 +361,8 @@ export class RaftConsensus implements Consensus {
     const { tailEntries } = this.#parts;
     let index = raft.appliedIndex - tailEntries;
     if (index - raft.firstIndex <= tailEntries) return;
-    if (hasOthers(raft.members, this.memberId)) index = Math.min(index, this.#neededIndex());
+    if (hasOthers(raft.members, this.memberId)) index = Math.min(index, neededIndex(raft));
     if (index - raft.firstIndex > tailEntries) raft.compact(index);
-  }
-
-  /** Whoever lags needs the log behind this, or a snapshot that the log reaches. */
-  #neededIndex(): number {
-    const raft = this.#raft;
-    if (raft.logBytes > LOG_MEMORY_BYTES_MAX) return raft.appliedIndex;
-    let needed = raft.offeredIndex;
-    for (const { state, snapshotIndex, matchIndex, recentActive } of raft.progress) {
-      if (state === 'snapshot') needed = Math.min(needed, snapshotIndex);
-      else if (recentActive) needed = Math.min(needed, matchIndex);
-    }
-    return needed;
-  }
-
-  /** A change that leaves no quorum of members that answer would be the group's last. */
-  #activeQuorumAfter(changes: readonly MemberChange[]): StoreError | undefined {
-    const removed = changes.filter(({ kind }) => kind === 'remove').map(({ id }) => id);
-    if (removed.length === 0 || !this.#raft.isLeader) return undefined;
-    const { members, progress } = this.#raft;
-    const left = members.voters.filter((id) => !removed.includes(id));
-    const active = left.filter(
-      (id) => id === this.memberId || progress.some((p) => p.id === id && p.recentActive),
-    );
-    if (left.length > 0 && active.length > left.length / 2) return undefined;
-    const text = `${active.length} of the ${left.length} voters left answer`;
-    return new StoreError('UNAVAILABLE', `members cannot be changed now: ${text}`);
   }
 }
 

@@ -5,7 +5,8 @@
 import type { Link } from '../client/calls.ts';
 import { StoreClient } from '../client/client.ts';
 import type { MemoryDisk } from '../disk/memory-disk.ts';
-import type { Connection, Engine } from '../engine/engine.ts';
+import type { Connection } from '../engine/connection.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { EngineLog } from '../engine/engine-log.ts';
 import { openEngine } from '../engine/open-engine.ts';
 import type { EngineSettings } from '../engine/open-engine.ts';
