@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { build } from 'esbuild';
 import t from 'tap';
 import {
   ARCHITECTURE_NAMES,
@@ -67,3 +68,24 @@ for (const [script, expected] of scripts) {
     t.same(runInRoot(script), expected);
   });
 }
+
+/** The times that annotations of Jobs show must not depend on the languages of the machine that tests. */
+t.test('its Node writes times in the zone of a CronJob', async (t) => {
+  const { outputFiles } = await build({
+    entryPoints: [join(checkout, 'control/controllers/cronjob/schedule.ts')],
+    bundle: true,
+    format: 'iife',
+    globalName: 'schedule',
+    platform: 'node',
+    write: false,
+  });
+  const zones = ['UTC', 'America/New_York', 'Asia/Kolkata', 'Pacific/Kiritimati'];
+  const times = 'return zones.map((zone) => schedule.timeIn(1795788306000, zone))';
+  const body = JSON.stringify(`${outputFiles[0]?.text}; ${times}`);
+  t.same(runInRoot(`new Function('zones', ${body})(${JSON.stringify(zones)})`), [
+    '2026-11-27T14:05:06Z',
+    '2026-11-27T09:05:06-05:00',
+    '2026-11-27T19:35:06+05:30',
+    '2026-11-28T04:05:06+14:00',
+  ]);
+});

@@ -217,9 +217,11 @@ export class ResourceCache {
       if (oldest === undefined || !this.#isTooMuch(oldest, nowMs)) break;
       // Events of one revision leave together: a window starts at a whole revision.
       this.#windowStart = oldest.revision;
-      for (let event: CacheEvent | undefined = oldest; event?.revision === this.#windowStart; ) {
+      for (;;) {
+        const event = this.#events[this.#eventsHead];
+        if (event?.revision !== this.#windowStart) break;
         this.#eventBytes -= previousBytes(event);
-        event = this.#events[++this.#eventsHead];
+        this.#eventsHead++;
       }
     }
     // At most as many are kept for nothing as for something.

@@ -59,14 +59,7 @@ export function lastDue(schedule: Schedule, earliestMs: number, nowMs: number): 
 
 /** RFC 3339 with the zone's offset. Throws RangeError for an unknown zone. */
 export function timeIn(ms: number, timeZone = 'UTC'): string {
-  const at = new Date(ms);
-  const date = new Intl.DateTimeFormat('sv-SE', {
-    timeZone,
-    dateStyle: 'short',
-    timeStyle: 'medium',
-  }).format(at);
-  const names = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' });
-  const name = names.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? '';
-  const offset = name.replace('GMT', '');
-  return `${date.replace(' ', 'T')}${offset === '' || offset === '+00:00' ? 'Z' : offset}`;
+  const at = Temporal.Instant.fromEpochMilliseconds(ms).toZonedDateTimeISO(timeZone);
+  const text = at.toString({ smallestUnit: 'second', timeZoneName: 'never' });
+  return text.replace(/\+00:00$/, 'Z');
 }

@@ -136,7 +136,7 @@ class Collector {
           await informer.waitForSync(deadline.signal);
         } catch {
           signal.throwIfAborted();
-          // Its objects are missing from the graph for now: #isWhole tells.
+          // Its objects are not in the graph before it syncs: #isWhole tells.
           log.warn('resource does not sync', { resource: resourceKey(informer.resource) });
         }
       }),
