@@ -4,6 +4,7 @@
  * certificates and a store in a temporary directory.
  */
 import t from 'tap';
+import { CONFIG_MAPS, configMap } from './testing/config-maps.ts';
 import {
   type Ask,
   makeTestCluster,
@@ -21,14 +22,6 @@ t.teardown(async () => {
   await server.stop();
   await cluster.close();
 });
-
-const configMap = (name: string, more: object = {}) => ({
-  apiVersion: 'v1',
-  kind: 'ConfigMap',
-  metadata: { name },
-  ...more,
-});
-const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 
 t.test('paths without resources', async (t) => {
   const rows = [

@@ -5,6 +5,7 @@
 import * as https from 'node:https';
 import * as k8s from '@kubernetes/client-node';
 import t from 'tap';
+import { CONFIG_MAPS, configMap } from './testing/config-maps.ts';
 import { makeTestCluster, startTestServer, testClient, until } from './testing/test-server.ts';
 
 const cluster = await makeTestCluster();
@@ -17,14 +18,6 @@ t.teardown(async () => {
   await server.stop();
   await cluster.close();
 });
-
-const configMap = (name: string, more: object = {}) => ({
-  apiVersion: 'v1',
-  kind: 'ConfigMap',
-  metadata: { name },
-  ...more,
-});
-const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 
 t.test('pages show the state of the first page', async (t) => {
   const names = ['p1', 'p2', 'p3', 'p4', 'p5'];
