@@ -36,6 +36,8 @@ const DECLARATIONS = {
   socket: 'int socket(int, int, int)',
   bind: 'int bind(int, const void *, unsigned int)',
   connect: 'int connect(int, const void *, unsigned int)',
+  listen: 'int listen(int, int)',
+  accept4: 'int accept4(int, void *, void *, int)',
   shutdown: 'int shutdown(int, int)',
   setsockopt: 'int setsockopt(int, int, int, const void *, unsigned int)',
   getsockopt: 'int getsockopt(int, int, int, void *, void *)',
@@ -384,6 +386,15 @@ export function bind(fd: number, address: Uint8Array): void {
 
 export function connect(fd: number, address: Uint8Array): void {
   call('connect', `fd ${fd}`, fd, address, address.length);
+}
+
+export function listen(fd: number, backlog: number): void {
+  call('listen', `fd ${fd}`, fd, backlog);
+}
+
+/** The next connection's socket, close-on-exec. Blocks until there is one. */
+export function accept(fd: number): number {
+  return call('accept4', `fd ${fd}`, fd, null, null, SOCK.CLOEXEC);
 }
 
 export function shutdown(fd: number, how: number): void {

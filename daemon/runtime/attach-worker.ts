@@ -31,6 +31,8 @@ interface Session {
   paused: boolean;
   /** Input not taken yet; `end` = no more will come. One entry is answered by one `written`. */
   readonly input: (Uint8Array | 'end')[];
+  /** Nobody takes input any more; what was put out before is still there to be read. */
+  isDeaf: boolean;
 }
 
 const { wakeFd, port } = workerData as AttachWorkerData; // Set by attach.ts.
@@ -52,7 +54,7 @@ function openSession(id: number, bundle: string): void {
     } finally {
       closeSync(dir);
     }
-    sessions.set(id, { id, fd, paused: false, input: [] });
+    sessions.set(id, { id, fd, paused: false, input: [], isDeaf: false });
     post({ kind: 'opened', session: id });
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
@@ -77,9 +79,10 @@ function obey(command: AttachCommand): boolean {
   switch (command.kind) {
     case 'write':
       session.input.push(command.data);
+      if (session.isDeaf) dropInput(session);
       break;
     case 'endInput':
-      session.input.push('end');
+      if (!session.isDeaf) session.input.push('end');
       break;
     case 'pause':
     case 'resume':
@@ -106,8 +109,8 @@ function writeInput(session: Session): void {
   const next = session.input[0];
   if (next === undefined) return;
   if (next === 'end') {
-    shutdown(session.fd, SHUT.WR);
     session.input.shift();
+    shutdown(session.fd, SHUT.WR);
     return;
   }
   const sent = send(session.fd, next.subarray(0, ATTACH_MESSAGE_BYTES_MAX));
@@ -119,13 +122,26 @@ function writeInput(session: Session): void {
   post({ kind: 'written', session: session.id });
 }
 
+function dropInput(session: Session): void {
+  session.isDeaf = true;
+  for (const entry of session.input.splice(0)) {
+    if (entry !== 'end') post({ kind: 'written', session: session.id });
+  }
+}
+
+/**
+ * A send to a conmon that has ended fails with EPIPE; so does, with ECONNRESET and once, the recv after
+ * conmon ended with input unread (unix(7)). The output in the socket outlives both: only recv's 0 is the
+ * end.
+ */
 function serve(session: Session, revents: number): void {
   try {
     if ((revents & POLL.OUT) !== 0) writeInput(session);
     if ((revents & (POLL.IN | POLL.HUP | POLL.ERR)) !== 0) readOutput(session);
   } catch (error) {
     if (isErrno(error, 'EAGAIN')) return;
-    closeSession(session); // conmon is gone, or resets: the container's exit tells the rest.
+    if (isErrno(error, 'EPIPE', 'ECONNRESET')) dropInput(session);
+    else closeSession(session);
   }
 }
 
