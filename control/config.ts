@@ -2,6 +2,7 @@
  * The configuration file of the control process, checked: unknown keys and bad values name the key.
  */
 import * as z from 'zod';
+import { memberNetwork } from '#control/store/store.ts';
 
 /** An external etcd in place of the own store. Files are PEM; they are read at each connection. */
 const etcd = z
@@ -26,7 +27,7 @@ const etcd = z
     'ca, cert and key need https endpoints',
   );
 
-const schema = z.strictObject({
+const fields = z.strictObject({
   nodeName: z.string().min(1),
   dataDir: z.string().min(1),
   /** Without a host: on every address, IPv6 too where the kernel has it. */
@@ -46,6 +47,8 @@ const schema = z.strictObject({
     })
     .optional(),
   etcd: etcd.optional(),
+  /** How the own store's other members reach it; without it the store has but this member. */
+  store: memberNetwork.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   version: z
     .strictObject({ gitVersion: z.string(), gitCommit: z.string(), buildDate: z.string() })
@@ -55,6 +58,11 @@ const schema = z.strictObject({
       buildDate: '1970-01-01T00:00:00Z',
     }),
 });
+
+const schema = fields.refine(
+  (c) => c.etcd === undefined || c.store === undefined,
+  'etcd stands in place of the own store: give one of etcd and store',
+);
 
 export type ControlConfig = z.infer<typeof schema>;
 

@@ -88,7 +88,8 @@ function openStore(config: ControlConfig, io: EtcdIo): Promise<Store> {
   const { etcd, dataDir, logLevel } = config;
   if (etcd === undefined) {
     const { onFailure } = io;
-    return startStoreWorker({ dataDir: join(dataDir, 'store'), logLevel, onFailure });
+    const network = config.store;
+    return startStoreWorker({ dataDir: join(dataDir, 'store'), network, logLevel, onFailure });
   }
   const { endpoints, prefix, ...tls } = etcd;
   const deadline = io.clock.deadline(ETCD_OPEN_MS_MAX, new AbortController().signal);

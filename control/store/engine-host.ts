@@ -5,22 +5,27 @@
  */
 import { TICK_MS } from './engine/open-engine.ts';
 import type { Engine } from './engine/engine.ts';
+import { PUMPS_PER_TURN_MAX } from './limits.ts';
+
+export interface EngineHostEvents {
+  /** The disk failed or an invariant broke; the engine has ended. */
+  readonly failed: (error: unknown) => void;
+  /** After the engine ended, whichever way. */
+  readonly ended: () => void;
+  /** Takes what came in meanwhile without a turn of the event loop; false when there was nothing. */
+  readonly takeMore?: () => boolean;
+}
 
 export class EngineHost {
   readonly engine: Engine;
-  readonly #failed: (error: unknown) => void;
-  readonly #ended: () => void;
+  readonly #on: EngineHostEvents;
   readonly #ticks: NodeJS.Timeout;
   #isPumpDue = false;
   #isClosed = false;
 
-  constructor(
-    engine: Engine,
-    on: { readonly failed: (error: unknown) => void; readonly ended: () => void },
-  ) {
+  constructor(engine: Engine, on: EngineHostEvents) {
     this.engine = engine;
-    this.#failed = on.failed;
-    this.#ended = on.ended;
+    this.#on = on;
     this.#ticks = setInterval(() => {
       this.#guard(() => engine.tick());
       this.pump();
@@ -33,7 +38,13 @@ export class EngineHost {
 
   /** Does what is due now. */
   pump(): void {
-    if (this.#guard(() => this.engine.pump()) === true) this.wake();
+    let more = true;
+    for (let i = 0; more && i < PUMPS_PER_TURN_MAX; i++) {
+      more = this.#guard(() => this.engine.pump()) === true;
+      if (this.#on.takeMore === undefined) break;
+      if (this.#on.takeMore()) more = true;
+    }
+    if (more) this.wake();
   }
 
   /** Does what is due at the end of this turn. */
@@ -53,7 +64,7 @@ export class EngineHost {
     try {
       this.engine[how]();
     } finally {
-      this.#ended();
+      this.#on.ended();
     }
   }
 
@@ -62,9 +73,8 @@ export class EngineHost {
     try {
       return work();
     } catch (error) {
-      // The disk failed or an invariant broke.
       this.end('abort');
-      this.#failed(error);
+      this.#on.failed(error);
       return undefined;
     }
   }

@@ -176,3 +176,5 @@ export const PING_MS = 2000;
 
 /** Rounds of work before the worker looks at timers again. */
 export const PUMPS_PER_TURN_MAX = 16;
+/** From the last word of a leader that ends in good order to the end: what its successor is sent leaves. */
+export const RESIGN_MS = 100;

@@ -7,13 +7,16 @@ import { Worker } from 'node:worker_threads';
 import type { LogLevel } from '#base/log.ts';
 import type { Link } from './client/calls.ts';
 import { StoreClient } from './client/client.ts';
+import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { StoreError } from './port.ts';
 import type { OwnStore } from './port.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 export interface StoreWorkerOptions {
   readonly dataDir: string;
-  readonly quotaBytes?: number;
+  readonly settings?: MemberSettings;
+  /** Where other members reach this one, and how; without it the group has but this member. */
+  readonly network?: MemberNetwork | undefined;
   readonly logLevel?: LogLevel;
   /**
    * The store cannot go on (disk error, broken invariant) and answers nothing any more; the process
@@ -28,7 +31,8 @@ export interface StoreWorkerOptions {
 export async function startStoreWorker(options: StoreWorkerOptions): Promise<OwnStore> {
   const settings: WorkerSettings = {
     dataDir: options.dataDir,
-    quotaBytes: options.quotaBytes,
+    settings: options.settings ?? {},
+    network: options.network,
     logLevel: options.logLevel ?? 'info',
   };
   const url = options.workerUrl ?? new URL('./worker.ts', import.meta.url);

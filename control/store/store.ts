@@ -32,5 +32,6 @@ export {
   type WatchRequest,
 } from './port.ts';
 export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
+export { type MemberNetwork, memberNetwork } from './member-config.ts';
 export { type StoreOptions, openStore } from './open.ts';
 export { type StoreWorkerOptions, startStoreWorker } from './start-worker.ts';

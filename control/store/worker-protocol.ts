@@ -3,13 +3,15 @@
  * the client or the engine (codec/frame.ts), objects are the ones below.
  */
 import type { LogLevel } from '#base/log.ts';
+import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { StoreError } from './port.ts';
 import type { StoreErrorCode } from './port.ts';
 
 /** Given to the worker at its start. */
 export interface WorkerSettings {
   readonly dataDir: string;
-  readonly quotaBytes: number | undefined;
+  readonly settings: MemberSettings;
+  readonly network: MemberNetwork | undefined;
   readonly logLevel: LogLevel;
 }
 

@@ -17,7 +17,7 @@ import type { OwnStore } from '#control/store/store.ts';
 
 const MAIN = join(import.meta.dirname, '../../control/store/main.ts');
 const HOST = '127.0.0.1';
-const LIFETIME_MS = 3_600_000;
+export const LIFETIME_MS = 3_600_000;
 
 interface Identity extends Credentials {
   readonly key: string;
@@ -36,6 +36,21 @@ export async function newIdentity(
   });
   const { key: privateKey, certificate } = leaf;
   return { privateKey, certificate, key: keyOfCertificate(certificate) };
+}
+
+/** Writes what the configuration of a member names, and returns the names. */
+export function writeIdentity(
+  directory: string,
+  name: string,
+  identity: Credentials,
+): { readonly privateKey: string; readonly certificate: string } {
+  const files = {
+    privateKey: join(directory, `${name}-key`),
+    certificate: join(directory, `${name}-certificate`),
+  };
+  writeFileSync(files.privateKey, identity.privateKey, { mode: 0o600 });
+  writeFileSync(files.certificate, identity.certificate);
+  return files;
 }
 
 export class StoreProcess {
@@ -136,14 +151,11 @@ export class StoreGroup implements AsyncDisposable {
     const identity = this.#identities[number] as Identity; // One of three.
     const own = address ?? (await freeAddress());
     const file = (name: string) => join(this.#directory, `${number}-${name}`);
-    writeFileSync(file('key'), identity.privateKey);
-    writeFileSync(file('certificate'), identity.certificate);
     const config = {
+      ...writeIdentity(this.#directory, String(number), identity),
       dataDir: file('data'),
       host: HOST,
       port: Number(own.split(':')[1]),
-      privateKey: file('key'),
-      certificate: file('certificate'),
       address: own,
       memberKeys: this.#identities.map(({ key }) => key),
       clientKeys: [this.#client.key],
@@ -157,7 +169,7 @@ export class StoreGroup implements AsyncDisposable {
 }
 
 /** An address on loopback that nobody listens on; it may be taken by the time it is used. */
-async function freeAddress(): Promise<string> {
+export async function freeAddress(): Promise<string> {
   const server = createServer().listen(0, HOST);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // Of a TCP server.

@@ -1,0 +1,27 @@
+/** What a member of a store is told at its start, checked: unknown keys and bad values are named. */
+import { z } from 'zod';
+
+/** Bounds of a member and of what it keeps; all have defaults. */
+export const memberSettings = z.strictObject({
+  quotaBytes: z.int().positive().optional(),
+  checkpointLogBytes: z.int().positive().optional(),
+  logTailEntries: z.int().positive().optional(),
+});
+export type MemberSettings = z.infer<typeof memberSettings>;
+
+/** How a member and the others reach each other. */
+export const memberNetwork = z.strictObject({
+  host: z.string().min(1),
+  port: z.int().min(0).max(65535),
+  /** PEM files. The hash of the public key is who the member is. */
+  privateKey: z.string().min(1),
+  certificate: z.string().min(1),
+  /** HOST:PORT where the other members reach this one, should it found the group. */
+  address: z.string().min(1),
+  /** What the group answered when the member was added; else the directory's group, or a new one. */
+  join: z.strictObject({ groupId: z.int().positive(), memberId: z.int().positive() }).optional(),
+  /** Hashes of keys of members to be met before the log names any, and of clients. */
+  memberKeys: z.array(z.string()).default([]),
+  clientKeys: z.array(z.string()).default([]),
+});
+export type MemberNetwork = z.infer<typeof memberNetwork>;
