@@ -135,6 +135,7 @@ t.test('without a quorum requests end in bounded time', async (t) => {
   t.same(codes, ['OUTCOME_UNKNOWN', 'UNAVAILABLE', 'OUTCOME_UNKNOWN']);
   const askedAt = group.time.nowMs;
   t.equal(await group.finish(codeOf(store.txn(put('a', '3'), signal)), 10_000), 'UNAVAILABLE');
+  t.equal(await group.finish(codeOf(store.range({ key: 'a' }, signal)), 10_000), 'UNAVAILABLE');
   t.ok(group.time.nowMs - askedAt < 100, 'at once, when nobody has led for long');
   for (const member of group.members) member.start();
   await group.runUntil(() => group.leader !== undefined, 10_000);

@@ -28,10 +28,8 @@ export function serveStream(
     headers: headers as Headers, // Pseudo-headers among them do no harm.
     peer,
     remoteAddress,
-    readBody: (arrived) => {
-      body ??= stream.endAfterHeaders
-        ? Promise.resolve(EMPTY)
-        : readAll(stream.iterator({ destroyOnReturn: false }), arrived);
+    readBody: () => {
+      body ??= stream.endAfterHeaders ? Promise.resolve(EMPTY) : readAll(stream);
       return body;
     },
     streamBody: () => stream.iterator({ destroyOnReturn: false }),

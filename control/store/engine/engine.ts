@@ -16,7 +16,6 @@ import { REQUEST, readFrame } from '../codec/frame.ts';
 import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
 import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '../limits.ts';
-import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
 import { Connection } from './connection.ts';
 import type { Consensus } from './consensus.ts';
@@ -27,6 +26,7 @@ import type { LeaderOptions } from './leader-work.ts';
 import { ASK } from './peers.ts';
 import type { Ask, PeerMessage, Peers } from './peers.ts';
 import { PendingWrites, answerValue, lostChange } from './pending-writes.ts';
+import { leaderless } from './refusals.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface EngineOptions extends LeaderOptions {
@@ -281,6 +281,8 @@ export class Engine {
   }
 
   #read(connection: Connection, id: number, write: (out: ByteWriter) => void): void {
+    // Held, it would be asked anew each time that its client is sent away, and never end.
+    if (this.isLeaderless) return connection.refuse(id, leaderless());
     this.#consensus.read((refused) => {
       if (refused !== undefined) connection.refuse(id, refused);
       else connection.frame(id, write);
@@ -290,8 +292,7 @@ export class Engine {
   /** A watch on a member that hears of no leader would miss what happens, and not know. */
   #endBlindWatches(): void {
     if (!this.isLeaderless) return;
-    const reason = new StoreError('UNAVAILABLE', 'no member leads the store');
-    for (const { hub } of this.#connections) hub.endAll(reason);
+    for (const { hub } of this.#connections) hub.endAll(leaderless());
   }
 
   #tellPeers(): void {

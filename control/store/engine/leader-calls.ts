@@ -10,6 +10,7 @@
 import { LEADERLESS_TICKS_MAX, LEADER_CALLS_BYTES_MAX, REQUEST_TICKS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { Answer, PeerMessage } from './peers.ts';
+import { leaderless } from './refusals.ts';
 
 export type Outcome =
   | Answer
@@ -57,11 +58,11 @@ export class LeaderCalls {
   ask(what: number, body: Uint8Array, done: (outcome: Outcome) => void): void {
     // Cut off, or removed: to hold it would only keep its client from asking elsewhere.
     if (this.isLeaderless) {
-      done(refused('no member leads the store'));
+      done({ result: 'refused', error: leaderless() });
       return;
     }
     if (this.#bytes + body.length > LEADER_CALLS_BYTES_MAX) {
-      done(refused('too many requests wait for the leader'));
+      done(busy());
       return;
     }
     const id = this.#nextId++;
@@ -109,7 +110,7 @@ export class LeaderCalls {
     }
     for (const [id, { askedAt, sentTo }] of this.#calls) {
       if (this.#ticks - askedAt < REQUEST_TICKS_MAX) break; // In the order in which they came.
-      this.#end(id, sentTo === 0 ? refused('no member leads the store') : { result: 'lost' });
+      this.#end(id, sentTo === 0 ? { result: 'refused', error: leaderless() } : { result: 'lost' });
     }
   }
 
@@ -127,6 +128,7 @@ export class LeaderCalls {
   }
 }
 
-function refused(text: string): Outcome {
-  return { result: 'refused', error: new StoreError('UNAVAILABLE', text) };
+function busy(): Outcome {
+  const error = new StoreError('UNAVAILABLE', 'too many requests wait for the leader');
+  return { result: 'refused', error };
 }

@@ -18,3 +18,8 @@ export function leaseNotFound(id: number): StoreError {
 export function noSpace(): StoreError {
   return new StoreError('NO_SPACE', 'store quota is exceeded: delete objects or raise the quota');
 }
+
+/** Nobody can be asked, and nothing confirmed. */
+export function leaderless(): StoreError {
+  return new StoreError('UNAVAILABLE', 'no member leads the store');
+}
