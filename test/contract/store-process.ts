@@ -1,4 +1,4 @@
-/** Members of a store as processes of their own, on loopback, for tests that kill them. */
+/** Members of a store as processes of their own, on loopback or elsewhere, for tests that harm them. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { must } from '#base/assert.ts';
 import { createCa, issueLeaf } from '#base/pki/pki.ts';
 import type { KeyPair } from '#base/pki/pki.ts';
 import { connectStore } from '#control/store/transport/remote-store.ts';
@@ -53,18 +54,30 @@ export function writeIdentity(
   return files;
 }
 
+/** Where members run. */
+export interface Place {
+  /** host:port of a member, which nobody else listens on. */
+  address(number: number): Promise<string>;
+  /** Runs synchronous code there, which starts a process. */
+  enter<T>(number: number, run: () => T): T;
+  /** Where a member keeps its state; by default in a directory of the group. */
+  dataDir?(number: number): string;
+}
+
+const LOOPBACK: Place = { address: freeAddress, enter: (_number, run) => run() };
+
 export class StoreProcess {
   readonly identity: Identity;
   readonly address: string;
   /** What its processes wrote to stderr. */
   readonly logged: string[] = [];
-  readonly #config: string;
+  readonly #launch: () => ChildProcess;
   #child: ChildProcess | undefined;
 
-  constructor(identity: Identity, address: string, config: string) {
+  constructor(identity: Identity, address: string, launch: () => ChildProcess) {
     this.identity = identity;
     this.address = address;
-    this.#config = config;
+    this.#launch = launch;
   }
 
   get pid(): number | undefined {
@@ -73,20 +86,27 @@ export class StoreProcess {
 
   /** Resolves when it serves. */
   async start(): Promise<void> {
-    const child = spawn(process.execPath, ['--no-warnings', MAIN, this.#config], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = this.#launch();
     this.#child = child;
-    child.stderr.on('data', (chunk: Buffer) => this.logged.push(chunk.toString()));
-    for await (const line of createInterface({ input: child.stdout })) {
+    child.stderr?.on('data', (chunk: Buffer) => this.logged.push(chunk.toString()));
+    for await (const line of createInterface({ input: must(child.stdout, 'a pipe') })) {
       if (line.startsWith('listening ')) return;
     }
     throw new Error(`member at ${this.address} did not start: ${this.logged.join('')}`);
   }
 
+  /** Whether it runs, be it stopped. */
+  get isAlive(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null;
+  }
+
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal);
+  }
+
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || !this.isAlive) return;
     const exited = once(child, 'exit');
     child.kill(signal);
     await exited;
@@ -100,21 +120,27 @@ export class StoreGroup implements AsyncDisposable {
   readonly #identities: readonly Identity[];
   readonly #client: Identity;
   readonly #stores: OwnStore[] = [];
+  readonly #place: Place;
 
-  private constructor(identities: readonly Identity[], client: Identity) {
+  private constructor(identities: readonly Identity[], client: Identity, place: Place) {
     this.#identities = identities;
     this.#client = client;
+    this.#place = place;
   }
 
-  static async start(settings: object, signal: AbortSignal): Promise<StoreGroup> {
+  static async start(
+    settings: object,
+    signal: AbortSignal,
+    place: Place = LOOPBACK,
+  ): Promise<StoreGroup> {
     const nowMs = Date.now();
     const ca = await createCa({ commonName: 'test', nowMs, lifetimeMs: LIFETIME_MS });
     const names = ['a', 'b', 'c'].map((name) => newIdentity(ca, name));
-    const group = new StoreGroup(await Promise.all(names), await newIdentity(ca, 'client'));
+    const group = new StoreGroup(await Promise.all(names), await newIdentity(ca, 'client'), place);
     await group.#add(settings);
     const store = await group.connect([0], signal);
     for (const number of [1, 2]) {
-      const address = await freeAddress();
+      const address = await place.address(number);
       const { key } = group.#identities[number] as Identity; // One of three.
       const added = await retrying(() => store.addMember({ key, address, isToVote: true }, signal));
       await group.#add({ ...settings, join: added }, address);
@@ -149,20 +175,27 @@ export class StoreGroup implements AsyncDisposable {
   async #add(settings: object, address?: string): Promise<void> {
     const number = this.members.length;
     const identity = this.#identities[number] as Identity; // One of three.
-    const own = address ?? (await freeAddress());
+    const own = address ?? (await this.#place.address(number));
+    const [host, port] = own.split(':');
     const file = (name: string) => join(this.#directory, `${number}-${name}`);
     const config = {
       ...writeIdentity(this.#directory, String(number), identity),
-      dataDir: file('data'),
-      host: HOST,
-      port: Number(own.split(':')[1]),
+      dataDir: this.#place.dataDir?.(number) ?? file('data'),
+      host,
+      port: Number(port),
       address: own,
       memberKeys: this.#identities.map(({ key }) => key),
       clientKeys: [this.#client.key],
       ...settings,
     };
     writeFileSync(file('config'), JSON.stringify(config));
-    const member = new StoreProcess(identity, own, file('config'));
+    const launch = () =>
+      this.#place.enter(number, () =>
+        spawn(process.execPath, ['--no-warnings', MAIN, file('config')], {
+          stdio: ['ignore', 'pipe', 'pipe'],
+        }),
+      );
+    const member = new StoreProcess(identity, own, launch);
     this.members.push(member);
     await member.start();
   }
@@ -176,6 +209,24 @@ export async function freeAddress(): Promise<string> {
   server.close();
   await once(server, 'close');
   return `${HOST}:${port}`;
+}
+
+/** The number of the process that leads: a majority of those that answer within a second agree on it. */
+export async function leaderOf(stores: readonly OwnStore[]): Promise<number> {
+  let leader = -1;
+  await waitFor(async () => {
+    const statuses = await Promise.all(
+      stores.map((store) => store.memberStatus(AbortSignal.timeout(1000)).catch(() => undefined)),
+    );
+    leader = statuses.findIndex(
+      (own) =>
+        own !== undefined &&
+        own.leaderId === own.memberId &&
+        statuses.filter((status) => status?.leaderId === own.memberId).length > stores.length / 2,
+    );
+    return leader >= 0;
+  });
+  return leader;
 }
 
 /** Until `isSo`; fails after a minute. */
