@@ -14,6 +14,8 @@ export interface EngineHostEvents {
   readonly ended: () => void;
   /** Takes what came in meanwhile without a turn of the event loop; false when there was nothing. */
   readonly takeMore?: () => boolean;
+  /** Runs one round of the pump, for who measures it. */
+  readonly turn?: ((work: () => boolean) => boolean) | undefined;
 }
 
 export class EngineHost {
@@ -40,7 +42,7 @@ export class EngineHost {
   pump(): void {
     let more = true;
     for (let i = 0; more && i < PUMPS_PER_TURN_MAX; i++) {
-      more = this.#guard(() => this.engine.pump()) === true;
+      more = this.#guard(() => this.#turn(() => this.engine.pump())) === true;
       if (this.#on.takeMore === undefined) break;
       if (this.#on.takeMore()) more = true;
     }
@@ -66,6 +68,10 @@ export class EngineHost {
     } finally {
       this.#on.ended();
     }
+  }
+
+  #turn(work: () => boolean): boolean {
+    return this.#on.turn === undefined ? work() : this.#on.turn(work);
   }
 
   #guard<T>(work: () => T): T | undefined {

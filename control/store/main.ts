@@ -6,15 +6,30 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { FdLog } from '#base/log.ts';
+import { Measure } from './measure.ts';
 import { memberNetwork, memberSettings } from './member-config.ts';
 import { Member } from './member.ts';
 
 const config = z
-  .strictObject({ dataDir: z.string(), ...memberNetwork.shape, ...memberSettings.shape })
+  .strictObject({
+    dataDir: z.string(),
+    /** Prints `figures JSON` (measure.ts) at SIGUSR2. */
+    measure: z.boolean().optional(),
+    ...memberNetwork.shape,
+    ...memberSettings.shape,
+  })
   .parse(JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')));
-const { dataDir, quotaBytes, checkpointLogBytes, logTailEntries, ...network } = config;
+const {
+  dataDir,
+  measure: isMeasured,
+  quotaBytes,
+  checkpointLogBytes,
+  logTailEntries,
+  ...network
+} = config;
 
 const log = new FdLog({ level: 'info' }).child('store');
+const measure = isMeasured === true ? new Measure() : undefined;
 const member = new Member({
   dataDir,
   log,
@@ -25,7 +40,11 @@ const member = new Member({
     process.exit(1);
   },
   ended: () => {},
+  turn: measure?.turn,
 });
 const port = await member.listen();
 process.on('SIGTERM', () => void member.close().then(() => process.exit(0)));
+if (measure !== undefined) {
+  process.on('SIGUSR2', () => process.stdout.write(`figures ${JSON.stringify(measure.take())}\n`));
+}
 process.stdout.write(`listening ${port}\n`);

@@ -8,10 +8,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Interface } from 'node:readline';
 import { must } from '#base/assert.ts';
 import { createCa, issueLeaf } from '#base/pki/pki.ts';
 import type { KeyPair } from '#base/pki/pki.ts';
 import { connectStore } from '#control/store/transport/remote-store.ts';
+import type { RemoteStoreOptions } from '#control/store/transport/remote-store.ts';
 import { keyOfCertificate } from '#control/store/transport/tls.ts';
 import type { Credentials } from '#control/store/transport/tls.ts';
 import type { OwnStore } from '#control/store/store.ts';
@@ -73,6 +75,7 @@ export class StoreProcess {
   readonly logged: string[] = [];
   readonly #launch: () => ChildProcess;
   #child: ChildProcess | undefined;
+  #printed: Interface | undefined;
 
   constructor(identity: Identity, address: string, launch: () => ChildProcess) {
     this.identity = identity;
@@ -89,10 +92,32 @@ export class StoreProcess {
     const child = this.#launch();
     this.#child = child;
     child.stderr?.on('data', (chunk: Buffer) => this.logged.push(chunk.toString()));
-    for await (const line of createInterface({ input: must(child.stdout, 'a pipe') })) {
-      if (line.startsWith('listening ')) return;
+    this.#printed = createInterface({ input: must(child.stdout, 'a pipe') });
+    await this.#line('listening ');
+  }
+
+  /** What the member measured since it was last asked (control/store/measure.ts), as JSON. */
+  async figures(): Promise<string> {
+    const line = this.#line('figures ');
+    this.#child?.kill('SIGUSR2');
+    return await line;
+  }
+
+  /** The rest of the next line that begins like this. */
+  async #line(prefix: string): Promise<string> {
+    const printed = must(this.#printed, 'the member was started');
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const onLine = (line: string) => {
+      if (line.startsWith(prefix)) resolve(line.slice(prefix.length));
+    };
+    const onClose = () =>
+      reject(new Error(`member at ${this.address} ended: ${this.logged.join('')}`));
+    printed.on('line', onLine).on('close', onClose);
+    try {
+      return await promise;
+    } finally {
+      printed.off('line', onLine).off('close', onClose);
     }
-    throw new Error(`member at ${this.address} did not start: ${this.logged.join('')}`);
   }
 
   /** Whether it runs, be it stopped. */
@@ -154,16 +179,18 @@ export class StoreGroup implements AsyncDisposable {
 
   /** A client that tries these members in turn. */
   async connect(numbers: readonly number[], signal: AbortSignal): Promise<OwnStore> {
-    const store = await connectStore(
-      {
-        addresses: numbers.map((number) => this.members[number]?.address ?? ''),
-        credentials: this.#client,
-        memberKeys: this.#identities.map(({ key }) => key),
-      },
-      signal,
-    );
+    const store = await connectStore(this.access(numbers), signal);
     this.#stores.push(store);
     return store;
+  }
+
+  /** What a client needs to know to connect to these members. */
+  access(numbers: readonly number[]): RemoteStoreOptions {
+    return {
+      addresses: numbers.map((number) => this.members[number]?.address ?? ''),
+      credentials: this.#client,
+      memberKeys: this.#identities.map(({ key }) => key),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

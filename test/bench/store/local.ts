@@ -1,6 +1,6 @@
 /**
  * Puts per second of the store on its worker, from clients in this process: closed loop, random keys
- * of 40 bytes, values of 256 bytes. `node test/bench/store.ts [seconds] [inline]`
+ * of 40 bytes, values of 256 bytes. `node test/bench/store/local.ts [seconds] [inline]`
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
