@@ -51,8 +51,12 @@ export const COMPACTION_KEYS_PER_SLICE = 500;
 /** Bytes of slab scanned in one slice of relocation. */
 export const RELOCATION_BYTES_PER_SLICE = 256 * 1024;
 
-/** Default quota on live bytes. */
+/** Quota on live bytes where none is set: this, or a share of the smallest voter's memory. */
 export const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
+export const QUOTA_MEMORY_SHARE = 0.25;
+
+/** Ticks between statements of a member about itself to its leader. */
+export const STATEMENT_TICKS = 50;
 
 /** A log segment is closed when it has grown to this. */
 export const SEGMENT_BYTES = 16 * 1024 * 1024;

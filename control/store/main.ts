@@ -23,6 +23,7 @@ const {
   dataDir,
   measure: isMeasured,
   quotaBytes,
+  runsAsVersion,
   checkpointLogBytes,
   logTailEntries,
   ...network
@@ -33,7 +34,7 @@ const measure = isMeasured === true ? new Measure() : undefined;
 const member = new Member({
   dataDir,
   log,
-  settings: { quotaBytes, checkpointLogBytes, logTailEntries },
+  settings: { quotaBytes, runsAsVersion, checkpointLogBytes, logTailEntries },
   network,
   failed: (error) => {
     log.error('store failed', { error });

@@ -3,7 +3,10 @@ import { z } from 'zod';
 
 /** Bounds of a member and of what it keeps; all have defaults. */
 export const memberSettings = z.strictObject({
+  /** Of live keys and values; absent: by the memory of the voters. */
   quotaBytes: z.int().positive().optional(),
+  /** As which version of this software the member acts (versions.ts); absent: the newest. */
+  runsAsVersion: z.int().positive().optional(),
   checkpointLogBytes: z.int().positive().optional(),
   logTailEntries: z.int().positive().optional(),
 });

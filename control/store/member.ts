@@ -4,6 +4,7 @@
  * (worker.ts), `bareboat-store` as a process (main.ts).
  */
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import type { WebSocket } from 'ws';
 import type { Log } from '#base/log.ts';
 import { checkRequests } from './codec/check-request.ts';
@@ -59,6 +60,7 @@ export class Member {
       },
       {
         ...settings,
+        memoryBytes: totalmem(),
         join: network?.join,
         founder: network &&
           credentials && {
@@ -128,6 +130,7 @@ class Network {
       groupId: engine.groupId,
       memberId: engine.memberId,
       tail: () => engine.tail,
+      versions: () => engine.versions,
       receive: (from, message) => {
         engine.receive(from, message);
         host.wake();

@@ -2,6 +2,7 @@
  * The store on the caller's own thread: for tests, tools and small set-ups. The same engine and the
  * same encodings as on a worker (worker.ts), joined by a function call.
  */
+import { totalmem } from 'node:os';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Link } from './client/calls.ts';
@@ -35,7 +36,11 @@ export async function openStore(options: StoreOptions): Promise<OwnStore> {
     monotonicMs: () => options.clock.monotonicMs(),
     random: () => Math.random(),
   };
-  return openStoreOn(io, { ...options, release: () => disk[Symbol.dispose]() });
+  return openStoreOn(io, {
+    ...options,
+    memoryBytes: totalmem(),
+    release: () => disk[Symbol.dispose](),
+  });
 }
 
 /** The inline store over any disk; `release` runs when it is closed. */

@@ -97,6 +97,11 @@ export interface TxnRequest {
   readonly compare: readonly Compare[];
   readonly success: readonly Operation[];
   readonly failure: readonly Operation[];
+  /**
+   * Part of a deletion that ends in less: what it adds to a key that is there passes where a store that is
+   * full refuses growth. Of no effect on an external cluster, which has no reserve.
+   */
+  readonly isRelief?: boolean | undefined;
 }
 
 export interface TxnResponse {
@@ -224,13 +229,25 @@ export interface MemberStatus extends StoreStatus {
   readonly raftTerm: number;
   readonly raftIndex: number;
   readonly keyCount: number;
-  /** Bytes of live keys and values. */
+  /** Bytes of live keys and values, and how many there may be. */
   readonly liveBytes: number;
+  readonly quotaBytes: number;
   readonly walBytes: number;
   readonly memberId: number;
   /** 0 = none is known. */
   readonly leaderId: number;
+  /** Of the group (versions.ts). */
+  readonly version: number;
+  readonly alarms: readonly StoreAlarm[];
 }
+
+export type StoreAlarm =
+  /** 95 % of the quota was reached, and not yet left for 90 %: creates and growth are refused. */
+  | 'NO_SPACE'
+  /** 80 % of the quota. */
+  | 'NEARLY_FULL'
+  /** The disk of this member has no room: it takes what does not grow. */
+  | 'DISK_FULL';
 
 export type StoreErrorCode =
   | 'COMPACTED'

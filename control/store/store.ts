@@ -21,6 +21,7 @@ export {
   type Revision,
   type Store,
   type StoreAdmin,
+  type StoreAlarm,
   StoreError,
   type StoreErrorCode,
   type StoreStatus,

@@ -28,10 +28,11 @@ export interface ControlPlane {
 /** With namespace `default` and its service account. */
 export async function startControlPlane(
   controllers: RunOptions['controllers'],
+  more: Parameters<typeof makeTestCluster>[0] = {},
 ): Promise<ControlPlane> {
   const stop = new AbortController();
   const { signal } = stop;
-  const cluster = await makeTestCluster();
+  const cluster = await makeTestCluster(more);
   const server = await startTestServer(cluster);
   const { port1, port2 } = new MessageChannel();
   const user = { name: 'admin', uid: '', groups: [GROUP_MASTERS], extra: {} };

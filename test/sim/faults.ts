@@ -3,6 +3,7 @@
  * a leader as often as not. Everything can be undone: `heal`.
  */
 import { StoreError } from '#control/store/port.ts';
+import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import type { Group } from './group.ts';
 import { PowerFailure } from './member.ts';
@@ -14,6 +15,7 @@ const MEMBERS_EVER_MAX = 7;
 
 const FAULTS = [
   'crash',
+  'upgrade',
   'cutPower',
   'failSync',
   'fillDisk',
@@ -61,12 +63,13 @@ export class Faults {
     return this.#isChanging;
   }
 
-  /** Nothing goes wrong any more, and whoever is down starts. */
+  /** Nothing goes wrong any more, whoever is down starts, and all run the newest software. */
   heal(): void {
     this.#isEnding = true;
     this.#group.network.heal();
     for (const member of this.#group.members) {
       member.resume();
+      if (member.runsAsVersion < VERSION) this.#upgrade(member);
       this.#restart(member, member.life, true);
       calmDisk(member);
     }
@@ -93,6 +96,7 @@ export class Faults {
     const fault = this.#draw();
     this.#count(some === leader ? `${fault} leader` : fault);
     if (fault === 'crash') this.#crash(some);
+    else if (fault === 'upgrade') this.#upgrade(some);
     else if (fault === 'cutPower') this.#cutPower(some);
     else if (fault === 'failSync') this.#failSync(some);
     else if (fault === 'fillDisk') this.#fillDisk(some);
@@ -119,6 +123,13 @@ export class Faults {
   #crash(member: SimMember): void {
     member.kill();
     this.#restartLater(member, this.#random.chance(0.5));
+  }
+
+  /** Another process, of the newest software. */
+  #upgrade(member: SimMember): void {
+    member.runsAsVersion = VERSION;
+    member.kill();
+    this.#restartLater(member, false);
   }
 
   /** The power fails within the next changes of the disk: in the middle of a write. */

@@ -9,6 +9,7 @@ import { StoreClient } from '#control/store/client/client.ts';
 import { checkRequests } from '#control/store/codec/check-request.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { StoreError } from '#control/store/port.ts';
+import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { EventQueue } from './event-queue.ts';
 import { PowerFailure, SimMember } from './member.ts';
@@ -188,6 +189,13 @@ export class Group {
     for (const { engine } of this.members) engine?.abort();
   }
 
+  /** A group that was raised takes no member of the software before. */
+  #versionToAdd(): number | undefined {
+    const isRaised = this.members.some(({ engine }) => engine?.state.version === VERSION);
+    const { runsAsVersion } = this.#settings;
+    return isRaised || this.members.length >= 3 ? VERSION : runsAsVersion;
+  }
+
   #create(join?: EngineSettings['join']): SimMember {
     const member = new SimMember(
       {
@@ -201,7 +209,12 @@ export class Group {
           for (const client of this.clients) client.unlink(dead);
         },
       },
-      join === undefined ? this.#settings : { ...this.#settings, join },
+      {
+        ...this.#settings,
+        runsAsVersion: this.#versionToAdd(),
+        memoryBytes: this.random.pick([1, 2, 16]) * 2 ** 30,
+        join,
+      },
     );
     if (join !== undefined) member.id = join.memberId;
     this.members.push(member);

@@ -3,12 +3,13 @@
  * change of the disk, the disk keeps what POSIX promises, and another process goes on from there.
  */
 import { ByteReader } from '#control/store/codec/bytes.ts';
-import { decodePeerMessage, encodePeerMessage } from '#control/store/codec/peer.ts';
+import { decodePeerMessage, encodePeerMessage, sinceVersion } from '#control/store/codec/peer.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
 import { TICK_MS, openEngine } from '#control/store/engine/open-engine.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { crc32, sha256 } from '#control/store/native-digests.ts';
+import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import type { EventQueue } from './event-queue.ts';
 
@@ -34,6 +35,8 @@ export class SimMember {
   /** Counts processes; what belongs to an earlier one does nothing. */
   life = 0;
   readonly logged: string[] = [];
+  /** Of the software that the next process runs. */
+  runsAsVersion: number;
   /** How fast its clock runs. */
   readonly #pace: number;
   #isPumpDue = false;
@@ -43,6 +46,7 @@ export class SimMember {
   constructor(io: MemberIo, settings: EngineSettings) {
     this.#io = io;
     this.#settings = settings;
+    this.runsAsVersion = settings.runsAsVersion ?? VERSION;
     this.#pace = 0.9 + io.random.next() * 0.2;
     this.start();
   }
@@ -71,7 +75,8 @@ export class SimMember {
       },
     };
     try {
-      const engine = openEngine(io, this.#settings);
+      const { runsAsVersion } = this;
+      const engine = openEngine(io, { ...this.#settings, runsAsVersion });
       this.id = engine.memberId;
       this.engine = engine;
     } catch (error) {
@@ -84,7 +89,10 @@ export class SimMember {
 
   receive(from: number, bytes: Uint8Array): void {
     if (this.engine === undefined) return;
-    this.engine.receive(from, decodePeerMessage(new ByteReader(bytes)));
+    const message = decodePeerMessage(new ByteReader(bytes));
+    // A socket would not have carried it: its member said in its hello what it runs.
+    if (sinceVersion(message) > this.engine.versions.version) return;
+    this.engine.receive(from, message);
     this.pump();
   }
 

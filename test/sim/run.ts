@@ -10,6 +10,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { assert } from '#base/assert.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import { VERSION } from '#control/store/versions.ts';
 import { Faults } from './faults.ts';
 import { Group } from './group.ts';
 import { Load } from './load.ts';
@@ -31,6 +32,7 @@ export class StoreRun {
       preallocateBytes: random.pick([2048, 8192]),
       ballastPieceBytes: random.pick([2048, 8192]),
       logTailEntries: random.pick([5, 20, 200]),
+      runsAsVersion: random.pick([VERSION, VERSION, VERSION - 1]),
     });
   }
 
@@ -80,6 +82,7 @@ export class StoreRun {
     const { leader, members } = this.#group;
     if (leader?.engine === undefined) return false;
     const { state } = leader.engine;
+    if (state.version < VERSION) return false;
     const { voters, learners, votersOutgoing } = state.members;
     if (learners.length > 0 || votersOutgoing.length > 0) return false;
     return voters.every((id) => {

@@ -95,7 +95,8 @@ export class Deletion {
       const value = formatStored(plan.object);
       const json = withResourceVersion(value, revision);
       if (context.dryRun || json.equals(current.json)) return keep(json, revision, plan.object);
-      const result = await this.#storage.update(store, value, context.signal);
+      const marked = { ...store, isDeleting: true };
+      const result = await this.#storage.update(marked, value, context.signal);
       if (result.kind !== 'written') return lost(result);
       return keep(withResourceVersion(value, result.revision), result.revision, plan.object);
     }

@@ -12,7 +12,13 @@ import type {
   TxnResponse,
 } from '#control/store/store.ts';
 import { StoreError } from '#control/store/store.ts';
-import { ApiError, internalError, requestEntityTooLarge, serviceUnavailable } from '../errors.ts';
+import {
+  ApiError,
+  internalError,
+  plainError,
+  requestEntityTooLarge,
+  serviceUnavailable,
+} from '../errors.ts';
 
 export interface Extra {
   readonly compare: readonly Compare[];
@@ -41,8 +47,9 @@ export class ObjectStorage {
     return this.#write({ key, revision: 0, value, extra }, signal);
   }
 
+  /** `isDeleting`: of an object whose deletion is under way, or begins with this. */
   update(
-    at: { key: string; revision: number },
+    at: { key: string; revision: number; isDeleting?: boolean },
     value: Uint8Array,
     signal: AbortSignal,
     extra = NONE,
@@ -59,7 +66,13 @@ export class ObjectStorage {
   }
 
   async #write(
-    write: { key: string; revision: number; value: Uint8Array | undefined; extra: Extra },
+    write: {
+      key: string;
+      revision: number;
+      value: Uint8Array | undefined;
+      extra: Extra;
+      isDeleting?: boolean;
+    },
     signal: AbortSignal,
   ): Promise<WriteResult> {
     const { key, revision, value, extra } = write;
@@ -74,6 +87,7 @@ export class ObjectStorage {
           compare: [{ key, target: 'mod', result: '=', value: revision }, ...extra.compare],
           success: [operation, ...extra.operations],
           failure: [{ kind: 'range', request: { key } }],
+          isRelief: write.isDeleting,
         },
         signal,
       );
@@ -94,6 +108,11 @@ export function storeFailure(error: unknown): unknown {
   switch (error.code) {
     case 'TOO_LARGE':
       return new ApiError(requestEntityTooLarge('etcdserver: request is too large').status, {
+        cause: error,
+      });
+    case 'NO_SPACE':
+      // What etcd says, and upstream hands on; clients look for this text.
+      return new ApiError(plainError('etcdserver: mvcc: database space exceeded').status, {
         cause: error,
       });
     case 'UNAVAILABLE':

@@ -292,7 +292,8 @@ export class Registry {
     if (json.equals(current.json) || sameJson(object, old)) {
       return done({ json: current.json, revision: current.revision });
     }
-    const result = await this.#storage.update(at, value, context.signal, extra);
+    const place = { ...at, isDeleting: isLeaving };
+    const result = await this.#storage.update(place, value, context.signal, extra);
     if (result.kind !== 'written') return lost(result);
     const { revision } = result;
     return done({ json: withResourceVersion(value, revision), revision });

@@ -29,10 +29,13 @@ export interface TestServer {
 
 const clock = new RealClock();
 
-export async function makeTestCluster(): Promise<TestCluster> {
+export async function makeTestCluster(
+  more: { readonly quotaBytes?: number } = {},
+): Promise<TestCluster> {
   const dir = mkdtempSync(join(tmpdir(), 'bareboat-api-'));
   const files = await writeClusterFiles(dir, 0);
-  const store = await openStore({ dataDir: join(dir, 'store'), clock, log: silentLog });
+  const dataDir = join(dir, 'store');
+  const store = await openStore({ dataDir, clock, log: silentLog, ...more });
   return {
     files,
     store,

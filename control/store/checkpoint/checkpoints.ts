@@ -13,6 +13,7 @@ import type { Disk } from '../disk/disk.ts';
 import type { DiskRoom } from '../engine/disk-room.ts';
 import type { EngineLog } from '../engine/engine-log.ts';
 import { StateMachine } from '../engine/state-machine.ts';
+import type { StateOptions } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
 import { checkpointName } from './format.ts';
 import { listCheckpoints, loadCheckpoint, verifyCheckpoint } from './read.ts';
@@ -38,7 +39,7 @@ const SHRUNK_SHARE = 0.8;
  */
 export function loadNewest(
   io: CheckpointIo,
-  options: { readonly checkpointLogBytes: number },
+  options: StateOptions,
 ): Partial<LoadedCheckpoint> & Pick<LoadedCheckpoint, 'state'> {
   const damaged: string[] = [];
   let failure: StoreError | undefined;

@@ -7,6 +7,7 @@ import { ByteReader } from '../codec/bytes.ts';
 import type { Crc32, Sha256 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
+import type { StateOptions } from '../engine/state-machine.ts';
 import { CHECKPOINT_MANIFEST_BYTES_LIMIT } from '../limits.ts';
 import { compareBytes } from '../mvcc/byte-range.ts';
 import { formatHash } from '../mvcc/state-hash.ts';
@@ -21,6 +22,7 @@ import {
 import type { ChunkPlace, Manifest } from './format.ts';
 import { readLeaseRow, readRecordRow, readSessionRow } from './rows.ts';
 import { StoreError } from '../port.ts';
+import { unknownVersion } from '../versions.ts';
 
 /** Indexes of the complete checkpoints, newest first. */
 export function listCheckpoints(disk: Disk): readonly number[] {
@@ -46,12 +48,16 @@ export interface LoadedCheckpoint {
 export function loadCheckpoint(
   io: { readonly disk: Disk; readonly crc32: Crc32; readonly sha256: Sha256 },
   name: string,
-  options: { readonly checkpointLogBytes: number },
+  options: StateOptions,
 ): LoadedCheckpoint {
   const file = io.disk.open(name);
   try {
     const manifest = loadManifest(file, name, io.sha256);
     const state = new StateMachine(io.crc32, options);
+    if (manifest.version > state.runsAs) {
+      throw unknownVersion(`group of ${name}`, manifest.version, state.runsAs);
+    }
+    state.version = manifest.version;
     const restore = new Restore(state, name);
     for (const { place, body } of chunksOf(file, name, { manifest, sha256: io.sha256 })) {
       restore.chunk(place, body);
@@ -172,11 +178,12 @@ class Restore {
     const state = this.#state;
     state.appliedIndex = manifest.index;
     state.appliedTerm = manifest.term;
-    state.quotaBytes = manifest.quotaBytes;
-    state.noSpace = manifest.noSpace;
     state.logBytes = manifest.logBytes;
     state.checkpointMark = manifest.checkpointMark;
     state.members = manifest.members;
+    state.quota.setting = manifest.quotaBytes;
+    state.quota.isFull = manifest.isFull;
+    for (const row of manifest.memory) state.quota.setMemory(row);
     for (const row of manifest.roster) state.roster.set(row);
     state.mvcc.restoreEnd(manifest.revision, manifest.compactRevision, this.#records);
     this.#attachLeases();

@@ -3,6 +3,7 @@ import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
 import { KEY_BYTES_MAX } from '../limits.ts';
 import type { Mvcc, RestoredRecord } from '../mvcc/mvcc.ts';
+import { VERSION_FACTS } from '../versions.ts';
 
 export function writeRecordRow(out: ByteWriter, mvcc: Mvcc, record: number): void {
   const { mod, sub, create, version, lease } = mvcc.records;
@@ -30,19 +31,23 @@ export function readRecordRow(input: ByteReader): RestoredRecord {
 /** Returns the number of rows. */
 export function writeLeaseRows(out: ByteWriter, state: StateMachine): number {
   const leases = [...state.leases.all()].sort((a, b) => a.id - b.id);
-  for (const { id, ttlSeconds, remainingMs } of leases) {
+  for (const { id, ttlSeconds, remainingMs, generation } of leases) {
     out.varint(id);
     out.varint(ttlSeconds);
     out.varint(remainingMs);
+    if (state.version >= VERSION_FACTS) out.varint(generation);
   }
   return leases.length;
 }
 
+/** The state has the version of its group already. */
 export function readLeaseRow(input: ByteReader, state: StateMachine): void {
   const id = input.varint();
   const ttlSeconds = input.varint();
   if (state.leases.get(id) !== undefined) throw new RangeError(`lease ${id} comes twice`);
-  state.leases.grant(id, ttlSeconds, input.varint());
+  const remainingMs = input.varint();
+  const generation = state.version >= VERSION_FACTS ? input.varint() : 0;
+  state.leases.grant(id, ttlSeconds, { remainingMs, generation });
 }
 
 /** Returns the number of rows. */

@@ -184,7 +184,9 @@ export class CheckpointWriter {
     }
     writeManifest(this.#out, { ...this.#manifest, chunks: this.#chunks });
     const manifestBytes = this.#out.length;
-    writeTrailer(this.#out, { manifestBytes, sha256: this.#options.sha256(this.#out.view()) });
+    const { version } = this.#manifest;
+    const sha256 = this.#options.sha256(this.#out.view());
+    writeTrailer(this.#out, { version, manifestBytes, sha256 });
     this.#write(this.#out.view());
     this.#file.sync();
     return verifyCheckpoint(this.#file, this.#temporaryName, this.#options.sha256);
@@ -211,20 +213,22 @@ export class CheckpointWriter {
 }
 
 function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'> {
-  const { mvcc, quotaBytes, noSpace, logBytes, checkpointMark, members } = state;
+  const { mvcc, quota, version, logBytes, checkpointMark, members } = state;
   return {
     groupId,
     index: state.appliedIndex,
     term: state.appliedTerm,
     revision: mvcc.revision,
     compactRevision: mvcc.compactRevision,
-    quotaBytes,
-    noSpace,
+    quotaBytes: quota.setting,
+    isFull: quota.isFull,
     logBytes,
     checkpointMark,
     hash: state.hash,
     members,
     roster: state.roster.all(),
+    memory: quota.memory(),
+    version,
   };
 }
 

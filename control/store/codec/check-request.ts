@@ -7,7 +7,7 @@ import { KEY_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { ByteReader } from './bytes.ts';
 import { ByteReader as Reader } from './bytes.ts';
-import { COMMAND, OP } from './command.ts';
+import { COMMAND, OP, isTxn } from './command.ts';
 import { REQUEST, readFrame } from './frame.ts';
 import {
   readCommandHead,
@@ -55,7 +55,7 @@ const BARE: ReadonlySet<number> = new Set([
 function checkCommand(body: ByteReader): void {
   if (body.remaining > TXN_BYTES_MAX) throw new RangeError('command is too long');
   const { kind } = readCommandHead(body);
-  if (kind === COMMAND.txn) checkTxn(body);
+  if (isTxn(kind)) checkTxn(body);
   else if (kind === COMMAND.compact || kind === COMMAND.leaseGrant) body.varint();
   else if (kind === COMMAND.leaseRevoke) {
     body.varint();
@@ -66,7 +66,7 @@ function checkCommand(body: ByteReader): void {
 }
 
 function checkReadTxn(body: ByteReader): void {
-  if (readCommandHead(body).kind !== COMMAND.txn) throw new RangeError('only transactions read');
+  if (!isTxn(readCommandHead(body).kind)) throw new RangeError('only transactions read');
   if (checkTxn(body)) throw new RangeError('a transaction that is to read writes');
 }
 

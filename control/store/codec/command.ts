@@ -2,11 +2,14 @@
  * Encoding of commands, as they stand in log entries and in requests:
  *
  *   command = u8 version, u8 kind, session, sequence, body;  session 0 = none
+ *             version = that of the group from which on there is this kind of command (versions.ts)
  *   txn     = n, compare{n}, u32 byte length of success, ops success, ops failure
  *   compare = u8 target, u8 result, key, number or bytes
  *   ops     = n, op{n};  op = u8 kind, body
  *   range   = key, u8 has end, [end], revision, limit, u8 flags
  *   describeMember = a row of the roster (roster.ts)
+ *   reliefTxn = as txn: part of a deletion, which may use the reserve of a store that is full
+ *   memberMemory = member id, bytes;  raiseVersion = version;  leaseExpire = id, term, generation
  *
  * The encoder checks requests (StoreError INVALID_REQUEST, DUPLICATE_KEY, TOO_LARGE), because it
  * runs where the caller is. Decoder: read-command.ts.
@@ -14,10 +17,9 @@
 import { NO_LEASE, StoreError } from '../port.ts';
 import type { Compare, KeyRange, LeaseId, Operation, RangeRequest, TxnRequest } from '../port.ts';
 import { TXN_BYTES_MAX } from '../limits.ts';
+import { VERSION_FACTS, VERSION_MIN } from '../versions.ts';
 import type { ByteWriter } from './bytes.ts';
 import { checkCount, checkKey, checkLeaseId, checkTxn } from './check.ts';
-
-export const COMMAND_VERSION = 1;
 
 export const COMMAND = {
   txn: 1,
@@ -28,7 +30,28 @@ export const COMMAND = {
   configure: 6,
   openSession: 7,
   describeMember: 8,
+  memberMemory: 9,
+  raiseVersion: 10,
+  reliefTxn: 11,
+  leaseExpire: 12,
 } as const;
+
+/** The version of a group from which on its log may hold this kind of command. */
+export function commandSince(kind: number): number {
+  return kind <= COMMAND.describeMember ? VERSION_MIN : VERSION_FACTS;
+}
+
+export function isTxn(kind: number): boolean {
+  return kind === COMMAND.txn || kind === COMMAND.reliefTxn;
+}
+
+/** A reliefTxn for a group whose version knows none: the same without that. */
+export function asTxn(command: Uint8Array): Uint8Array {
+  const copy = command.slice();
+  copy[0] = commandSince(COMMAND.txn);
+  copy[1] = COMMAND.txn;
+  return copy;
+}
 
 /** Which command of which client it is: a session (engine/sessions.ts) and a number in it. */
 export interface Origin {
@@ -48,7 +71,7 @@ export const RANGE_KEYS_ONLY = 1;
 export const RANGE_COUNT_ONLY = 2;
 
 export function beginCommand(out: ByteWriter, kind: number, origin: Origin = NO_ORIGIN): void {
-  out.u8(COMMAND_VERSION);
+  out.u8(commandSince(kind));
   out.u8(kind);
   out.varint(origin.session);
   out.varint(origin.sequence);
@@ -71,7 +94,7 @@ export function encodeTxn(out: ByteWriter, request: TxnRequest, origin: Origin =
 
 function writeTxn(out: ByteWriter, request: TxnRequest, origin: Origin): void {
   checkTxn(request);
-  beginCommand(out, COMMAND.txn, origin);
+  beginCommand(out, request.isRelief === true ? COMMAND.reliefTxn : COMMAND.txn, origin);
   out.varint(request.compare.length);
   for (const compare of request.compare) writeCompare(out, compare);
   const lengthAt = out.length;

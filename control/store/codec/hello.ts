@@ -1,24 +1,26 @@
 /**
  * The first message of either side on a socket between members. Nothing else is read before it.
  *
- *   hello = u32 "BBPH", u8 version, u8 class of socket, group id, sender, receiver, last index, last term
+ *   hello = u32 "BBPH", u8 layout, u8 class of socket, group id, sender, receiver, last index, last term,
+ *           version, oldest version spoken, version of the group (versions.ts)
  *
  * The group and both members are named, so that a wrong address is noticed; the end of the log shows a
  * disk that was set back (reference/store.md section 8, rule 2).
  */
-import { StoreError } from '../port.ts';
+import { unknownVersion } from '../versions.ts';
+import type { SpokenVersions } from '../versions.ts';
 import { ByteWriter } from './bytes.ts';
 import type { ByteReader } from './bytes.ts';
 
-/** Of messages between members, too: it changes with any of their encodings. */
-export const PEER_PROTOCOL_VERSION = 1;
+/** Of the hello alone: it says which messages follow. */
+const HELLO_LAYOUT = 2;
 const HELLO_MAGIC = 0x48504242;
 
 /** Sockets of a pair of members: none of them waits behind the bytes of another. */
 export const SOCKET_CLASSES = ['control', 'append', 'bulk'] as const;
 export type SocketClass = (typeof SOCKET_CLASSES)[number];
 
-export interface Hello {
+export interface Hello extends SpokenVersions {
   readonly socketClass: SocketClass;
   readonly groupId: number;
   readonly from: number;
@@ -30,31 +32,35 @@ export interface Hello {
 export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
   const out = new ByteWriter(64);
   out.u32(HELLO_MAGIC);
-  out.u8(PEER_PROTOCOL_VERSION);
+  out.u8(HELLO_LAYOUT);
   out.u8(SOCKET_CLASSES.indexOf(hello.socketClass));
   out.varint(hello.groupId);
   out.varint(hello.from);
   out.varint(hello.to);
   out.varint(hello.lastIndex);
   out.varint(hello.lastTerm);
+  out.varint(hello.version);
+  out.varint(hello.versionMin);
+  out.varint(hello.groupVersion);
   return out.take();
 }
 
-/** Throws RangeError for what is no hello, StoreError UNSUPPORTED for one of another version. */
+/** Throws RangeError for what is no hello, StoreError UNSUPPORTED for one of another layout. */
 export function decodeHello(input: ByteReader): Hello {
   if (input.u32() !== HELLO_MAGIC) throw new RangeError('hello has no magic number');
-  const version = input.u8();
-  if (version !== PEER_PROTOCOL_VERSION) {
-    const text = `member speaks version ${version}, known is ${PEER_PROTOCOL_VERSION}`;
-    throw new StoreError('UNSUPPORTED', text);
-  }
+  const layout = input.u8();
+  if (layout !== HELLO_LAYOUT) throw unknownVersion('hello', layout, HELLO_LAYOUT);
   const socketClass = SOCKET_CLASSES[input.u8()];
   if (socketClass === undefined) throw new RangeError('hello is for no class of socket');
   const groupId = input.varint();
   const from = input.varint();
   const to = input.varint();
   const lastIndex = input.varint();
-  const hello = { socketClass, groupId, from, to, lastIndex, lastTerm: input.varint() };
+  const lastTerm = input.varint();
+  const version = input.varint();
+  const versionMin = input.varint();
+  const versions = { version, versionMin, groupVersion: input.varint() };
+  const hello = { socketClass, groupId, from, to, lastIndex, lastTerm, ...versions };
   if (input.remaining > 0) throw new RangeError('hello is too long');
   return hello;
 }

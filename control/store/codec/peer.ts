@@ -14,6 +14,7 @@ import type { Entry, SnapshotMeta } from '#control/raft/raft.ts';
 import type { PeerMessage } from '../engine/peers.ts';
 import { CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { VERSION_FACTS, VERSION_MIN } from '../versions.ts';
 import { ByteWriter } from './bytes.ts';
 import type { ByteReader } from './bytes.ts';
 import { SHA256_BYTES } from './digest.ts';
@@ -29,6 +30,8 @@ type Of<K extends Kind, M = PeerMessage> = M extends { readonly kind: infer Q }
 
 interface Codec<K extends Kind> {
   readonly number: number;
+  /** Members that run an earlier version do not know it. */
+  readonly since?: number;
   readonly write: (out: ByteWriter, message: Of<K>) => void;
   readonly read: (input: ByteReader) => Omit<Of<K>, 'kind'>;
 }
@@ -217,6 +220,19 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
   },
   stateHashAnswer: { number: 21, write: writeStateHash, read: readStateHash },
   fence: { number: 22, write: writeStateHash, read: readStateHash },
+  statement: {
+    number: 23,
+    since: VERSION_FACTS,
+    write: (out, { version, isConfirmed, memoryBytes }) => {
+      out.varint(version);
+      writeFlag(out, isConfirmed);
+      out.varint(memoryBytes);
+    },
+    read: (input) => {
+      const version = input.varint();
+      return { version, isConfirmed: readFlag(input), memoryBytes: input.varint() };
+    },
+  },
 };
 
 const RESULTS = ['taken', 'value', 'refused', 'notLeader'] as const;
@@ -224,6 +240,11 @@ const RESULTS = ['taken', 'value', 'refused', 'notLeader'] as const;
 const KINDS: ReadonlyMap<number, Kind> = new Map(
   Object.entries(CODECS).map(([kind, { number }]) => [number, kind as Kind]), // Keys of CODECS.
 );
+
+/** The version of members from which on they understand this message. */
+export function sinceVersion({ kind }: PeerMessage): number {
+  return CODECS[kind].since ?? VERSION_MIN;
+}
 
 export function encodePeerMessage(message: PeerMessage): Uint8Array<ArrayBuffer> {
   const out = new ByteWriter();

@@ -4,8 +4,9 @@
  */
 import type { ByteRange } from '../mvcc/byte-range.ts';
 import { StoreError } from '../port.ts';
+import { VERSION, VERSION_MIN, unknownVersion } from '../versions.ts';
 import type { ByteReader } from './bytes.ts';
-import { COMMAND, COMMAND_VERSION, OP, RESULTS, TARGETS } from './command.ts';
+import { COMMAND, OP, RESULTS, TARGETS, commandSince } from './command.ts';
 import type { Origin } from './command.ts';
 
 export interface RangeBody {
@@ -43,17 +44,14 @@ export interface CommandHead extends Origin {
   readonly kind: number;
 }
 
-/** Throws StoreError UNSUPPORTED for a command that a later version of this software made. */
-export function readCommandHead(input: ByteReader): CommandHead {
+/** Throws StoreError UNSUPPORTED for a command that who runs as this version does not know. */
+export function readCommandHead(input: ByteReader, runsAs = VERSION): CommandHead {
   const version = input.u8();
-  if (version !== COMMAND_VERSION) {
-    throw new StoreError(
-      'UNSUPPORTED',
-      `command has version ${version}, known is ${COMMAND_VERSION}`,
-    );
-  }
   const kind = input.u8();
-  if (!KINDS.has(kind)) throw new StoreError('UNSUPPORTED', `command has unknown kind ${kind}`);
+  if (version > runsAs || version < VERSION_MIN) throw unknownVersion('command', version, runsAs);
+  if (!KINDS.has(kind) || version !== commandSince(kind)) {
+    throw new StoreError('UNSUPPORTED', `command has unknown kind ${kind} of version ${version}`);
+  }
   const session = input.varint();
   return { kind, session, sequence: input.varint() };
 }

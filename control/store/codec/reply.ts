@@ -16,6 +16,7 @@ import type {
   MemberStatus,
   OperationResult,
   RangeResponse,
+  StoreAlarm,
   StoreErrorCode,
   TxnResponse,
   WatchEvent,
@@ -119,7 +120,13 @@ export function writeStatus(out: ByteWriter, status: MemberStatus): void {
   out.varint(status.walBytes);
   out.varint(status.memberId);
   out.varint(status.leaderId);
+  out.varint(status.quotaBytes);
+  out.varint(status.version);
+  out.u8(ALARMS.reduce((bits, alarm, i) => bits | (status.alarms.includes(alarm) ? 1 << i : 0), 0));
 }
+
+/** Bits of a status, from the lowest. */
+const ALARMS: readonly StoreAlarm[] = ['NO_SPACE', 'NEARLY_FULL', 'DISK_FULL'];
 
 export function readStatus(input: ByteReader): MemberStatus {
   const revision = input.varint();
@@ -130,6 +137,10 @@ export function readStatus(input: ByteReader): MemberStatus {
   const liveBytes = input.varint();
   const walBytes = input.varint();
   const memberId = input.varint();
+  const leaderId = input.varint();
+  const quotaBytes = input.varint();
+  const version = input.varint();
+  const bits = input.u8();
   return {
     revision,
     compactRevision,
@@ -139,6 +150,9 @@ export function readStatus(input: ByteReader): MemberStatus {
     liveBytes,
     walBytes,
     memberId,
-    leaderId: input.varint(),
+    leaderId,
+    quotaBytes,
+    version,
+    alarms: ALARMS.filter((_alarm, i) => (bits & (1 << i)) !== 0),
   };
 }

@@ -9,6 +9,7 @@ import { COMMAND } from '../codec/command.ts';
 import { readRosterRow } from '../codec/roster.ts';
 import { LEASE_TTL_SECONDS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { VERSION_FACTS, unknownVersion } from '../versions.ts';
 import { compacted, futureRevision, leaseNotFound, noSpace } from './refusals.ts';
 import { OUTCOME } from './sessions.ts';
 import type { Executed } from './sessions.ts';
@@ -28,8 +29,9 @@ export function runCommand(
   reply: ByteWriter,
 ): Executed {
   switch (kind) {
-    case COMMAND.txn: {
-      const outcome = applyTxn(state, input, reply);
+    case COMMAND.txn:
+    case COMMAND.reliefTxn: {
+      const outcome = applyTxn(state, input, reply, kind === COMMAND.reliefTxn);
       return { outcome, revision: state.mvcc.revision };
     }
     case COMMAND.compact:
@@ -38,10 +40,12 @@ export function runCommand(
       return grant(state, entry.index, input.varint(), reply);
     case COMMAND.leaseRevoke:
       return revoke(state, entry, input, reply);
+    case COMMAND.leaseExpire:
+      return expire(state, entry, input, reply);
     case COMMAND.leaseCheckpoint:
       return leaseCheckpoint(state, input);
     case COMMAND.configure:
-      state.quotaBytes = input.varint();
+      state.quota.setting = input.varint();
       return { outcome: OUTCOME.done, revision: 0 };
     case COMMAND.openSession:
       state.sessions.open(entry.index);
@@ -49,6 +53,10 @@ export function runCommand(
       return { outcome: OUTCOME.done, revision: entry.index };
     case COMMAND.describeMember:
       return describeMember(state, input);
+    case COMMAND.memberMemory:
+      return memberMemory(state, input);
+    case COMMAND.raiseVersion:
+      return raiseVersion(state, input.varint());
     default:
       return assert(false, `command kind ${kind} was checked`) as never;
   }
@@ -62,6 +70,26 @@ function describeMember(state: StateMachine, input: ByteReader): Executed {
   }
   state.roster.set(row);
   return { outcome: OUTCOME.done, revision: row.id };
+}
+
+function memberMemory(state: StateMachine, input: ByteReader): Executed {
+  const id = input.varint();
+  const bytes = input.varint();
+  if (!everyone(state.members).includes(id)) {
+    throw new StoreError('INVALID_REQUEST', `member ${id} is not in the group`);
+  }
+  state.quota.setMemory({ id, bytes });
+  return { outcome: OUTCOME.done, revision: id };
+}
+
+/** From this entry on the group's state, formats and hash follow the rules of the version. */
+function raiseVersion(state: StateMachine, version: number): Executed {
+  if (version > state.runsAs) throw unknownVersion('group', version, state.runsAs);
+  if (version <= state.version) {
+    throw new StoreError('INVALID_REQUEST', `group has version ${state.version} already`);
+  }
+  state.version = version;
+  return { outcome: OUTCOME.done, revision: 0 };
 }
 
 function compact(state: StateMachine, revision: number, reply: ByteWriter): Executed {
@@ -82,7 +110,7 @@ function grant(
   if (ttlSeconds < 1 || ttlSeconds > LEASE_TTL_SECONDS_MAX) {
     throw new StoreError('INVALID_REQUEST', `lease ttl of ${ttlSeconds} s is out of range`);
   }
-  if (state.noSpace) throw noSpace();
+  if (state.quota.isFull) throw noSpace();
   state.leases.grant(index, ttlSeconds);
   reply.varint(index);
   reply.varint(ttlSeconds);
@@ -98,10 +126,28 @@ function revoke(
 ): Executed {
   const id = input.varint();
   const proposedInTerm = input.varint();
+  if (proposedInTerm !== 0 && proposedInTerm !== entry.term) throw leaseNotFound(id);
+  return removeLease(state, id, reply);
+}
+
+/** The same when a leader found it run out: what it knew of the lease must still be so. */
+function expire(
+  state: StateMachine,
+  entry: AppliedEntry,
+  input: ByteReader,
+  reply: ByteWriter,
+): Executed {
+  const id = input.varint();
+  const proposedInTerm = input.varint();
+  const generation = input.varint();
+  const isStale = proposedInTerm !== entry.term || state.leases.get(id)?.generation !== generation;
+  if (isStale) throw leaseNotFound(id);
+  return removeLease(state, id, reply);
+}
+
+function removeLease(state: StateMachine, id: number, reply: ByteWriter): Executed {
   const lease = state.leases.get(id);
-  if (lease === undefined || (proposedInTerm !== 0 && proposedInTerm !== entry.term)) {
-    throw leaseNotFound(id);
-  }
+  if (lease === undefined) throw leaseNotFound(id);
   const { keys } = state.mvcc;
   const keyIds = [...lease.keyIds].sort((a, b) => keys.compare(a, keys.bytes(b)));
   for (const keyId of keyIds) deleteKey(state, keyId);
@@ -114,7 +160,7 @@ function revoke(
 function leaseCheckpoint(state: StateMachine, input: ByteReader): Executed {
   for (let count = input.varint(); count > 0; count--) {
     const id = input.varint();
-    state.leases.setRemaining(id, input.varint());
+    state.leases.setRemaining(id, input.varint(), state.version >= VERSION_FACTS);
   }
   return { outcome: OUTCOME.done, revision: 0 };
 }

@@ -54,6 +54,8 @@ export interface Consensus {
   readonly leader: number;
   readonly tail: { readonly lastIndex: number; readonly lastTerm: number };
   readonly walBytes: number;
+  /** Only what does not grow is taken, for want of space on this member's disk. */
+  readonly isDiskFull: boolean;
   /** True while this member leads and may decide lease expiry. */
   readonly isLeader: boolean;
 }

@@ -17,9 +17,12 @@ import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
 import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import type { MemberStatus } from '../port.ts';
+import { VERSION_MIN } from '../versions.ts';
+import type { SpokenVersions } from '../versions.ts';
 import { Connection } from './connection.ts';
 import type { Consensus } from './consensus.ts';
 import { LeaderCalls } from './leader-calls.ts';
+import type { EngineLog } from './engine-log.ts';
 import type { Outcome } from './leader-calls.ts';
 import { LeaderWork } from './leader-work.ts';
 import type { LeaderOptions } from './leader-work.ts';
@@ -27,10 +30,13 @@ import { ASK } from './peers.ts';
 import type { Ask, PeerMessage, Peers } from './peers.ts';
 import { PendingWrites, answerValue, lostChange } from './pending-writes.ts';
 import { leaderless } from './refusals.ts';
+import { SpaceLog, alarmsOf } from './space-log.ts';
 import type { StateMachine } from './state-machine.ts';
+import type { Statements } from './statements.ts';
 
 export interface EngineOptions extends LeaderOptions {
   readonly peers: Peers;
+  readonly log: EngineLog;
 }
 
 export class Engine {
@@ -38,6 +44,8 @@ export class Engine {
   readonly #consensus: Consensus;
   readonly #peers: Peers;
   readonly #leader: LeaderWork;
+  readonly #statements: Statements;
+  readonly #spaceLog: SpaceLog;
   readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
@@ -50,6 +58,8 @@ export class Engine {
     this.#consensus = options.consensus;
     this.#peers = options.peers;
     this.#leader = new LeaderWork(options);
+    this.#statements = options.statements;
+    this.#spaceLog = new SpaceLog(options.log);
     this.#writes = new PendingWrites(options.state, options.consensus);
     this.#calls = new LeaderCalls({
       memberId: options.consensus.memberId,
@@ -110,13 +120,20 @@ export class Engine {
     this.#calls.leads(this.#consensus.leader);
     this.#calls.tick();
     this.#writes.tick();
+    this.#statements.tick(this.#consensus.leader);
     if (this.#consensus.isLeader) this.#leader.tick();
+    this.#spaceLog.look(this.state);
     this.#endBlindWatches();
   }
 
   /** A group of one that just started: puts into the log what it lacks. */
   settle(): void {
-    if (this.#consensus.isLeader) this.#leader.settle();
+    while (this.#consensus.isLeader && this.#leader.settle()) this.pump();
+  }
+
+  /** The operating system that this member runs on was found good: it will not go back. */
+  confirmVersion(): void {
+    this.#statements.confirm();
   }
 
   /** This member is about to end: should it lead, another is asked to, with the next `pump`. */
@@ -146,6 +163,11 @@ export class Engine {
     return this.#consensus.tail;
   }
 
+  get versions(): SpokenVersions {
+    const { runsAs, version } = this.state;
+    return { version: runsAs, versionMin: VERSION_MIN, groupVersion: version };
+  }
+
   /** Cut off, or removed: clients are better served elsewhere. */
   get isLeaderless(): boolean {
     return this.#calls.isLeaderless;
@@ -164,9 +186,12 @@ export class Engine {
       raftIndex: this.state.appliedIndex,
       keyCount: mvcc.keyCount,
       liveBytes: mvcc.liveBytes,
+      quotaBytes: this.state.quota.bytes,
       walBytes: this.#consensus.walBytes,
       memberId: this.#consensus.memberId,
       leaderId: this.#consensus.leader,
+      version: this.state.version,
+      alarms: alarmsOf(this.state, this.#consensus.isDiskFull),
     };
   }
 
@@ -175,7 +200,9 @@ export class Engine {
     for (const { from, message } of inbox) {
       if (message.kind === 'ask') this.#asked(from, message);
       else if (message.kind === 'answer') this.#calls.answered(from, message.id, message);
-      else this.#consensus.receive(from, message);
+      else if (message.kind === 'statement') {
+        this.#statements.heard(from, this.#consensus.term, message);
+      } else this.#consensus.receive(from, message);
     }
     return this.#peerInbox.length > 0;
   }

@@ -1,22 +1,27 @@
 /**
  * What only the leader does: takes commands and changes of members into the log, for its own clients
- * and for those of other members; keeps leases; sees to it that the log says who the members are, what
- * the quota is, and that learners become voters. Whether it leads it is told by the consensus.
+ * and for those of other members; keeps leases; sees to it that the log says who the members are, how much
+ * memory they have, what the quota is and which version all of them run, and that learners become voters.
+ * Whether it leads it is told by the consensus.
  */
 import type { MemberChange } from '#control/raft/raft.ts';
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { COMMAND, beginCommand } from '../codec/command.ts';
+import { everyone } from '#control/raft/raft.ts';
+import { COMMAND, asTxn, beginCommand, commandSince } from '../codec/command.ts';
 import { readMemberRequest, writeRosterRow } from '../codec/roster.ts';
 import type { MemberRequest } from '../codec/roster.ts';
-import { MEMBERS_MAX } from '../limits.ts';
+import { MEMBERS_MAX, QUOTA_BYTES_DEFAULT } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { VERSION_FACTS } from '../versions.ts';
 import type { Consensus, Proposed } from './consensus.ts';
+import type { Lease } from './leases.ts';
 import { Lessor } from './lessor.ts';
 import { needOf } from './need.ts';
 import { ASK } from './peers.ts';
 import type { Answer } from './peers.ts';
 import { leaseNotFound } from './refusals.ts';
 import type { RosterRow } from './roster.ts';
+import type { Statements } from './statements.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface LeaderOptions {
@@ -26,7 +31,9 @@ export interface LeaderOptions {
   readonly monotonicMs: () => number;
   /** Draws an id for a new member: positive and below 2^53. */
   readonly newId: () => number;
-  readonly quotaBytes: number;
+  /** Absent: by the memory of the voters. */
+  readonly quotaBytes: number | undefined;
+  readonly statements: Statements;
   /** This member's own row, should it be the first. */
   readonly founder: Omit<RosterRow, 'id'>;
 }
@@ -36,8 +43,9 @@ export class LeaderWork {
   readonly #state: StateMachine;
   readonly #consensus: Consensus;
   readonly #lessor: Lessor;
-  /** In which the quota was proposed. */
-  #configuredTerm = 0;
+  /** What was proposed in this term, by name: once is enough. */
+  readonly #proposed = new Map<string, number>();
+  #proposedTerm = 0;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -61,7 +69,7 @@ export class LeaderWork {
     const nowMs = this.#options.monotonicMs();
     this.#lessor.lead(this.#consensus.term, nowMs);
     const { revoke, checkpoint } = this.#lessor.tick(nowMs);
-    for (const id of revoke) this.#proposeRevoke(id, nowMs);
+    for (const lease of revoke) this.#proposeExpiry(lease, nowMs);
     if (checkpoint.length === 0) return;
     this.#proposeOwn((out) => {
       beginCommand(out, COMMAND.leaseCheckpoint);
@@ -73,17 +81,39 @@ export class LeaderWork {
     });
   }
 
-  /** Proposes what the log lacks: the first member, the configured quota, a learner's promotion. */
-  settle(): void {
-    if (this.#state.members.voters.length === 0) this.#found();
-    const { quotaBytes } = this.#options;
-    if (this.#state.quotaBytes !== quotaBytes && this.#configuredTerm !== this.#consensus.term) {
-      const isProposed = this.#proposeOwn((out) => {
-        beginCommand(out, COMMAND.configure);
-        out.varint(quotaBytes);
-      });
-      if (isProposed) this.#configuredTerm = this.#consensus.term;
+  /**
+   * Proposes what the log lacks: the first member, the version that all run, the quota, the members'
+   * memory, a learner's promotion. True when there may be more once this is applied.
+   */
+  settle(): boolean {
+    const { quota, version, members } = this.#state;
+    if (members.voters.length === 0) return this.#found();
+    this.#promote();
+    const wanted = this.#commonVersion();
+    if (wanted > version) return this.#proposeOnce(COMMAND.raiseVersion, 0, wanted);
+    const setting = this.#options.quotaBytes ?? (version < VERSION_FACTS ? QUOTA_BYTES_DEFAULT : 0);
+    let hasProposed = quota.setting !== setting && this.#proposeOnce(COMMAND.configure, 0, setting);
+    if (version < VERSION_FACTS) return hasProposed;
+    for (const id of everyone(members)) {
+      const bytes = this.#options.statements.of(id, this.#consensus.term)?.memoryBytes;
+      if (bytes === undefined || quota.memoryOf(id) === bytes) continue;
+      if (this.#proposeOnce(COMMAND.memberMemory, id, bytes)) hasProposed = true;
     }
+    return hasProposed;
+  }
+
+  /** The highest version that every member runs and stays with; 0 = not all have said so. */
+  #commonVersion(): number {
+    const { statements } = this.#options;
+    const ids = everyone(this.#state.members);
+    const versions = ids.map((id) => {
+      const stated = statements.of(id, this.#consensus.term);
+      return stated?.isConfirmed === true ? stated.version : 0;
+    });
+    return Math.min(...versions);
+  }
+
+  #promote(): void {
     const id = this.#consensus.caughtUpLearner();
     if (id === undefined || this.#state.roster.get(id)?.isToVote !== true) return;
     this.#consensus.changeMembers([{ kind: 'addVoter', id }], NO_DATA);
@@ -91,7 +121,15 @@ export class LeaderWork {
 
   /** Takes a command into the log. */
   propose(data: Uint8Array): Answer {
-    return answerOf(this.#consensus.propose(data, () => needOf(this.#state, data)));
+    const command = this.#inVersion(data);
+    return answerOf(this.#consensus.propose(command, () => needOf(this.#state, command)));
+  }
+
+  /** As a group of this version knows it. */
+  #inVersion(data: Uint8Array): Uint8Array {
+    const kind = data[1] ?? 0;
+    if (kind !== COMMAND.reliefTxn || commandSince(kind) <= this.#state.version) return data;
+    return asTxn(data);
   }
 
   /** Renewed only behind a quorum round: a deposed leader must not keep a lease alive. */
@@ -141,18 +179,37 @@ export class LeaderWork {
   }
 
   /** Whoever joins later learns of all members from the log alone. */
-  #found(): void {
+  #found(): boolean {
     const id = this.#consensus.memberId;
-    this.#describe([{ kind: 'addVoter', id }], { ...this.#options.founder, id });
+    const row = { ...this.#options.founder, id };
+    return !(this.#describe([{ kind: 'addVoter', id }], row) instanceof StoreError);
   }
 
-  #proposeRevoke(id: number, nowMs: number): void {
+  #proposeExpiry(lease: Lease, nowMs: number): void {
+    const hasGenerations = this.#state.version >= VERSION_FACTS;
     const isProposed = this.#proposeOwn((out) => {
-      beginCommand(out, COMMAND.leaseRevoke);
-      out.varint(id);
+      beginCommand(out, hasGenerations ? COMMAND.leaseExpire : COMMAND.leaseRevoke);
+      out.varint(lease.id);
       out.varint(this.#consensus.term);
+      if (hasGenerations) out.varint(lease.generation);
     });
-    if (isProposed) this.#lessor.revoking(id, nowMs);
+    if (isProposed) this.#lessor.revoking(lease, nowMs);
+  }
+
+  /** Proposes `value` for what it is of (0 = the group), unless this leader did so; true = now. */
+  #proposeOnce(kind: number, of: number, value: number): boolean {
+    const { term } = this.#consensus;
+    if (term !== this.#proposedTerm) this.#proposed.clear();
+    this.#proposedTerm = term;
+    const name = `${kind} ${of}`;
+    if (this.#proposed.get(name) === value) return false;
+    const isProposed = this.#proposeOwn((out) => {
+      beginCommand(out, kind);
+      if (kind === COMMAND.memberMemory) out.varint(of);
+      out.varint(value);
+    });
+    if (isProposed) this.#proposed.set(name, value);
+    return isProposed;
   }
 
   /** Proposes a command of the store itself, whose answer nobody waits for. */

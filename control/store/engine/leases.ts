@@ -12,14 +12,18 @@ export interface Lease {
   readonly ttlSeconds: number;
   /** What was left when it was last written to the log; a new leader starts from it. */
   readonly remainingMs: number;
+  /** How often that was written: whoever decided from an earlier one is refused. */
+  readonly generation: number;
   readonly keyIds: Set<number>;
 }
+
+export type LeaseLeft = Pick<Lease, 'remainingMs' | 'generation'>;
 
 /** Kind of part, for the mixer. */
 const LEASE_PART = 2;
 
 export class Leases {
-  readonly #leases = new Map<number, Lease & { remainingMs: number }>();
+  readonly #leases = new Map<number, Lease & { remainingMs: number; generation: number }>();
   readonly #hash = new HashSum();
   readonly #mixer = new HashMixer();
 
@@ -40,9 +44,10 @@ export class Leases {
     return this.#leases.values();
   }
 
-  grant(id: number, ttlSeconds: number, remainingMs = ttlSeconds * 1000): Lease {
+  grant(id: number, ttlSeconds: number, left: Partial<LeaseLeft> = {}): Lease {
+    const { remainingMs = ttlSeconds * 1000, generation = 0 } = left;
     assert(!this.#leases.has(id), `lease ${id} is new`);
-    const lease = { id, ttlSeconds, remainingMs, keyIds: new Set<number>() };
+    const lease = { id, ttlSeconds, remainingMs, generation, keyIds: new Set<number>() };
     this.#leases.set(id, lease);
     this.#hash.add(this.#part(lease));
     return lease;
@@ -56,11 +61,12 @@ export class Leases {
   }
 
   /** What is left of a lease, as the log says; nothing for one that is gone. */
-  setRemaining(id: number, remainingMs: number): void {
+  setRemaining(id: number, remainingMs: number, isCounted: boolean): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
     this.#hash.subtract(this.#part(lease));
     lease.remainingMs = remainingMs;
+    if (isCounted) lease.generation++;
     this.#hash.add(this.#part(lease));
   }
 
@@ -73,7 +79,9 @@ export class Leases {
   }
 
   #part(lease: Lease): Lanes {
-    const { id, ttlSeconds, remainingMs } = lease;
-    return this.#mixer.begin(LEASE_PART).number(id).number(ttlSeconds).number(remainingMs);
+    const { id, ttlSeconds, remainingMs, generation } = lease;
+    const mixer = this.#mixer.begin(LEASE_PART).number(id).number(ttlSeconds).number(remainingMs);
+    // Groups whose version knows no generations have the hash of before.
+    return generation === 0 ? mixer : mixer.number(generation);
   }
 }

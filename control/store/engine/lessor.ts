@@ -3,9 +3,11 @@
  * what the log says is left, so it may live longer across leaders, never shorter. Deadlines are
  * memory only; every minute the remaining times go into the log, so that crash loops do not keep
  * leases for ever (reference/store.md section 8, rule 7).
- * Invariant: a lease whose revocation was proposed is never renewed by this leader.
+ * Invariant: a lease whose revocation was proposed is never renewed by this leader. A revocation names the
+ * generation of the lease that it was decided on; should the log have counted on meanwhile, it is refused,
+ * and decided anew.
  */
-import type { Leases } from './leases.ts';
+import type { Lease, Leases } from './leases.ts';
 
 const CHECKPOINT_INTERVAL_MS = 60_000;
 /** Revocations proposed in one tick; the rest waits for the next. */
@@ -14,7 +16,7 @@ const REVOKES_PER_TICK_MAX = 1000;
 const REVOKE_RETRY_MS = 10_000;
 
 export interface LessorTick {
-  readonly revoke: readonly number[];
+  readonly revoke: readonly Lease[];
   /** Leases with the time that is left, to be written to the log; empty when not due. */
   readonly checkpoint: readonly { readonly id: number; readonly remainingMs: number }[];
 }
@@ -24,7 +26,8 @@ export class Lessor {
   /** A new leader adds this: the old one may have renewed up to an election ago. */
   readonly #electionMs: number;
   readonly #deadlines = new Map<number, number>();
-  readonly #revoking = new Map<number, number>();
+  /** By lease: when, and on which generation. */
+  readonly #revoking = new Map<number, { readonly atMs: number; readonly generation: number }>();
   #term = -1;
   #checkpointAtMs = 0;
 
@@ -54,8 +57,8 @@ export class Lessor {
   }
 
   /** A revocation of `id` was proposed. */
-  revoking(id: number, nowMs: number): void {
-    this.#revoking.set(id, nowMs);
+  revoking({ id, generation }: Lease, nowMs: number): void {
+    this.#revoking.set(id, { atMs: nowMs, generation });
   }
 
   tick(nowMs: number): LessorTick {
@@ -64,16 +67,16 @@ export class Lessor {
       this.#deadlines.delete(id);
       this.#revoking.delete(id);
     }
-    const revoke: number[] = [];
+    const revoke: Lease[] = [];
     for (const lease of this.#state.leases.all()) {
       const deadline = this.#deadlines.get(lease.id);
       if (deadline === undefined) {
         this.#deadlines.set(lease.id, nowMs + lease.remainingMs);
       } else if (deadline <= nowMs && revoke.length < REVOKES_PER_TICK_MAX) {
-        const proposedAtMs = this.#revoking.get(lease.id);
-        if (proposedAtMs === undefined || nowMs - proposedAtMs > REVOKE_RETRY_MS) {
-          revoke.push(lease.id);
-        }
+        const proposed = this.#revoking.get(lease.id);
+        const isUnderWay =
+          proposed?.generation === lease.generation && nowMs - proposed.atMs <= REVOKE_RETRY_MS;
+        if (!isUnderWay) revoke.push(lease);
       }
     }
     return { revoke, checkpoint: this.#dueCheckpoint(nowMs) };
@@ -87,7 +90,8 @@ export class Lessor {
       const lease = this.#state.leases.get(id);
       const remainingMs = Math.max(0, Math.round(deadlineMs - nowMs));
       // Unchanged leases stay out of the log.
-      if (lease !== undefined && Math.abs(lease.remainingMs - remainingMs) > 1000) {
+      if (lease === undefined || this.#revoking.has(id)) continue;
+      if (Math.abs(lease.remainingMs - remainingMs) > 1000) {
         rows.push({ id, remainingMs });
       }
     }

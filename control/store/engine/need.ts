@@ -14,6 +14,7 @@ export function needOf(state: StateMachine, command: Uint8Array): Need {
   const input = new ByteReader(command);
   const { kind } = readCommandHead(input);
   if (kind === COMMAND.leaseGrant) return 'growth';
+  // A deletion that is under way goes on wherever a deletion can.
   if (kind !== COMMAND.txn) return 'relief';
   for (let count = input.varint(); count > 0; count--) readCompare(input);
   input.skip(4); // Length of the branch that follows.
@@ -29,14 +30,15 @@ function needOfBranch(state: StateMachine, input: ByteReader): Need {
   for (let count = input.varint(); count > 0; count--) {
     const operation = readOperation(input);
     if (operation.kind !== OP.put) continue;
-    if (grows(state, operation.key, operation.value.length)) need = 'growth';
+    if (growthOf(state, operation.key, operation.value.length) > 0) need = 'growth';
     else if (need === 'relief') need = 'update';
   }
   return need;
 }
 
-/** Whether a put makes a new key, or one that is larger than before. */
-export function grows(state: StateMachine, key: Uint8Array, valueBytes: number): boolean {
+/** By how many bytes a put makes the store larger; 0 when it does not. */
+export function growthOf(state: StateMachine, key: Uint8Array, valueBytes: number): number {
   const record = state.mvcc.current(key);
-  return record === NONE || valueBytes > (state.mvcc.records.size[record] as number); // Kept.
+  if (record === NONE) return key.length + valueBytes;
+  return Math.max(0, valueBytes - (state.mvcc.records.size[record] as number)); // Kept.
 }

@@ -19,8 +19,10 @@ import {
   CHECKPOINT_LOG_BYTES_MIN,
   LOG_TAIL_ENTRIES,
   QUOTA_BYTES_DEFAULT,
+  QUOTA_MEMORY_SHARE,
 } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { VERSION } from '../versions.ts';
 import type { Identity } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import { recoverLog } from '../wal/recover.ts';
@@ -33,7 +35,9 @@ import type { Peers } from './peers.ts';
 import { RaftConsensus } from './raft-consensus.ts';
 import { SnapshotReceiver, partName } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
-import type { StateMachine } from './state-machine.ts';
+import type { StateMachine, StateOptions } from './state-machine.ts';
+import { Statements } from './statements.ts';
+import type { Stated } from './statements.ts';
 
 /** What an engine needs of the world; the simulator brings its own. */
 export interface EngineIo {
@@ -52,7 +56,17 @@ export const TICK_MS = 100;
 const ELECTION_TICKS = 10;
 
 export interface EngineSettings {
+  /** Bytes of live keys and values; absent: by the memory of the voters. */
   readonly quotaBytes?: number | undefined;
+  /** Of the machine that this member runs on; absent = not known, as of a machine with plenty. */
+  readonly memoryBytes?: number | undefined;
+  /**
+   * Acts as an earlier version of this software: says so to other members, refuses what later ones write,
+   * and so keeps its group from being raised above it. Absent = VERSION.
+   */
+  readonly runsAsVersion?: number | undefined;
+  /** The system that this software runs on will not go back to the one before; absent = it will not. */
+  readonly isVersionConfirmed?: boolean | undefined;
   /** A directory without a log joins this group, which has added it under this id; else it founds one. */
   readonly join?: { readonly groupId: number; readonly memberId: number } | undefined;
   /** What a founder is to the members to come. */
@@ -67,10 +81,9 @@ export interface EngineSettings {
 
 export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   removeUnfinished(io.disk);
-  const checkpointLogBytes = settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN;
   const recovered = recoverLog(io.disk, io.crc32);
   finishInstall(io.disk, recovered.content);
-  const { state, manifest } = loadNewest(io, { checkpointLogBytes });
+  const { state, manifest } = loadNewest(io, stateOptions(settings));
   // Nothing was written so far: what does not fit together stays as it was found.
   checkLog(state, recovered.content);
   checkGroup(manifest, recovered, settings);
@@ -107,9 +120,7 @@ function assemble(
   const { groupId } = wal.identity;
   const peers = io.peers ?? NO_PEERS;
   const send: Peers['send'] = (to, message) => peers.send(to, message);
-  const options = {
-    checkpointLogBytes: settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN,
-  };
+  const options = stateOptions(settings);
   const room = new DiskRoom({ wal, ballast, log: io.log });
   const sender = new SnapshotSender(io, { send, failed: (to) => raft.snapshotEnded(to, 'failed') });
   const receiver = new SnapshotReceiver(io, { groupId, options, send });
@@ -143,9 +154,26 @@ function assemble(
     electionMs: ELECTION_TICKS * TICK_MS,
     monotonicMs: io.monotonicMs,
     newId: () => drawId(io),
-    quotaBytes: settings.quotaBytes ?? QUOTA_BYTES_DEFAULT,
+    quotaBytes: settings.quotaBytes,
+    log: io.log,
+    statements: new Statements({ memberId: consensus.memberId, own: statementOf(settings), send }),
     founder: { key, address, isToVote: true },
   });
+}
+
+function stateOptions({ checkpointLogBytes, runsAsVersion }: EngineSettings): StateOptions {
+  return {
+    checkpointLogBytes: checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN,
+    runsAs: runsAsVersion,
+  };
+}
+
+function statementOf(settings: EngineSettings): Stated {
+  return {
+    version: settings.runsAsVersion ?? VERSION,
+    isConfirmed: settings.isVersionConfirmed ?? true,
+    memoryBytes: settings.memoryBytes ?? QUOTA_BYTES_DEFAULT / QUOTA_MEMORY_SHARE,
+  };
 }
 
 /** Of a group or a member: positive and below 2^53. */

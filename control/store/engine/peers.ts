@@ -98,6 +98,15 @@ export interface Fence {
   readonly hash: Lanes;
 }
 
+/** To the leader: what this member runs, and on what (statements.ts). */
+export interface Statement {
+  readonly kind: 'statement';
+  readonly version: number;
+  /** It will not go back to the software before. */
+  readonly isConfirmed: boolean;
+  readonly memoryBytes: number;
+}
+
 type Envelope = 'from' | 'to';
 type Bare<M> = M extends Message ? Omit<M, Envelope> : never;
 
@@ -116,7 +125,8 @@ export type PeerMessage =
   | TermResponse
   | StateHashRequest
   | StateHashAnswer
-  | Fence;
+  | Fence
+  | Statement;
 
 export interface Peers {
   /** Sends, or loses it. */

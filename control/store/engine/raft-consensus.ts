@@ -90,6 +90,10 @@ export class RaftConsensus implements Consensus {
     return this.#raft.leader;
   }
 
+  get isDiskFull(): boolean {
+    return this.#parts.room.isFull;
+  }
+
   get walBytes(): number {
     return this.#parts.wal.bytesUsed;
   }
@@ -187,6 +191,7 @@ export class RaftConsensus implements Consensus {
         return;
       case 'ask':
       case 'answer':
+      case 'statement':
         return; // The engine's own.
       case 'append':
         if (this.#hasRoomFor(message.entries)) this.#step(from, message);

@@ -5,7 +5,7 @@
  */
 import { must } from '#base/assert.ts';
 import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
-import { COMMAND, OP } from '../codec/command.ts';
+import { COMMAND, OP, isTxn } from '../codec/command.ts';
 import { readCompare, readOperation } from '../codec/read-command.ts';
 import type { DecodedOperation } from '../codec/read-command.ts';
 import { ERROR_CODES } from '../codec/reply.ts';
@@ -28,7 +28,7 @@ export function repeatAnswer(
   const { kind, executed, input } = command;
   const { outcome, revision } = executed;
   if (outcome >= OUTCOME.error) throw repeatedError(executed);
-  if (kind === COMMAND.txn) {
+  if (isTxn(kind)) {
     repeatTxn(mvcc, executed, input, reply);
     return;
   }

@@ -22,7 +22,7 @@ import { CHUNKS_IN_FLIGHT_MAX, SNAPSHOT_OFFER_TICKS, SNAPSHOT_SILENT_TICKS } fro
 import { compareBytes } from '../mvcc/byte-range.ts';
 import { StoreError } from '../port.ts';
 import type { Chunk, PeerMessage, SnapshotOffer } from './peers.ts';
-import type { StateMachine } from './state-machine.ts';
+import type { StateMachine, StateOptions } from './state-machine.ts';
 
 /** A snapshot whose content is durable under `name`. */
 export interface Received {
@@ -67,7 +67,7 @@ interface Transfer {
 export class SnapshotReceiver {
   readonly #io: CheckpointIo;
   readonly #groupId: number;
-  readonly #options: { readonly checkpointLogBytes: number };
+  readonly #options: StateOptions;
   readonly #send: (to: number, message: PeerMessage) => void;
   #transfer: Transfer | undefined;
   #ticks = 0;
@@ -76,7 +76,7 @@ export class SnapshotReceiver {
     io: CheckpointIo,
     parts: {
       readonly groupId: number;
-      readonly options: { readonly checkpointLogBytes: number };
+      readonly options: StateOptions;
       readonly send: (to: number, message: PeerMessage) => void;
     },
   ) {
@@ -194,7 +194,7 @@ export class SnapshotReceiver {
     const out = new ByteWriter(offer.manifest.length + 64);
     out.raw(offer.manifest);
     const sha256 = this.#io.sha256(offer.manifest);
-    writeTrailer(out, { manifestBytes: offer.manifest.length, sha256 });
+    writeTrailer(out, { version: manifest.version, manifestBytes: offer.manifest.length, sha256 });
     file.truncate(at + out.length);
     file.write(out.view(), at);
   }

@@ -37,7 +37,7 @@ t.test('over quota, growth is refused; deletes and updates that do not grow pass
   t.equal(command(state, 1, COMMAND.configure, 10_000), 'ok');
   for (let i = 0; i < 9; i++) t.equal(txn(state, put(`key${i}`, 1000)), 'ok');
   t.equal(txn(state, put('big', 600)), 'ok', 'the one that crosses the line still passes');
-  t.equal(state.noSpace, true);
+  t.equal(state.quota.isFull, true);
   t.equal(txn(state, put('new', 1)), 'NO_SPACE');
   t.equal(txn(state, put('key0', 1001)), 'NO_SPACE');
   t.equal(txn(state, put('key0', 1000), put('new', 1)), 'NO_SPACE', 'all or nothing');
@@ -48,7 +48,7 @@ t.test('over quota, growth is refused; deletes and updates that do not grow pass
   t.equal(state.mvcc.revision, revision + 2);
   t.equal(command(state, 1, COMMAND.compact, revision), 'ok');
   t.equal(txn(state, { kind: 'deleteRange', request: { key: 'key1' } }), 'ok');
-  t.equal(state.noSpace, false, 'the alarm clears itself');
+  t.equal(state.quota.isFull, false, 'the alarm clears itself');
   t.equal(txn(state, put('new', 1)), 'ok');
   t.end();
 });

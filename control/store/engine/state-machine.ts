@@ -12,19 +12,21 @@ import { assert } from '#base/assert.ts';
 import { NO_MEMBERS, everyone } from '#control/raft/raft.ts';
 import type { Members } from '#control/raft/raft.ts';
 import { ByteReader, type ByteWriter } from '../codec/bytes.ts';
-import { COMMAND } from '../codec/command.ts';
+import { COMMAND, isTxn } from '../codec/command.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import { readCommandHead, readRangeBody } from '../codec/read-command.ts';
 import type { CommandHead } from '../codec/read-command.ts';
 import { ERROR_CODES, writeError } from '../codec/reply.ts';
-import { CHECKPOINT_LOG_BYTES_MIN, QUOTA_BYTES_DEFAULT, STATE_HASHES_KEPT } from '../limits.ts';
+import { CHECKPOINT_LOG_BYTES_MIN, STATE_HASHES_KEPT } from '../limits.ts';
 import { Mvcc } from '../mvcc/mvcc.ts';
 import { HashHistory, HashMixer, HashSum } from '../mvcc/state-hash.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
+import { VERSION, VERSION_FACTS, VERSION_MIN } from '../versions.ts';
 import { RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import { runCommand } from './commands.ts';
 import { Leases } from './leases.ts';
+import { Quota } from './quota.ts';
 import { checkedRevision, writeRangeResponse } from './range.ts';
 import { repeatAnswer } from './repeat.ts';
 import { Roster } from './roster.ts';
@@ -54,6 +56,14 @@ export interface AppliedEntry {
 /** Kind of part of the state hash, for the mixer. */
 const SCALARS_PART = 3;
 const MEMBERS_PART = 7;
+const VERSION_PART = 9;
+
+/** Members of a group have equal ones but for what they run as. */
+export interface StateOptions {
+  readonly checkpointLogBytes: number;
+  /** Commands of later versions are not known; absent = VERSION. */
+  readonly runsAs?: number | undefined;
+}
 
 export class StateMachine {
   #mvcc: Mvcc;
@@ -65,9 +75,10 @@ export class StateMachine {
   /** The state hashes behind the last entries. */
   readonly hashes = new HashHistory(STATE_HASHES_KEPT);
   readonly #mixer = new HashMixer();
-  quotaBytes = QUOTA_BYTES_DEFAULT;
-  /** Set at 95 % of the quota, cleared below 90 %: growth is refused meanwhile. */
-  noSpace = false;
+  #quota = new Quota();
+  /** Of the group: whose formats are written, and whose rules hold (versions.ts). */
+  version = VERSION_MIN;
+  readonly runsAs: number;
   appliedIndex = 0;
   appliedTerm = 0;
   /** Bytes of all entries applied since the group began. */
@@ -76,14 +87,12 @@ export class StateMachine {
   checkpointMark = 0;
   readonly #checkpointLogBytes: number;
 
-  /** Members of a group have equal options. */
   constructor(
     crc32: Crc32,
-    options: { readonly checkpointLogBytes: number } = {
-      checkpointLogBytes: CHECKPOINT_LOG_BYTES_MIN,
-    },
+    options: StateOptions = { checkpointLogBytes: CHECKPOINT_LOG_BYTES_MIN },
   ) {
     this.#mvcc = new Mvcc(crc32);
+    this.runsAs = options.runsAs ?? VERSION;
     this.#checkpointLogBytes = options.checkpointLogBytes;
   }
 
@@ -103,6 +112,10 @@ export class StateMachine {
     return this.#roster;
   }
 
+  get quota(): Quota {
+    return this.#quota;
+  }
+
   /** By the last entry applied that names them; nobody before the first one. */
   get members(): Members {
     return this.#members;
@@ -110,6 +123,7 @@ export class StateMachine {
 
   set members(members: Members) {
     this.#members = members;
+    this.#quota.setMembers(members, everyone(members));
     // States of a time before members stood in the log have none, and their old hash.
     if (members.voters.length === 0) this.#membersHash.set({ a: 0, b: 0 });
     else this.#membersHash.set(this.#membersPart(members));
@@ -122,9 +136,9 @@ export class StateMachine {
     this.#leases = from.leases;
     this.#sessions = from.sessions;
     this.#roster = from.roster;
+    this.#quota = from.quota;
+    this.version = from.version;
     this.members = from.members;
-    this.quotaBytes = from.quotaBytes;
-    this.noSpace = from.noSpace;
     this.appliedIndex = from.appliedIndex;
     this.appliedTerm = from.appliedTerm;
     this.logBytes = from.logBytes;
@@ -139,7 +153,7 @@ export class StateMachine {
 
   /** The hash of the whole logical state behind the applied index. */
   get hash(): HashSum {
-    const { mvcc, leases, sessions } = this;
+    const { mvcc, leases, sessions, quota } = this;
     const sum = new HashSum();
     sum.add(mvcc.recordsHash);
     sum.add(leases.hash);
@@ -147,8 +161,11 @@ export class StateMachine {
     sum.add(this.roster.hash);
     sum.add(this.#membersHash);
     const scalars = this.#mixer.begin(SCALARS_PART).number(mvcc.revision);
-    scalars.number(mvcc.compactRevision).number(this.quotaBytes).u32(Number(this.noSpace));
+    scalars.number(mvcc.compactRevision).number(quota.setting).u32(Number(quota.isFull));
     sum.add(scalars.number(this.logBytes).number(this.checkpointMark));
+    if (this.version < VERSION_FACTS) return sum;
+    sum.add(quota.memoryHash);
+    sum.add(this.#mixer.begin(VERSION_PART).number(this.version));
     return sum;
   }
 
@@ -167,7 +184,7 @@ export class StateMachine {
       } catch (error) {
         throw stopped(entry, error);
       }
-      this.#updateAlarm();
+      this.#quota.update(this.mvcc.liveBytes);
     }
     this.#countLog(entry);
     this.hashes.push(entry.index, this.hash);
@@ -213,7 +230,7 @@ export class StateMachine {
   /** Answers an encoded transaction that cannot write. */
   readTxn(input: ByteReader, reply: ByteWriter): void {
     this.answer(reply, () => {
-      assert(readCommandHead(input).kind === COMMAND.txn, 'a read-only command is a transaction');
+      assert(isTxn(readCommandHead(input).kind), 'a read-only command is a transaction');
       const before = this.mvcc.revision;
       applyTxn(this, input, reply);
       assert(this.mvcc.revision === before, 'a read-only transaction wrote nothing');
@@ -222,7 +239,7 @@ export class StateMachine {
 
   #run(entry: AppliedEntry, reply: ByteWriter): void {
     const input = new ByteReader(entry.data);
-    const head = readCommandHead(input);
+    const head = readCommandHead(input, this.runsAs);
     if (head.session === 0) {
       this.#execute(entry, head, input, reply);
       return;
@@ -268,12 +285,6 @@ export class StateMachine {
     this.logBytes += entry.data.length + RECORD_OVERHEAD_BYTES;
     const wanted = Math.max(this.#checkpointLogBytes, this.mvcc.liveBytes);
     if (this.logBytes - this.checkpointMark >= wanted) this.checkpointMark = this.logBytes;
-  }
-
-  #updateAlarm(): void {
-    const { liveBytes } = this.mvcc;
-    if (liveBytes >= this.quotaBytes * 0.95) this.noSpace = true;
-    else if (liveBytes < this.quotaBytes * 0.9) this.noSpace = false;
   }
 }
 

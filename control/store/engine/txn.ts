@@ -7,17 +7,22 @@ import { OP } from '../codec/command.ts';
 import { readCompare, readKeyRange, readOperation, readRangeBody } from '../codec/read-command.ts';
 import { compareBytes } from '../mvcc/byte-range.ts';
 import { NONE } from '../mvcc/records.ts';
-import { grows } from './need.ts';
+import { growthOf } from './need.ts';
 import { checkedRevision, writeRangeResponse, writeRecord } from './range.ts';
 import { leaseNotFound, noSpace } from './refusals.ts';
 import { OUTCOME } from './sessions.ts';
 import type { StateMachine } from './state-machine.ts';
 
 /** Applies the transaction at `input` and writes its response; returns an OUTCOME. */
-export function applyTxn(state: StateMachine, input: ByteReader, reply: ByteWriter): number {
+export function applyTxn(
+  state: StateMachine,
+  input: ByteReader,
+  reply: ByteWriter,
+  isRelief = false,
+): number {
   const succeeded = compareAll(state, input);
   const branch = branchOf(input, succeeded);
-  checkBranch(state, new ByteReader(branch.bytes, branch.at, branch.end));
+  checkBranch(state, new ByteReader(branch.bytes, branch.at, branch.end), isRelief);
   const count = branch.varint();
   const revisionAt = reply.varintGap(); // Known after the operations.
   reply.u8(succeeded ? 1 : 0);
@@ -73,7 +78,9 @@ function compareNumber(
   return record === NONE ? 0 : (state.mvcc.records[target][record] as number); // Kept record.
 }
 
-function checkBranch(state: StateMachine, input: ByteReader): void {
+function checkBranch(state: StateMachine, input: ByteReader, isRelief: boolean): void {
+  const { quota, mvcc } = state;
+  let reserveBytes = isRelief ? quota.bytes - mvcc.liveBytes : 0;
   for (let count = input.varint(); count > 0; count--) {
     const operation = readOperation(input);
     if (operation.kind === OP.range) {
@@ -81,7 +88,12 @@ function checkBranch(state: StateMachine, input: ByteReader): void {
     } else if (operation.kind === OP.put) {
       const { key, value, lease } = operation;
       if (lease !== 0 && state.leases.get(lease) === undefined) throw leaseNotFound(lease);
-      if (state.noSpace && grows(state, key, value.length)) throw noSpace();
+      if (!quota.isFull) continue;
+      const bytes = growthOf(state, key, value.length);
+      if (bytes === 0) continue;
+      // Deletions are finished on what is kept back; what is new is no part of one.
+      if (bytes > reserveBytes || mvcc.current(key) === NONE) throw noSpace();
+      reserveBytes -= bytes;
     }
   }
 }

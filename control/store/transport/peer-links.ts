@@ -12,7 +12,7 @@ import type { Log } from '#base/log.ts';
 import { ByteReader } from '../codec/bytes.ts';
 import { SOCKET_CLASSES, decodeHello, encodeHello } from '../codec/hello.ts';
 import type { Hello, SocketClass } from '../codec/hello.ts';
-import { decodePeerMessage, encodePeerMessage } from '../codec/peer.ts';
+import { decodePeerMessage, encodePeerMessage, sinceVersion } from '../codec/peer.ts';
 import type { PeerMessage, Peers } from '../engine/peers.ts';
 import type { RosterRow } from '../engine/roster.ts';
 import {
@@ -24,6 +24,8 @@ import {
   SOCKET_MESSAGE_BYTES_MAX,
 } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { VERSION, versionProblem } from '../versions.ts';
+import type { SpokenVersions } from '../versions.ts';
 import { provedBy, tlsOptions } from './tls.ts';
 import type { Credentials, Proved } from './tls.ts';
 
@@ -42,6 +44,7 @@ export interface Home {
   readonly groupId: number;
   readonly memberId: number;
   readonly tail: () => { readonly lastIndex: number; readonly lastTerm: number };
+  readonly versions: () => SpokenVersions;
   readonly receive: (from: number, message: PeerMessage) => void;
   /** A member said where its log ends. */
   readonly greeted: (from: number, lastIndex: number) => void;
@@ -51,6 +54,8 @@ export interface Home {
 interface Link {
   row: RosterRow | undefined;
   readonly sockets: Partial<Record<SocketClass, WebSocket>>;
+  /** What it runs as, by its last hello. */
+  version: number;
   readonly dialing: Set<SocketClass>;
   failures: number;
   nextDialAtMs: number;
@@ -101,6 +106,7 @@ export class PeerLinks implements Peers, Disposable {
   send(to: number, message: PeerMessage): void {
     const socketClass = classOf(message);
     const link = this.#link(to);
+    if (sinceVersion(message) > link.version) return; // It would not understand.
     const socket = link.sockets[socketClass];
     if (socket === undefined) this.#dial(to, link, socketClass);
     else if (socket.bufferedAmount > SOCKET_BUFFERED_BYTES_MAX[socketClass]) {
@@ -187,8 +193,9 @@ export class PeerLinks implements Peers, Disposable {
     }
   }
 
-  #established(socket: WebSocket, { from, socketClass, lastIndex }: Hello): void {
+  #established(socket: WebSocket, { from, socketClass, lastIndex, version }: Hello): void {
     const link = this.#link(from);
+    link.version = version;
     // Where both sides dialled, each sends over the newer one and hears both.
     link.sockets[socketClass] = socket;
     link.failures = 0;
@@ -218,13 +225,16 @@ export class PeerLinks implements Peers, Disposable {
 
   #hello(socketClass: SocketClass, to: number, home: Home): Uint8Array {
     const { groupId, memberId } = home;
-    return encodeHello({ socketClass, groupId, from: memberId, to, ...home.tail() });
+    const says = { ...home.tail(), ...home.versions() };
+    return encodeHello({ socketClass, groupId, from: memberId, to, ...says });
   }
 
   #checkHello(hello: Hello, home: Home): void {
     if (hello.groupId !== home.groupId) {
       throw new Refused(CLOSE.otherGroup, `member of group ${hello.groupId}`);
     }
+    const problem = versionProblem(home.versions(), hello);
+    if (problem !== undefined) throw new Refused(CLOSE.version, problem);
     if (hello.to === home.memberId) return;
     throw new Refused(CLOSE.otherMember, `member ${hello.to} is meant`);
   }
@@ -267,7 +277,7 @@ export class PeerLinks implements Peers, Disposable {
     const known = this.#links.get(id);
     if (known !== undefined) return known;
     const link = { row: undefined, sockets: {}, dialing: new Set<SocketClass>() };
-    const made: Link = { ...link, failures: 0, nextDialAtMs: 0 };
+    const made: Link = { ...link, version: VERSION, failures: 0, nextDialAtMs: 0 };
     this.#links.set(id, made);
     return made;
   }

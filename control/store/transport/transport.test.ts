@@ -16,6 +16,7 @@ import { keyOfCertificate, tlsOptions } from './tls.ts';
 import type { Credentials } from './tls.ts';
 
 const GROUP = 77;
+const VERSIONS = { version: 5, versionMin: 4, groupVersion: 4 };
 const HOUR_MS = 3_600_000;
 const ca = await createCa({ commonName: 'test', nowMs: Date.now(), lifetimeMs: 48 * HOUR_MS });
 
@@ -44,6 +45,7 @@ async function member1(known = peer) {
     groupId: GROUP,
     memberId: 1,
     tail: () => ({ lastIndex: 9, lastTerm: 2 }),
+    versions: () => VERSIONS,
     receive: (from, message) => taken.push({ from, message }),
     greeted: (_from, lastIndex) => greetings.push(lastIndex),
     unreachable: (member) => unreachable.push(member),
@@ -66,6 +68,7 @@ const HELLO: Hello = {
   to: 1,
   lastIndex: 5,
   lastTerm: 2,
+  ...VERSIONS,
 };
 
 async function dial(port: number, credentials: Credentials): Promise<WebSocket> {
@@ -79,15 +82,18 @@ async function closeCode(socket: WebSocket): Promise<unknown> {
   return code;
 }
 
-const otherVersion = encodeHello(HELLO);
-otherVersion[4] = 99;
+const otherLayout = encodeHello(HELLO);
+otherLayout[4] = 99;
 
 const refusals: [string, Credentials, Uint8Array | string, number][] = [
   ['another group', peer, encodeHello({ ...HELLO, groupId: 78 }), CLOSE.otherGroup],
   ['another receiver', peer, encodeHello({ ...HELLO, to: 3 }), CLOSE.otherMember],
   ['a foreign key', foreign, encodeHello(HELLO), CLOSE.foreignKey],
   ['a member that is none', peer, encodeHello({ ...HELLO, from: 4 }), CLOSE.foreignKey],
-  ['another version', peer, otherVersion, CLOSE.version],
+  ['another layout', peer, otherLayout, CLOSE.version],
+  ['what is too old', peer, encodeHello({ ...HELLO, version: 3, versionMin: 3 }), CLOSE.version],
+  ['what is too new', peer, encodeHello({ ...HELLO, version: 7, versionMin: 6 }), CLOSE.version],
+  ['a group that is ahead', peer, encodeHello({ ...HELLO, groupVersion: 6 }), CLOSE.version],
   ['what is no hello', peer, new Uint8Array([1, 2, 3]), CLOSE.malformed],
   [
     'a hello that goes on',
@@ -168,6 +174,7 @@ t.test('two members find each other, by three sockets, over which nothing gets l
     groupId: GROUP,
     memberId: 2,
     tail: () => ({ lastIndex: 1, lastTerm: 1 }),
+    versions: () => VERSIONS,
     receive: (from, message) => answers.push({ from, message }),
     greeted: () => {},
     unreachable: () => {},
@@ -216,6 +223,7 @@ t.test('two members that dial each other at once both hear each other', async (t
     groupId: GROUP,
     memberId: 2,
     tail: () => ({ lastIndex: 1, lastTerm: 1 }),
+    versions: () => VERSIONS,
     receive: () => heard++,
     greeted: () => {},
     unreachable: () => broken++,
@@ -243,6 +251,7 @@ t.test('a member whose address has another key is not spoken to', async (t) => {
     groupId: GROUP,
     memberId: 2,
     tail: () => ({ lastIndex: 1, lastTerm: 1 }),
+    versions: () => VERSIONS,
     receive: nothing,
     greeted: nothing,
     unreachable: nothing,
