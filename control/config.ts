@@ -38,6 +38,8 @@ const fields = z.strictObject({
   nodePortRange: z.tuple([z.int(), z.int()]).default([30000, 32767]),
   clusterDomain: z.string().default('cluster.local'),
   pkiDir: z.string().min(1),
+  /** What lists and bodies under way may hold together; a sixteenth of the memory, 64 MB at least. */
+  requestMemoryBytes: z.int().positive().optional(),
   /** Off when absent. `filesMax` files of `bytesMax` bytes are kept. */
   audit: z
     .strictObject({

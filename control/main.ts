@@ -43,6 +43,7 @@ async function main(): Promise<void> {
       nodePortRange: config.nodePortRange,
       serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
       version: config.version,
+      requestMemoryBytes: config.requestMemoryBytes,
     },
     keys: {
       serviceAccountKey: readFileSync(pki('sa.key'), 'utf8'),

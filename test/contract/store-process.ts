@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -64,7 +64,15 @@ export interface Place {
   enter<T>(number: number, run: () => T): T;
   /** Where a member keeps its state; by default in a directory of the group. */
   dataDir?(number: number): string;
+  /**
+   * Arguments of Node for a program that has the member in it, given the configuration that
+   * `bareboat-store` would get, and a path for its own; undefined = `bareboat-store`.
+   */
+  program?(number: number, config: object, path: string): readonly string[] | undefined;
 }
+
+/** Lines by which `bareboat-store` and `control` say that they serve. */
+const SERVES = /^listening \d+$|API server is serving/;
 
 const LOOPBACK: Place = { address: freeAddress, enter: (_number, run) => run() };
 
@@ -91,24 +99,34 @@ export class StoreProcess {
   async start(): Promise<void> {
     const child = this.#launch();
     this.#child = child;
-    child.stderr?.on('data', (chunk: Buffer) => this.logged.push(chunk.toString()));
     this.#printed = createInterface({ input: must(child.stdout, 'a pipe') });
-    await this.#line('listening ');
+    const logged = createInterface({ input: must(child.stderr, 'a pipe') });
+    logged.on('line', (line) => {
+      this.logged.push(`${line}\n`);
+      this.#printed?.emit('line', line);
+    });
+    await this.#line(SERVES);
+  }
+
+  /** What the process holds of the machine's memory; 0 when it does not run. */
+  get residentBytes(): number {
+    const status = this.isAlive ? readFileSync(`/proc/${this.pid}/status`, 'utf8') : '';
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
   }
 
   /** What the member measured since it was last asked (control/store/measure.ts), as JSON. */
   async figures(): Promise<string> {
-    const line = this.#line('figures ');
+    const line = this.#line(/^figures /);
     this.#child?.kill('SIGUSR2');
-    return await line;
+    return (await line).slice('figures '.length);
   }
 
-  /** The rest of the next line that begins like this. */
-  async #line(prefix: string): Promise<string> {
+  /** The next line that matches. */
+  async #line(pattern: RegExp): Promise<string> {
     const printed = must(this.#printed, 'the member was started');
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const onLine = (line: string) => {
-      if (line.startsWith(prefix)) resolve(line.slice(prefix.length));
+      if (pattern.test(line)) resolve(line);
     };
     const onClose = () =>
       reject(new Error(`member at ${this.address} ended: ${this.logged.join('')}`));
@@ -216,9 +234,11 @@ export class StoreGroup implements AsyncDisposable {
       ...settings,
     };
     writeFileSync(file('config'), JSON.stringify(config));
+    const other = this.#place.program?.(number, config, file('program'));
+    const program = other ?? [MAIN, file('config')];
     const launch = () =>
       this.#place.enter(number, () =>
-        spawn(process.execPath, ['--no-warnings', MAIN, file('config')], {
+        spawn(process.execPath, ['--no-warnings', ...program], {
           stdio: ['ignore', 'pipe', 'pipe'],
         }),
       );
@@ -230,12 +250,16 @@ export class StoreGroup implements AsyncDisposable {
 
 /** An address on loopback that nobody listens on; it may be taken by the time it is used. */
 export async function freeAddress(): Promise<string> {
+  return `${HOST}:${await freePort()}`;
+}
+
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, HOST);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // Of a TCP server.
   server.close();
   await once(server, 'close');
-  return `${HOST}:${port}`;
+  return port;
 }
 
 /** The number of the process that leads: a majority of those that answer within a second agree on it. */
