@@ -46,6 +46,11 @@ sim: ## run one simulated group of stores; SEED= replays a run
 	@./setup dev
 	@$(NODE) test/sim/run.ts '$(or $(SEED),1)'
 
+.PHONY: mutation
+mutation: ## put small faults into Raft and the log, one at a time: do the tests find them? (hours)
+	@./setup dev
+	@$(NODE) test/mutation/mutation.ts
+
 .PHONY: test
 test: ## run every test, from checks and units up to virtual machines
 	@./setup test
