@@ -26,8 +26,11 @@ export interface ApiRequest {
   readonly headers: Headers;
   readonly peer: Peer;
   readonly remoteAddress: string;
-  /** The whole body; throws ApiError 413 when it is above REQUEST_BODY_BYTES_MAX. */
-  readBody(): Promise<Uint8Array>;
+  /**
+   * The whole body; throws ApiError 413 when it is above REQUEST_BODY_BYTES_MAX, and what `arrived`
+   * throws, which is told the length of each piece.
+   */
+  readBody(arrived: (bytes: number) => void): Promise<Uint8Array>;
   /** The body as it arrives, for requests that are passed on. */
   streamBody(): AsyncIterable<Uint8Array>;
   /** Calls back when the client is gone, or has its whole answer. */

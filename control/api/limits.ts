@@ -9,6 +9,14 @@ export const REQUEST_TIMEOUT_MS_MAX = 60_000;
  * answered 429 (--max-requests-inflight and --max-mutating-requests-inflight). Each may hold a body.
  */
 export const REQUESTS_IN_FLIGHT_MAX = 600;
+/**
+ * What lists, and bodies with what they are decoded to, may hold together until they have left, as a share
+ * of the machine's memory, but at least so much; more is answered 429. Ours: upstream counts seats instead.
+ */
+export const REQUEST_MEMORY_SHARE = 1 / 16;
+export const REQUEST_MEMORY_BYTES_MIN = 64 * 1024 * 1024;
+/** Objects of a list that are given another form without a turn of the event loop. */
+export const LIST_SLICE_COUNT = 200;
 /** Audit events that wait for the disk; more are dropped and counted. */
 export const AUDIT_QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 /** Larger stored objects are refused, as etcd refuses them. */

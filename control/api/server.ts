@@ -4,6 +4,7 @@
  * server to the point where it is ready.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
+import { totalmem } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import type { ClusterRole } from '#base/kube/api/rbac-v1.gen.ts';
 import type { Clock } from '#base/clock.ts';
@@ -33,6 +34,8 @@ import { notServed, Router } from './handlers/router.ts';
 import { specialHandlers } from './handlers/special.ts';
 import { oidcDocument } from './handlers/tokens.ts';
 import { replyObject } from './handlers/reply.ts';
+import { REQUEST_MEMORY_BYTES_MIN, REQUEST_MEMORY_SHARE } from './limits.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { Metrics } from './metrics.ts';
 import { Pipeline } from './pipeline.ts';
 import { AdmissionChain } from './registry/admission.ts';
@@ -55,6 +58,8 @@ export interface ApiServerConfig {
   readonly nodePortRange: readonly [number, number];
   readonly serviceAccountIssuer: string;
   readonly version: { gitVersion: string; gitCommit: string; buildDate: string };
+  /** What lists and bodies under way may hold together; by default a share of the machine's memory. */
+  readonly requestMemoryBytes?: number | undefined;
 }
 
 export interface ApiServerKeys {
@@ -64,6 +69,11 @@ export interface ApiServerKeys {
   readonly frontProxyCa?: string | undefined;
   /** Paths of the files for talking to kubelets. */
   readonly kubelet?: KubeletFiles | undefined;
+}
+
+function requestMemoryBytes(): number {
+  const bytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return Math.max(REQUEST_MEMORY_BYTES_MIN, Math.floor(bytes * REQUEST_MEMORY_SHARE));
 }
 
 export class ApiServer {
@@ -165,6 +175,7 @@ export class ApiServer {
       rbac,
       tokens,
       kubelets,
+      memory: new MemoryBudget(config.requestMemoryBytes ?? requestMemoryBytes()),
       clock,
       log,
       signal,

@@ -132,7 +132,8 @@ t.test('4: a full store goes on by itself, a full etcd waits for its operator', 
   const goesOn = [];
   for (const store of [ours, etcd]) {
     const fill = async () => {
-      for (let i = 0; i < 20; i++) await run(store, put(`k${i}`, 1_000_000));
+      // etcd learns its size when its backend commits, every 100 ms.
+      for (let i = 0; i < 100; i++) await run(store, put(`k${i}`, 1_000_000));
     };
     t.equal((await refusal(fill())).code, 'NO_SPACE');
     shrinks.push(await accepts(run(store, put('k0', 10))));

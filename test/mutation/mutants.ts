@@ -63,18 +63,13 @@ export function mutantsOf(source: string): Mutant[] {
   const add = (node: { start: number; end: number }, replacement: string) =>
     void found.push({ start: node.start, end: node.end, replacement });
   const text = (node: Node) => plain.slice(node.start, node.end);
-  ancestor(parse(plain, { ecmaVersion: 'latest', sourceType: 'module' }), {
-    // One visitor for every node: what can be changed is told by its type.
-    ...Object.fromEntries(
-      VISITED.map((type) => [
-        type,
-        (node: Shape, _state: unknown, ancestors: readonly Node[]) => {
-          if (ancestors.some((one) => isForPeople(one as Shape, text))) return;
-          mutate(node, { add, text, plain });
-        },
-      ]),
-    ),
-  });
+  // One visitor for every node: what can be changed is told by its type.
+  const visit = (node: Shape, _state: unknown, ancestors: readonly Node[]) => {
+    if (ancestors.some((one) => isForPeople(one as Shape, text))) return;
+    mutate(node, { add, text, plain });
+  };
+  const program = parse(plain, { ecmaVersion: 'latest', sourceType: 'module' });
+  ancestor(program, Object.fromEntries(VISITED.map((type) => [type, visit])));
   const distinct = new Map(found.map((mutant) => [JSON.stringify(mutant), mutant]));
   return [...distinct.values()].toSorted((a, b) => a.start - b.start || a.end - b.end);
 }

@@ -3,6 +3,7 @@
  * version is passed on as the cache holds it; every other form of a cached object is made once and
  * kept with it (CachedObject.encoded).
  */
+import { setImmediate } from 'node:timers/promises';
 import type { KubeObject } from '#base/kube/client.ts';
 import type { ListMeta, Status } from '#base/kube/api/meta-v1.gen.ts';
 import {
@@ -16,6 +17,7 @@ import {
   parseApiVersion,
 } from '#control/schema/schema.ts';
 import type { CachedObject } from '../cache/cached-object.ts';
+import { LIST_SLICE_COUNT } from '../limits.ts';
 import type { ServedResource } from '../registry/served-resource.ts';
 import type { Format } from './media-type.ts';
 import { DEFAULT_TABLE, type IncludeObject, partialMetadata, tableOf, tableRow } from './shapes.ts';
@@ -93,17 +95,28 @@ const NEWLINE = Buffer.from('\n');
 const OPEN = Buffer.from('{');
 const COMMA_OPEN = Buffer.from(',{');
 
-export function encodeList(
+/**
+ * Bytes of memory that the answer with these items takes until it has left: joined in one piece, or as
+ * objects and text in turn.
+ */
+export function listMemory(items: readonly CachedObject[], format: Format): number {
+  const bytes = items.reduce((sum, { json }) => sum + json.length, 0);
+  if (format.shape !== undefined) return 2 * bytes;
+  return format.encoding === 'yaml' || format.pretty === true ? 6 * bytes : bytes;
+}
+
+/** Other requests are served while a long list is put into another form. */
+export async function encodeList(
   resource: ServedResource,
   items: readonly CachedObject[],
   metadata: ListMeta,
   options: EncodeOptions,
-): Uint8Array[] {
+): Promise<Uint8Array[]> {
   const { format } = options;
   if (format.shape === undefined) {
     if (format.encoding === 'json' && !format.pretty) return joinJson(resource, items, metadata);
     if (format.encoding === 'protobuf') {
-      const encoded = items.map((item) => encodeProtobufOf(resource, item));
+      const encoded = await mapInSlices(items, (item) => encodeProtobufOf(resource, item));
       return [joinListProtobuf(resource.listGvk, { ...metadata }, encoded)];
     }
     const { listGvk } = resource;
@@ -111,23 +124,36 @@ export function encodeList(
       kind: listGvk.kind,
       apiVersion: formatApiVersion(listGvk),
       metadata,
-      items: items.map((item) => resource.fromStorage(item.parse())),
+      items: await mapInSlices(items, (item) => resource.fromStorage(item.parse())),
     };
     return [encodePlain(list, format)];
   }
-  const objects = items.map((item) => resource.fromStorage(item.parse()));
   if (format.shape === 'Table') {
     const table = resource.rules.table ?? DEFAULT_TABLE;
-    const rows = objects.map((object) => tableRow(object, table, options));
+    const rows = await mapInSlices(items, (item) =>
+      tableRow(resource.fromStorage(item.parse()), table, options),
+    );
     return [encodePlain(tableOf(rows, table, metadata), format)];
   }
   const list = {
     kind: PARTIAL_LIST.kind,
     apiVersion: formatApiVersion(PARTIAL_LIST),
     metadata,
-    items: objects.map(partialMetadata),
+    items: await mapInSlices(items, (item) => partialMetadata(resource.fromStorage(item.parse()))),
   };
   return [encodePlain(list, format)];
+}
+
+async function mapInSlices<T>(
+  items: readonly CachedObject[],
+  map: (item: CachedObject) => T,
+): Promise<T[]> {
+  const mapped: T[] = [];
+  for (let start = 0; start < items.length; start += LIST_SLICE_COUNT) {
+    if (start > 0) await setImmediate();
+    for (const item of items.slice(start, start + LIST_SLICE_COUNT)) mapped.push(map(item));
+  }
+  return mapped;
 }
 
 function joinJson(

@@ -2,8 +2,11 @@
 import { requestEntityTooLarge } from '../errors.ts';
 import { REQUEST_BODY_BYTES_MAX } from '../limits.ts';
 
-/** All of a body; throws ApiError 413 as soon as it is too large. */
-export async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+/** All of a body; throws ApiError 413 as soon as it is too large, and what `arrived` throws. */
+export async function readAll(
+  chunks: AsyncIterable<Uint8Array>,
+  arrived: (bytes: number) => void,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of chunks) {
@@ -11,6 +14,7 @@ export async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8A
     if (length > REQUEST_BODY_BYTES_MAX) {
       throw requestEntityTooLarge(`limit is ${REQUEST_BODY_BYTES_MAX}`);
     }
+    arrived(chunk.length);
     parts.push(chunk);
   }
   const [first] = parts;

@@ -26,8 +26,8 @@ function toRequest(
     headers: request.headers,
     peer,
     remoteAddress: plainAddress(request.socket.remoteAddress),
-    readBody: () => {
-      body ??= readAll(request);
+    readBody: (arrived) => {
+      body ??= readAll(request.iterator({ destroyOnReturn: false }), arrived);
       return body;
     },
     // Who stops reading early still answers: the connection stays.

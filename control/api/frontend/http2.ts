@@ -28,8 +28,10 @@ export function serveStream(
     headers: headers as Headers, // Pseudo-headers among them do no harm.
     peer,
     remoteAddress,
-    readBody: () => {
-      body ??= stream.endAfterHeaders ? Promise.resolve(EMPTY) : readAll(stream);
+    readBody: (arrived) => {
+      body ??= stream.endAfterHeaders
+        ? Promise.resolve(EMPTY)
+        : readAll(stream.iterator({ destroyOnReturn: false }), arrived);
       return body;
     },
     streamBody: () => stream.iterator({ destroyOnReturn: false }),

@@ -32,7 +32,7 @@ export async function readObject(
   validation: FieldValidation = 'Ignore',
 ): Promise<ApiObject> {
   const encoding = bodyEncoding(call.header('content-type'));
-  const body = await call.request.readBody();
+  const body = await call.readBody();
   const strict = validation !== 'Ignore' && encoding !== 'protobuf';
   let decoded: Decoded;
   try {

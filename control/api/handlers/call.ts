@@ -13,12 +13,16 @@ import { type Format, negotiate, type Shape } from '../encode/media-type.ts';
 import type { IncludeObject } from '../encode/shapes.ts';
 import { forbidden } from '../errors.ts';
 import { type ApiRequest, type ApiResponse, headerOf } from '../exchange.ts';
+import type { MemoryBudget } from '../memory-budget.ts';
 import type { AdmissionChain, WriteContext } from '../registry/admission.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { ServedResources } from '../registry/served-resource.ts';
 import type { RequestInfo } from '../request-info.ts';
 import type { UserInfo } from '../resource.ts';
 import type { Kubelets } from '../stream/kubelets.ts';
+
+/** A body, what it is decoded to, and what is stored. */
+const BODY_MEMORY_FACTOR = 4;
 
 /** What handlers need of the server. */
 export interface Services {
@@ -31,6 +35,7 @@ export interface Services {
   readonly rbac: RbacAuthorizer;
   readonly tokens: ServiceAccountTokens;
   readonly kubelets: Kubelets;
+  readonly memory: MemoryBudget;
   readonly clock: Clock;
   readonly log: Log;
   /** Aborts when the server stops: ends watches and waits. */
@@ -48,6 +53,7 @@ export class Call {
   readonly auditAnnotations = new Map<string, string>();
   /** Name of the object that a POST made, which its URL does not say. */
   writtenName: string | undefined;
+  #bytesHeld = 0;
 
   constructor(parts: {
     request: ApiRequest;
@@ -66,6 +72,27 @@ export class Call {
 
   header(name: string): string | undefined {
     return headerOf(this.request.headers, name);
+  }
+
+  /**
+   * Counts memory that this request holds until its answer has left. Throws ApiError 429 when the
+   * requests under way hold too much; what this process asks of itself is not refused.
+   */
+  hold(bytes: number): void {
+    if (this.request.peer.kind === 'channel') return;
+    const { memory } = this.services;
+    memory.take(bytes);
+    this.#bytesHeld += bytes;
+    if (this.#bytesHeld > bytes) return;
+    this.request.onLeave(() => {
+      memory.give(this.#bytesHeld);
+      this.#bytesHeld = 0;
+    });
+  }
+
+  /** The whole body. Throws ApiError 413 for one that is too large, 429 as `hold`. */
+  async readBody(): Promise<Uint8Array> {
+    return this.request.readBody((bytes) => this.hold(bytes * BODY_MEMORY_FACTOR));
   }
 
   writeContext(dryRun: boolean): WriteContext {

@@ -6,7 +6,7 @@ import type { ListMeta } from '#base/kube/api/meta-v1.gen.ts';
 import { StoreError } from '#control/store/store.ts';
 import { rangeEndOf } from '../cache/cache-hub.ts';
 import { CachedObject, withResourceVersion } from '../cache/cached-object.ts';
-import { encodeList, encodeObject } from '../encode/encoder.ts';
+import { encodeList, encodeObject, listMemory } from '../encode/encoder.ts';
 import { badRequest, expired, plainError, quote, tooLargeResourceVersion } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import { LOAD_PAGE_COUNT } from '../limits.ts';
@@ -57,7 +57,8 @@ export async function listObjects(call: Call, resource: ServedResource): Promise
   const scope = { resource, prefix: prefixOf(resource, call.info.namespace) };
   const { items, metadata } = await selectPage(call.services, scope, request);
   const options = { format, include: call.include, nowMs: call.nowMs };
-  return reply(200, format, encodeList(resource, items, metadata, options));
+  call.hold(listMemory(items, format));
+  return reply(200, format, await encodeList(resource, items, metadata, options));
 }
 
 export function prefixOf(resource: ServedResource, namespace: string): string {

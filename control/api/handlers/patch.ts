@@ -45,7 +45,7 @@ interface Patch {
 export async function readPatch(call: Call, gvk: ServedResource['gvk']): Promise<Patch> {
   const [type = ''] = (call.header('content-type') ?? '').split(';');
   if (!SUPPORTED.includes(type.trim())) throw unsupportedMediaType(SUPPORTED);
-  const text = Buffer.from(await call.request.readBody()).toString();
+  const text = Buffer.from(await call.readBody()).toString();
   const patch = parsePatch(text);
   switch (type.trim()) {
     case JSON_PATCH:

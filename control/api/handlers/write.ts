@@ -92,7 +92,7 @@ function objectText(object: KubeObject): string {
 
 /** DeleteOptions from the body, else from the query. */
 export async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
-  const body = await call.request.readBody();
+  const body = await call.readBody();
   if (body.length > 0) {
     const gvk = { group: '', version: 'v1', kind: 'DeleteOptions' };
     // The decoder has checked the types of the fields.
@@ -162,5 +162,5 @@ export async function deleteCollection(call: Call, resource: ServedResource): Pr
   removed.sort((a, b) => (a.key < b.key ? -1 : 1));
   const metadata: ListMeta = page.metadata;
   const encode = { format, include: call.include, nowMs: call.nowMs };
-  return reply(200, format, encodeList(resource, removed, metadata, encode));
+  return reply(200, format, await encodeList(resource, removed, metadata, encode));
 }

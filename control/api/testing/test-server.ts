@@ -49,7 +49,7 @@ export async function makeTestCluster(
 /** One more server on the cluster's store; its caches begin at the present. */
 export async function startTestServer(
   { files, store }: TestCluster,
-  more: { readonly audit?: AuditLog } = {},
+  more: { readonly audit?: AuditLog; readonly requestMemoryBytes?: number } = {},
 ): Promise<TestServer> {
   const pki = (name: string) => join(files.pkiDir, name);
   const kubelet = {
@@ -67,12 +67,13 @@ export async function startTestServer(
       nodePortRange: [30000, 32767],
       serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
       version: { gitVersion: 'v1.36.3', gitCommit: '', buildDate: '1970-01-01T00:00:00Z' },
+      requestMemoryBytes: more.requestMemoryBytes,
     },
     keys: { serviceAccountKey, clientCa: files.ca.certificate, kubelet },
     store,
     clock,
     log: silentLog,
-    ...more,
+    audit: more.audit,
   });
   await api.start();
   const frontEnd = new TlsFrontEnd({

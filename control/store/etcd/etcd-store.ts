@@ -50,6 +50,9 @@ export async function connectEtcdStore(
   return new EtcdStore(cluster, space, io);
 }
 
+/** A key that no one uses. */
+const NOBODY = { key: '\0' };
+
 class EtcdStore implements Store {
   readonly #cluster: EtcdCluster;
   readonly #space: KeySpace;
@@ -88,6 +91,7 @@ class EtcdStore implements Store {
       space: this.#space,
       clock: this.#io.clock,
       log: this.#io.log,
+      presentRevision: (signal) => this.#presentRevision(signal),
       spawn: (name, run) => this.#spawn(name, run),
       onEnd: (ended) => this.#watches.delete(ended),
     });
@@ -135,10 +139,9 @@ class EtcdStore implements Store {
 
   /** etcd tells its compact revision only to a watch that starts below it. */
   async status(signal: AbortSignal): Promise<StoreStatus> {
-    const nobody = { key: '\0' };
-    const { revision } = await this.range({ ...nobody, countOnly: true }, signal);
+    const revision = await this.#presentRevision(signal);
     using deadline = this.#io.clock.deadline(REQUEST_MS_MAX, signal);
-    using watch = this.watch({ ...nobody, startRevision: 1 });
+    using watch = this.watch({ ...NOBODY, startRevision: 1 });
     deadline.signal.addEventListener('abort', () => watch[Symbol.dispose](), { once: true });
     watch.requestProgress();
     try {
@@ -150,6 +153,11 @@ class EtcdStore implements Store {
     }
     signal.throwIfAborted();
     throw new StoreError('UNAVAILABLE', 'etcd did not tell its compact revision in time');
+  }
+
+  async #presentRevision(signal: AbortSignal): Promise<number> {
+    const { revision } = await this.range({ ...NOBODY, countOnly: true }, signal);
+    return revision;
   }
 
   async close(): Promise<void> {

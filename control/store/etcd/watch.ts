@@ -32,6 +32,8 @@ export interface EtcdWatchIo {
   readonly space: KeySpace;
   readonly clock: Clock;
   readonly log: Log;
+  /** The revision of the whole cluster, read by quorum. */
+  readonly presentRevision: (signal: AbortSignal) => Promise<number>;
   /** Runs a task of the watch under the store's ownership. */
   readonly spawn: (name: string, run: (signal: AbortSignal) => Promise<void>) => void;
   /** The watch ended, by its reader or by a failure. */
@@ -265,17 +267,31 @@ export class EtcdWatch implements Watch {
     });
   }
 
-  /** etcd answers only when the watch has caught up, and forgets the question otherwise. */
+  /**
+   * etcd answers only when the watch has caught up, and forgets the question otherwise. 3.6 does not
+   * answer either while nothing was written since the watch's start: then the present revision tells.
+   */
   async #askProgress(signal: AbortSignal): Promise<void> {
     try {
       while (this.#isProgressOwed) {
         if (this.#isCreated) this.#stream?.write({ progressRequest: {} });
         await this.#io.clock.sleep(PROGRESS_RETRY_MS, signal);
+        if (this.#isProgressOwed && this.#isCreated) await this.#compareRevision(signal);
       }
     } catch (error) {
       if (!signal.aborted) throw error; // Ended while it slept.
     } finally {
       this.#isAsking = false;
+    }
+  }
+
+  async #compareRevision(signal: AbortSignal): Promise<void> {
+    try {
+      const revision = await this.#io.presentRevision(signal);
+      if (revision === this.#next - 1) this.#progressed(revision, true);
+    } catch (error) {
+      if (!(error instanceof StoreError) || signal.aborted) throw error;
+      // Asked again.
     }
   }
 

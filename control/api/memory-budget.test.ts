@@ -1,0 +1,93 @@
+/** Answers that nobody takes, and bodies, hold a bounded part of the memory; the rest is told to wait. */
+import * as http2 from 'node:http2';
+import { once } from 'node:events';
+import t, { type Test } from 'tap';
+import { makeTestCluster, startTestServer, testClient } from './testing/test-server.ts';
+
+const LIST_BYTES = 1_000_000;
+const cluster = await makeTestCluster();
+const server = await startTestServer(cluster, { requestMemoryBytes: 1.5 * LIST_BYTES });
+const { send } = testClient(cluster, server.port);
+t.teardown(async () => {
+  await server.stop();
+  await cluster.close();
+});
+
+const path = '/api/v1/namespaces/default/configmaps';
+const configMap = (name: string, length: number) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name },
+  data: { text: 'x'.repeat(length) },
+});
+
+t.before(async () => {
+  for (let i = 0; i < 10; i++) {
+    const { status } = await send('POST', path, { body: configMap(`c${i}`, LIST_BYTES / 10) });
+    t.equal(status, 201);
+  }
+});
+
+/** A list that is asked for, answered, and not read. */
+async function unreadList(session: http2.ClientHttp2Session) {
+  const stream = session.request({ ':path': path });
+  stream.on('error', () => {}); // It may be cancelled.
+  const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+  return { stream, status: headers[':status'], retryAfter: headers['retry-after'] };
+}
+
+function connect(t: Test) {
+  const { certificate: cert, key } = cluster.files.admin;
+  const ca = cluster.files.ca.certificate;
+  const session = http2.connect(`https://127.0.0.1:${server.port}`, { ca, cert, key });
+  t.teardown(() => session.destroy());
+  return session;
+}
+
+async function untilListed(t: Test, text: string) {
+  let status = 0;
+  for (const deadline = Date.now() + 5000; status !== 200 && Date.now() < deadline; ) {
+    ({ status } = await send('GET', path));
+  }
+  t.equal(status, 200, text);
+}
+
+t.test('lists that nobody reads', async (t) => {
+  const session = connect(t);
+  const first = await unreadList(session);
+  t.equal(first.status, 200);
+  const second = await unreadList(session);
+  t.match(second, { status: 429, retryAfter: '1' });
+  t.equal((await send('GET', `${path}/c0`)).status, 200, 'other requests are served');
+  let length = 0;
+  first.stream.on('data', (chunk: Buffer) => (length += chunk.length));
+  await once(first.stream, 'end');
+  t.ok(length > LIST_BYTES);
+  await untilListed(t, 'there is room again');
+});
+
+t.test('a list whose reader goes away', async (t) => {
+  const session = connect(t);
+  const { stream } = await unreadList(session);
+  t.equal((await send('GET', path)).status, 429);
+  stream.close(http2.constants.NGHTTP2_CANCEL);
+  await untilListed(t, 'there is room again');
+});
+
+t.test('bodies', async (t) => {
+  const session = connect(t);
+  await unreadList(session);
+  const refused = await send('POST', path, { body: configMap('large', 300_000) });
+  t.equal(refused.status, 429);
+  const small = await send('POST', path, { body: configMap('small', 10) });
+  t.equal(small.status, 201);
+});
+
+t.test('a list above the whole budget comes through alone', async (t) => {
+  for (let i = 10; i < 20; i++) {
+    await send('POST', path, { body: configMap(`c${i}`, LIST_BYTES / 10) });
+  }
+  const { status, body } = await send('GET', path);
+  t.equal(status, 200);
+  t.equal(body.items.length, 21);
+});
