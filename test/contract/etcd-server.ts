@@ -6,8 +6,6 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { must } from '#base/assert.ts';
@@ -15,6 +13,7 @@ import { PrivateApt } from '#image/debian/apt.ts';
 import { fetchLock, readLock } from '#image/debian/lock.ts';
 import { RELEASE } from '#image/packages.ts';
 import { debianArchitecture, imagePaths } from '#image/paths.ts';
+import { freePorts } from './free-ports.ts';
 
 const START_MS_MAX = 30_000;
 
@@ -153,13 +152,4 @@ export class EtcdServer implements AsyncDisposable {
       return false; // Not listening yet.
     }
   }
-}
-
-/** Ports of loopback that nobody listens on now. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port); // TCP servers.
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }

@@ -14,7 +14,8 @@ import { parseArgs } from 'node:util';
 import { must } from '#base/assert.ts';
 import { type ClusterFiles, writeClusterFiles } from '#control/api/testing/cluster-files.ts';
 import type { OwnStore } from '#control/store/store.ts';
-import { freeAddress, freePort, StoreGroup } from './store-process.ts';
+import { freePort } from './free-ports.ts';
+import { freeAddress, StoreGroup } from './store-process.ts';
 
 const CONTROL = join(import.meta.dirname, '../../control/main.ts');
 const HEAP_MIB = 192;

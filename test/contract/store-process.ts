@@ -3,8 +3,6 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,9 +15,9 @@ import type { RemoteStoreOptions } from '#control/store/transport/remote-store.t
 import { keyOfCertificate } from '#control/store/transport/tls.ts';
 import type { Credentials } from '#control/store/transport/tls.ts';
 import type { OwnStore } from '#control/store/store.ts';
+import { freePort } from './free-ports.ts';
 
 const MAIN = join(import.meta.dirname, '../../control/store/main.ts');
-const HOST = '127.0.0.1';
 export const LIFETIME_MS = 3_600_000;
 
 interface Identity extends Credentials {
@@ -250,16 +248,7 @@ export class StoreGroup implements AsyncDisposable {
 
 /** An address on loopback that nobody listens on; it may be taken by the time it is used. */
 export async function freeAddress(): Promise<string> {
-  return `${HOST}:${await freePort()}`;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // Of a TCP server.
-  server.close();
-  await once(server, 'close');
-  return port;
+  return `127.0.0.1:${await freePort()}`;
 }
 
 /** The number of the process that leads: a majority of those that answer within a second agree on it. */

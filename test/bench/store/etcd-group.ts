@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { must } from '#base/assert.ts';
 import { createCa, issueLeaf } from '#base/pki/pki.ts';
 import type { KeyPair } from '#base/pki/pki.ts';
-import { freePorts } from '../../contract/etcd-server.ts';
+import { freePorts } from '../../contract/free-ports.ts';
 import { EtcdSession } from './etcd-session.ts';
 import type { Access, Group } from './target.ts';
 
