@@ -51,6 +51,11 @@ mutation: ## put small faults into Raft and the log, one at a time: do the tests
 	@./setup dev
 	@$(NODE) test/mutation/mutation.ts
 
+.PHONY: power-cuts
+power-cuts: ## cut a machine's power CUTS= times, and look for lost writes; needs root; SEED= chooses the cuts
+	@./setup test
+	@$(NODE) test/vm/store-power.ts --cuts '$(or $(CUTS),200)' $(if $(SEED),--seed '$(SEED)')
+
 .PHONY: test
 test: ## run every test, from checks and units up to virtual machines
 	@./setup test

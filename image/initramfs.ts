@@ -34,7 +34,8 @@ export function writeInitramfs(
   writeFileSync(target, Buffer.concat([head, padding(head.length), image.end()]));
 }
 
-class Cpio {
+/** A cpio archive in `newc` format. */
+export class Cpio {
   readonly #chunks: Uint8Array[] = [];
   #inode = 1;
   #length = 0;

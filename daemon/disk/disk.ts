@@ -258,7 +258,8 @@ export function isBlank(device: string): boolean {
   }
 }
 
-async function format(device: string, volume: VolumeName): Promise<void> {
+/** Makes the ext4 of a volume. */
+export async function format(device: string, volume: VolumeName): Promise<void> {
   const options = [
     '-q',
     '-F',
@@ -276,7 +277,7 @@ async function format(device: string, volume: VolumeName): Promise<void> {
 }
 
 /** e2fsck(8): 0 clean, 1 mended, 2 mended and a reboot is advised; more is not usable. */
-async function check(device: string, volume: VolumeName): Promise<void> {
+export async function check(device: string, volume: VolumeName): Promise<void> {
   const { status, text } = await tool('/usr/sbin/e2fsck', ['-p', device]);
   if (status > 2) throw new DiskError('CHECK_FAILED', `${volume} is damaged: ${text}`);
 }

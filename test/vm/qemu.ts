@@ -32,7 +32,10 @@ export interface QemuOptions {
   /** Sockets, serial log, process id. */
   readonly dir: string;
   readonly boot: Boot;
+  /** A file, or a URL that QEMU understands. */
   readonly disk: string | undefined;
+  /** Behind it. */
+  readonly moreDisks?: readonly string[];
   readonly memoryMiB: number;
   readonly accelerator: 'kvm' | 'tcg';
   /** Ports of 127.0.0.1, by port of the machine. */
@@ -68,9 +71,10 @@ export function qemuArguments(options: QemuOptions): string[] {
     `user,id=net0,ipv6=off${forward}`,
     '-device',
     'virtio-net-pci,netdev=net0,mac=52:54:00:ba:7e:b0',
-    ...(disk === undefined
-      ? []
-      : ['-drive', `if=virtio,format=raw,cache=writeback,discard=unmap,file=${disk}`]),
+    ...[...(disk === undefined ? [] : [disk]), ...(options.moreDisks ?? [])].flatMap((file) => [
+      '-drive',
+      `if=virtio,format=raw,cache=writeback,discard=unmap,file=${file}`,
+    ]),
     ...bootArguments(boot, dir),
   ];
 }
