@@ -154,6 +154,11 @@ export class Raft {
     return this.#state.log.entry(index);
   }
 
+  /** Of the entry at `index`, while it or what is behind it is in memory. */
+  termOf(index: LogIndex): Term | undefined {
+    return this.#state.log.term(index);
+  }
+
   /** Time passes by one tick. */
   tick(): void {
     if (this.#state.lostLog === undefined) tick(this.#state);

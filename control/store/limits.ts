@@ -182,3 +182,15 @@ export const PING_MS = 2000;
 export const PUMPS_PER_TURN_MAX = 16;
 /** From the last word of a leader that ends in good order to the end: what its successor is sent leaves. */
 export const RESIGN_MS = 100;
+
+/** Entries in one answer to a member whose log is damaged: one more may pass it. */
+export const ENTRY_RESPONSE_BYTES_MAX = 1024 * 1024;
+
+/** Ticks for which entries read from segments are kept for the next question. */
+export const ENTRY_SOURCE_TICKS = 50;
+
+/** Ticks until a member whose directory is damaged asks another member. */
+export const REPAIR_RETRY_TICKS = 5;
+
+/** Ticks without any progress after which the directory is taken for one that cannot be repaired. */
+export const REPAIR_TICKS_MAX = 100;

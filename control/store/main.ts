@@ -31,7 +31,7 @@ const {
 
 const log = new FdLog({ level: 'info' }).child('store');
 const measure = isMeasured === true ? new Measure() : undefined;
-const member = new Member({
+const member = await Member.open({
   dataDir,
   log,
   settings: { quotaBytes, runsAsVersion, checkpointLogBytes, logTailEntries },

@@ -13,9 +13,11 @@ import { EngineHost } from './engine-host.ts';
 import type { EngineHostEvents } from './engine-host.ts';
 import { openEngine } from './engine/open-engine.ts';
 import type { Engine } from './engine/engine.ts';
+import { DamagedDirectory } from './engine/read-directory.ts';
 import { LEADERLESS_CHECK_MS, RESIGN_MS } from './limits.ts';
 import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { crc32, sha256 } from './native-digests.ts';
+import { repairDirectory } from './repair-directory.ts';
 import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
 import { serveClient } from './transport/serve-client.ts';
@@ -37,10 +39,23 @@ export class Member {
   readonly #network: Network | undefined;
 
   /**
-   * Opens the store of `dataDir`. Throws StoreError CORRUPT when it cannot be trusted, UNAVAILABLE when
-   * it is in use, INVALID_REQUEST when it is another member's; an errno error for missing key files.
+   * Opens the store of `dataDir`; a damaged one is repaired from the other members first. Rejects with
+   * StoreError CORRUPT when it cannot be trusted, UNAVAILABLE when it is in use, INVALID_REQUEST when it
+   * is another member's; an errno error for missing key files.
    */
-  constructor(options: MemberOptions) {
+  static async open(options: MemberOptions): Promise<Member> {
+    try {
+      return new Member(options);
+    } catch (error) {
+      const { network } = options;
+      const isHelp = error instanceof DamagedDirectory && error.isRepairable;
+      if (!isHelp || network === undefined) throw error;
+      await repairDirectory(options, readCredentials(network), error);
+    }
+    return new Member(options);
+  }
+
+  private constructor(options: MemberOptions) {
     const { dataDir, log, settings, network } = options;
     const credentials = network === undefined ? undefined : readCredentials(network);
     const disk = new RealDisk(dataDir);
@@ -48,27 +63,34 @@ export class Member {
       network &&
       credentials &&
       new PeerLinks({ credentials, trustedKeys: network.memberKeys, log });
-    const engine = openEngine(
-      {
-        disk,
-        crc32,
-        sha256,
-        log,
-        random: () => Math.random(),
-        monotonicMs: () => performance.now(),
-        ...(links && { peers: links }),
-      },
-      {
-        ...settings,
-        memoryBytes: totalmem(),
-        join: network?.join,
-        founder: network &&
-          credentials && {
-            key: keyOfCertificate(credentials.certificate),
-            address: network.address,
-          },
-      },
-    );
+    let engine: Engine;
+    try {
+      engine = openEngine(
+        {
+          disk,
+          crc32,
+          sha256,
+          log,
+          random: () => Math.random(),
+          monotonicMs: () => performance.now(),
+          ...(links && { peers: links }),
+        },
+        {
+          ...settings,
+          memoryBytes: totalmem(),
+          join: network?.join,
+          founder: network &&
+            credentials && {
+              key: keyOfCertificate(credentials.certificate),
+              address: network.address,
+            },
+        },
+      );
+    } catch (error) {
+      links?.[Symbol.dispose]();
+      disk[Symbol.dispose]();
+      throw error;
+    }
     this.host = new EngineHost(engine, {
       ...options,
       ended: () => {

@@ -26,7 +26,7 @@ try {
 
 async function run(): Promise<void> {
   const log = new FdLog({ level: logLevel }).child('store');
-  const member = new Member({
+  const member = await Member.open({
     ...settings,
     log,
     failed: (error) => {

@@ -6,6 +6,9 @@ import { ByteReader } from '#control/store/codec/bytes.ts';
 import { decodePeerMessage, encodePeerMessage, sinceVersion } from '#control/store/codec/peer.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
+import { DamagedDirectory } from '#control/store/engine/read-directory.ts';
+import { Repair } from '#control/store/engine/repair.ts';
+import type { RepairIo } from '#control/store/engine/repair.ts';
 import { TICK_MS, openEngine } from '#control/store/engine/open-engine.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { crc32, sha256 } from '#control/store/native-digests.ts';
@@ -32,6 +35,8 @@ export class SimMember {
   /** 0 before the first start of a founder. */
   id = 0;
   engine: Engine | undefined;
+  /** Of a damaged directory, before the engine starts. */
+  repair: Repair | undefined;
   /** Counts processes; what belongs to an earlier one does nothing. */
   life = 0;
   readonly logged: string[] = [];
@@ -80,14 +85,52 @@ export class SimMember {
       this.id = engine.memberId;
       this.engine = engine;
     } catch (error) {
-      this.#io.died(this, error);
+      if (error instanceof DamagedDirectory && error.isRepairable) this.#beginRepair(io, error);
+      else this.#io.died(this, error);
       return;
     }
     this.#scheduleTick(life);
     this.pump();
   }
 
+  /** Its directory is damaged: what it lacks is asked of the others, then it starts. */
+  #beginRepair(io: RepairIo, damage: DamagedDirectory): void {
+    const { life } = this;
+    this.id = damage.identity.memberId;
+    this.repair = new Repair(io, this.#settings, damage);
+    const tick = () => {
+      if (life !== this.life || this.repair === undefined) return;
+      this.repair.tick();
+      this.#repairOn();
+      this.#io.time.after(TICK_MS, tick);
+    };
+    tick();
+  }
+
+  /** Does what is due of the repair. */
+  #repairOn(): void {
+    const { repair, life } = this;
+    if (repair === undefined) return;
+    try {
+      while (repair.pump());
+    } catch (error) {
+      this.repair = undefined;
+      repair.close();
+      this.#io.died(this, error);
+      return;
+    }
+    if (repair.state === 'asking') return;
+    this.repair = undefined;
+    repair.close();
+    if (repair.state === 'stuck') this.#io.died(this, repair.damage);
+    else this.#io.time.after(0, () => life === this.life && this.start());
+  }
+
   receive(from: number, bytes: Uint8Array): void {
+    if (this.repair !== undefined) {
+      this.repair.receive(from, decodePeerMessage(new ByteReader(bytes)));
+      this.#repairOn();
+    }
     if (this.engine === undefined) return;
     const message = decodePeerMessage(new ByteReader(bytes));
     // A socket would not have carried it: its member said in its hello what it runs.
@@ -98,6 +141,8 @@ export class SimMember {
 
   /** The process is gone without a word. */
   kill(error: unknown = 'killed'): void {
+    this.repair?.close();
+    this.repair = undefined;
     if (this.engine === undefined) return;
     const { engine } = this;
     this.engine = undefined;

@@ -5,12 +5,14 @@
 import type { Sha256 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { compareBytes } from '../mvcc/byte-range.ts';
+import type { Manifest } from './format.ts';
 import { readManifestBytes } from './read.ts';
 import { readChunk } from './read.ts';
 
 export class ChunkSource {
   readonly name: string;
   readonly manifestBytes: Uint8Array;
+  readonly manifest: Manifest;
   readonly #file: DiskFile;
   readonly #sha256: Sha256;
   /** Place of each chunk by its hash. */
@@ -24,6 +26,7 @@ export class ChunkSource {
     try {
       const { bytes, manifest } = readManifestBytes(this.#file, name, io.sha256);
       this.manifestBytes = bytes;
+      this.manifest = manifest;
       let at = 0;
       for (const { sha256, length } of manifest.chunks) {
         this.#places.set(hashKey(sha256), { at, length });

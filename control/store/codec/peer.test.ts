@@ -59,6 +59,24 @@ const messages: PeerMessage[] = [
   { kind: 'statement', version: 3, isConfirmed: true, memoryBytes: 2 ** 40 },
   { kind: 'stateHashAnswer', index: 9, hash: { a: 2 ** 32 - 1, b: 0 } },
   { kind: 'fence', index: 9, hash: { a: 1, b: 2 } },
+  { kind: 'entryRequest', after: 7, to: { index: 9, term: 4 } },
+  {
+    kind: 'entryResponse',
+    after: 7,
+    to: { index: 9, term: 4 },
+    refusal: 'none',
+    prevTerm: 3,
+    entries,
+  },
+  {
+    kind: 'entryResponse',
+    after: 7,
+    to: { index: 9, term: 4 },
+    refusal: 'released',
+    prevTerm: 0,
+    entries: [],
+  },
+  { kind: 'checkpointRequest', index: 9 },
 ];
 
 function decode(bytes: Uint8Array): PeerMessage {
@@ -68,7 +86,7 @@ function decode(bytes: Uint8Array): PeerMessage {
 t.test('a message is read as it was written', (t) => {
   for (const message of messages) t.same(decode(encodePeerMessage(message)), message, message.kind);
   const kinds = new Set(messages.map(({ kind }) => kind));
-  t.equal(kinds.size, 23, 'every kind');
+  t.equal(kinds.size, 26, 'every kind');
   t.end();
 });
 

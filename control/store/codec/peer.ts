@@ -3,7 +3,8 @@
  * so no message says it.
  *
  *   message  = u8 kind, fields in the order of `write`; flags are u8
- *   append   = term, prev index, prev term, commit index, n, entry{n}; indexes follow from the first
+ *   append   = term, prev index, prev term, commit index, entries
+ *   entries  = n, entry{n}; indexes follow from the one before
  *   entry    = term, u8 has members, [members], data
  *   snapshot = index, term, members
  *
@@ -72,13 +73,8 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
   append: {
     number: 5,
     write: (out, { term, prevIndex, prevTerm, commitIndex, entries }) => {
-      writeNumbers(out, term, prevIndex, prevTerm, commitIndex, entries.length);
-      for (const entry of entries) {
-        out.varint(entry.term);
-        writeFlag(out, entry.members !== undefined);
-        if (entry.members !== undefined) writeMembers(out, entry.members);
-        out.bytes(entry.data);
-      }
+      writeNumbers(out, term, prevIndex, prevTerm, commitIndex);
+      writeEntries(out, entries);
     },
     read: (input) => {
       const term = input.varint();
@@ -233,7 +229,41 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
       return { version, isConfirmed: readFlag(input), memoryBytes: input.varint() };
     },
   },
+  entryRequest: {
+    number: 24,
+    since: VERSION_FACTS,
+    write: (out, { after, to }) => writeNumbers(out, after, to.index, to.term),
+    read: (input) => {
+      const after = input.varint();
+      return { after, to: { index: input.varint(), term: input.varint() } };
+    },
+  },
+  entryResponse: {
+    number: 25,
+    since: VERSION_FACTS,
+    write: (out, { after, to, refusal, prevTerm, entries }) => {
+      writeNumbers(out, after, to.index, to.term, REFUSALS.indexOf(refusal), prevTerm);
+      writeEntries(out, entries);
+    },
+    read: (input) => {
+      const after = input.varint();
+      const to = { index: input.varint(), term: input.varint() };
+      const refusal = REFUSALS[input.varint()];
+      if (refusal === undefined) throw new RangeError('refusal of entries is unknown');
+      const prevTerm = input.varint();
+      const entries = readEntries(input, { index: after, term: prevTerm }, to.term);
+      return { after, to, refusal, prevTerm, entries };
+    },
+  },
+  checkpointRequest: {
+    number: 26,
+    since: VERSION_FACTS,
+    write: (out, { index }) => out.varint(index),
+    read: (input) => ({ index: input.varint() }),
+  },
 };
+
+const REFUSALS = ['none', 'lacking', 'released'] as const;
 
 const RESULTS = ['taken', 'value', 'refused', 'notLeader'] as const;
 
@@ -296,6 +326,16 @@ function readSnapshot(input: ByteReader, termMax: number): SnapshotMeta {
   const term = input.varint();
   if (index === 0 || term === 0 || term > termMax) throw new RangeError('snapshot is none');
   return { index, term, members: readMembers(input) };
+}
+
+function writeEntries(out: ByteWriter, entries: readonly Entry[]): void {
+  out.varint(entries.length);
+  for (const entry of entries) {
+    out.varint(entry.term);
+    writeFlag(out, entry.members !== undefined);
+    if (entry.members !== undefined) writeMembers(out, entry.members);
+    out.bytes(entry.data);
+  }
 }
 
 function readEntries(

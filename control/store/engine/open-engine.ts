@@ -5,10 +5,7 @@
 import { assert } from '#base/assert.ts';
 import type { EngineLog } from './engine-log.ts';
 import { NO_MEMBERS, Raft, isQuorum, membersOf } from '#control/raft/raft.ts';
-import { Checkpoints, loadNewest } from '../checkpoint/checkpoints.ts';
-import { checkpointName } from '../checkpoint/format.ts';
-import type { Manifest } from '../checkpoint/format.ts';
-import { listCheckpoints } from '../checkpoint/read.ts';
+import { Checkpoints } from '../checkpoint/checkpoints.ts';
 import type { Crc32, Sha256 } from '../codec/digest.ts';
 import { Ballast } from '../disk/ballast.ts';
 import { removeUnfinished } from '../disk/disk.ts';
@@ -16,16 +13,13 @@ import type { Disk } from '../disk/disk.ts';
 import {
   BALLAST_PIECES,
   BALLAST_PIECE_BYTES,
-  CHECKPOINT_LOG_BYTES_MIN,
   LOG_TAIL_ENTRIES,
   QUOTA_BYTES_DEFAULT,
   QUOTA_MEMORY_SHARE,
 } from '../limits.ts';
-import { StoreError } from '../port.ts';
 import { VERSION } from '../versions.ts';
 import type { Identity } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
-import { recoverLog } from '../wal/recover.ts';
 import type { Recovered } from '../wal/recover.ts';
 import { Wal } from '../wal/wal.ts';
 import { DiskRoom } from './disk-room.ts';
@@ -33,9 +27,10 @@ import { Engine } from './engine.ts';
 import { NO_PEERS } from './peers.ts';
 import type { Peers } from './peers.ts';
 import { RaftConsensus } from './raft-consensus.ts';
-import { SnapshotReceiver, partName } from './snapshot-receiver.ts';
+import { readDirectory, stateOptions } from './read-directory.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
-import type { StateMachine, StateOptions } from './state-machine.ts';
+import type { StateMachine } from './state-machine.ts';
 import { Statements } from './statements.ts';
 import type { Stated } from './statements.ts';
 
@@ -81,12 +76,7 @@ export interface EngineSettings {
 
 export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   removeUnfinished(io.disk);
-  const recovered = recoverLog(io.disk, io.crc32);
-  finishInstall(io.disk, recovered.content);
-  const { state, manifest } = loadNewest(io, stateOptions(settings));
-  // Nothing was written so far: what does not fit together stays as it was found.
-  checkLog(state, recovered.content);
-  checkGroup(manifest, recovered, settings);
+  const { state, recovered } = readDirectory(io, settings);
   if (recovered.torn !== undefined) {
     io.log.warn('log ended in an unfinished write, never acknowledged: cut', recovered.torn);
   }
@@ -132,12 +122,13 @@ function assemble(
     written: (index) => consensus.checkpointed(index),
     isInUse: (index) => sender.uses(index),
   });
-  const { disk } = io;
+  const { disk, crc32 } = io;
   const consensus = new RaftConsensus({
     raft,
     wal,
     state,
     disk,
+    crc32,
     log: io.log,
     checkpoints,
     room,
@@ -161,13 +152,6 @@ function assemble(
   });
 }
 
-function stateOptions({ checkpointLogBytes, runsAsVersion }: EngineSettings): StateOptions {
-  return {
-    checkpointLogBytes: checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN,
-    runsAs: runsAsVersion,
-  };
-}
-
 function statementOf(settings: EngineSettings): Stated {
   return {
     version: settings.runsAsVersion ?? VERSION,
@@ -179,14 +163,6 @@ function statementOf(settings: EngineSettings): Stated {
 /** Of a group or a member: positive and below 2^53. */
 function drawId(io: EngineIo): number {
   return 1 + Math.floor(io.random() * (2 ** 53 - 1));
-}
-
-/** The log begins behind a snapshot whose file had not got its name when the process died. */
-function finishInstall(disk: Disk, { restart }: LogContent): void {
-  if (restart === undefined || !disk.list().includes(partName(restart.index))) return;
-  if (listCheckpoints(disk).includes(restart.index)) return;
-  disk.rename(partName(restart.index), checkpointName(restart.index));
-  disk.syncDirectory();
 }
 
 function openWal(
@@ -209,44 +185,6 @@ function openWal(
     preallocateBytes: settings.preallocateBytes,
   };
   return new Wal(options, recovered);
-}
-
-/** A file of another group may have been copied in, or a directory of another member be given. */
-function checkGroup(
-  manifest: Manifest | undefined,
-  recovered: Recovered,
-  { join }: EngineSettings,
-): void {
-  const header = recovered.segments.at(-1)?.header;
-  if (header === undefined) return;
-  if (manifest !== undefined && manifest.groupId !== header.groupId) {
-    const text = `checkpoint belongs to group ${manifest.groupId}, the log to ${header.groupId}`;
-    throw new StoreError('CORRUPT', text);
-  }
-  if (join === undefined) return;
-  if (join.groupId === header.groupId && join.memberId === header.memberId) return;
-  const text = `log is that of member ${header.memberId} of group ${header.groupId}`;
-  throw new StoreError('INVALID_REQUEST', `${text}, not of member ${join.memberId}`);
-}
-
-/** Throws StoreError CORRUPT unless the log goes on where the checkpoint ends. */
-function checkLog(state: StateMachine, { entries, last, hardState }: LogContent): void {
-  const { appliedIndex, appliedTerm } = state;
-  const first = entries[0]?.index ?? last.index + 1;
-  if (first > appliedIndex + 1) {
-    const text = `log starts at entry ${first}, but the newest checkpoint ends at ${appliedIndex}`;
-    throw new StoreError('CORRUPT', text);
-  }
-  // A checkpoint holds committed entries only, and those were in the log.
-  if (last.index < appliedIndex) {
-    const text = `log ends at entry ${last.index}, before the newest checkpoint at ${appliedIndex}`;
-    throw new StoreError('CORRUPT', text);
-  }
-  const term = hardState?.term ?? 0;
-  if (term < last.term || term < appliedTerm) {
-    const text = `log is in term ${term}, but holds an entry of term ${last.term}`;
-    throw new StoreError('CORRUPT', text);
-  }
 }
 
 function openRaft(

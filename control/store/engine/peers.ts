@@ -4,9 +4,16 @@
  * may be lost, doubled, late or out of order; who sends one does not wait for it. Encoding:
  * codec/peer.ts.
  */
-import type { InstallSnapshot, Message, SnapshotMeta } from '#control/raft/raft.ts';
+import type {
+  Entry,
+  InstallSnapshot,
+  LogIndex,
+  Message,
+  SnapshotMeta,
+} from '#control/raft/raft.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import type { StoreError } from '../port.ts';
+import type { EntryId } from '../wal/format.ts';
 import type { RosterRow } from './roster.ts';
 
 /** A snapshot is there to be fetched, in chunks named by their hashes. */
@@ -107,6 +114,35 @@ export interface Statement {
   readonly memoryBytes: number;
 }
 
+/**
+ * Of a member whose log has a hole: the entries behind `after` in a log that holds the entry `to`. By
+ * that entry the logs are equal up to it (wal/join.ts).
+ */
+export interface EntryRequest {
+  readonly kind: 'entryRequest';
+  readonly after: LogIndex;
+  readonly to: EntryId;
+}
+
+/** Answers it in part: the asker asks on behind the last entry. */
+export interface EntryResponse {
+  readonly kind: 'entryResponse';
+  readonly after: LogIndex;
+  readonly to: EntryId;
+  /** Why there are none: `to` is not in the log here, or what is behind `after` is not kept any more. */
+  readonly refusal: 'none' | 'lacking' | 'released';
+  /** Of the entry at `after`. */
+  readonly prevTerm: number;
+  /** From the one behind `after` on. */
+  readonly entries: readonly Entry[];
+}
+
+/** Of a member that cannot read its checkpoint: offer me yours of this index, or say snapshotFailed. */
+export interface CheckpointRequest {
+  readonly kind: 'checkpointRequest';
+  readonly index: LogIndex;
+}
+
 type Envelope = 'from' | 'to';
 type Bare<M> = M extends Message ? Omit<M, Envelope> : never;
 
@@ -126,7 +162,10 @@ export type PeerMessage =
   | StateHashRequest
   | StateHashAnswer
   | Fence
-  | Statement;
+  | Statement
+  | EntryRequest
+  | EntryResponse
+  | CheckpointRequest;
 
 export interface Peers {
   /** Sends, or loses it. */

@@ -8,6 +8,7 @@
 import type { Entry, MemberChange, Message, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { checkpointName } from '../checkpoint/format.ts';
+import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
@@ -15,6 +16,7 @@ import type { Wal } from '../wal/wal.ts';
 import type { Consensus, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
+import { EntrySource } from './entry-source.ts';
 import { HashRounds } from './hash-rounds.ts';
 import { caughtUpLearner, neededIndex, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
@@ -30,6 +32,7 @@ export interface ConsensusParts {
   readonly wal: Wal;
   readonly state: StateMachine;
   readonly disk: Disk;
+  readonly crc32: Crc32;
   readonly log: EngineLog;
   readonly checkpoints: Checkpoints;
   readonly room: DiskRoom;
@@ -46,6 +49,7 @@ export class RaftConsensus implements Consensus {
   readonly #reads: PendingReads;
   readonly #startTerms: StartTerms;
   readonly #hashes: HashRounds;
+  readonly #entries: EntrySource;
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
   #notedLeader = 0;
@@ -57,6 +61,7 @@ export class RaftConsensus implements Consensus {
     this.#raft = parts.raft;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
     this.#startTerms = new StartTerms(this.memberId);
+    this.#entries = new EntrySource(parts, parts.raft);
     const { state, peers } = parts;
     this.#hashes = new HashRounds({
       memberId: this.memberId,
@@ -107,6 +112,7 @@ export class RaftConsensus implements Consensus {
     this.#parts.sender.tick();
     this.#parts.receiver.tick();
     this.#reads.tick();
+    this.#entries.tick();
     if (this.#raft.lacksSnapshot) this.#parts.checkpoints.want();
     this.#retainTransfers();
     if (this.isLeader) this.#hashes.tick(this.#raft.progress.map(({ id }) => id));
@@ -189,6 +195,12 @@ export class RaftConsensus implements Consensus {
       case 'fence':
         if (this.#hashes.isFenced(message)) throw differs(message.index);
         return;
+      case 'entryRequest':
+        return peers.send(from, this.#entries.answer(message));
+      case 'checkpointRequest':
+        return sender.asked(from, message.index, this.#raft.term);
+      case 'entryResponse':
+        return; // Of a repair that is over.
       case 'ask':
       case 'answer':
       case 'statement':

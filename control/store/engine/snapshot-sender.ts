@@ -64,6 +64,18 @@ export class SnapshotSender {
     if (this.#requests.length < SNAPSHOT_REQUESTS_MAX) this.#requests.push({ to, request });
   }
 
+  /** A member cannot read its checkpoint of this index: equal members have equal ones. */
+  asked(to: number, index: number, term: number): void {
+    const source = this.#open(index);
+    if (source === undefined) {
+      this.#send(to, { kind: 'snapshotFailed', index });
+      return;
+    }
+    const { members, term: ofIndex } = source.manifest;
+    const snapshot = { index, term: ofIndex, members };
+    this.#send(to, { kind: 'snapshotOffer', term, snapshot, manifest: source.manifestBytes });
+  }
+
   /** The receiver gave up. */
   gaveUp(to: number, index: number): void {
     if (this.#transfers.get(to)?.message.snapshot.index !== index) return;

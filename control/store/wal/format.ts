@@ -5,7 +5,8 @@
  *   segment file `wal-<16 hex digits>.log`
  *     0  magic "BBWS"   4 format version
  *     8  crc32 of bytes 12..80
- *    12  flags (u32): 1 = the member joined a group, it did not found one
+ *    12  flags (u32): 1 = the member joined a group, it did not found one; 2 = the log was written anew
+ *        from here on (rewrite.ts), segments before this one are of no meaning
  *    16  group id (u64)       24 member id (u64)
  *    32  segment number (u64) 40 number of its first batch (u64)
  *    48  crc of the batch before that    52 seed of this segment's batch checksums (u32)
@@ -19,7 +20,8 @@
  *    16  body length   20 record count
  *    24  crc of the batch before: the chain
  *    28  crc32 of the body, seeded with the chain
- *    32  reserved
+ *    32  the log's last entry behind the batch: low halves of index and term (two u32; 0 and 0 from
+ *        older software: not said). They tell how much a hole before the batch has swallowed
  *    40  body, padded with zeros to 8
  *
  * One batch is one write and one sync, and batch n + 1 is not written before the sync of n returned.
@@ -27,17 +29,22 @@
  * damage with nothing valid behind it is a torn tail (reference/store.md section 8, rule 3). A header
  * has a checksum of its own for this purpose: it can be recognised behind a hole.
  */
+import type { Entry } from '#control/raft/raft.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import { StoreError } from '../port.ts';
 
 export const WAL_FORMAT_VERSION = 2;
 const WAL_FORMAT_VERSION_MIN = 1;
 const JOINED = 1;
+const FRESH = 2;
 export const SEGMENT_HEADER_BYTES = 80;
 export const BATCH_HEADER_BYTES = 40;
 const SEGMENT_MAGIC = 0x53574242;
 const BATCH_MAGIC = 0x42574242;
 export const BATCH_MAGIC_BYTE = BATCH_MAGIC & 0xff;
+
+/** Index and term of an entry. */
+export type EntryId = Pick<Entry, 'index' | 'term'>;
 
 /** Where the log stands: what the next batch must say of itself, and the last entry so far. */
 export interface LogPosition {
@@ -61,6 +68,8 @@ export interface Identity {
 
 export interface SegmentHeader extends Identity {
   readonly segment: number;
+  /** The log begins with it, behind a checkpoint of the entry before. */
+  readonly isFresh: boolean;
   /** Where the log stood when the segment began. */
   readonly start: LogPosition;
   readonly seed: number;
@@ -72,6 +81,9 @@ export interface BatchHeader {
   readonly recordCount: number;
   readonly previousCrc: number;
   readonly bodyCrc: number;
+  /** Low 32 bits of index and term of the last entry behind it; both 0 when that is not said. */
+  readonly lastIndexLow: number;
+  readonly lastTermLow: number;
 }
 
 export function segmentName(segment: number): string {
@@ -89,7 +101,7 @@ export function formatSegmentHeader(header: SegmentHeader, crc32: Crc32): Uint8A
   const view = new DataView(bytes.buffer);
   view.setUint32(0, SEGMENT_MAGIC, true);
   view.setUint32(4, WAL_FORMAT_VERSION, true);
-  view.setUint32(12, header.isJoined ? JOINED : 0, true);
+  view.setUint32(12, (header.isJoined ? JOINED : 0) | (header.isFresh ? FRESH : 0), true);
   setU64(view, 16, header.groupId);
   setU64(view, 24, header.memberId);
   setU64(view, 32, header.segment);
@@ -116,6 +128,7 @@ export function parseSegmentHeader(bytes: Uint8Array, name: string, crc32: Crc32
   }
   return {
     isJoined: (view.getUint32(12, true) & JOINED) !== 0,
+    isFresh: (view.getUint32(12, true) & FRESH) !== 0,
     groupId: getU64(view, 16),
     memberId: getU64(view, 24),
     segment: getU64(view, 32),
@@ -136,6 +149,8 @@ export function sealBatch(
     readonly bodyBytes: number;
     readonly recordCount: number;
     readonly seed: number;
+    /** The log's last entry, behind this batch. */
+    readonly last: EntryId;
   },
   crc32: Crc32,
 ): number {
@@ -148,7 +163,8 @@ export function sealBatch(
   view.setUint32(20, fields.recordCount, true);
   view.setUint32(24, fields.lastCrc, true);
   view.setUint32(28, bodyCrc, true);
-  setU64(view, 32, 0);
+  view.setUint32(32, fields.last.index % 2 ** 32, true);
+  view.setUint32(36, fields.last.term % 2 ** 32, true);
   view.setUint32(4, crc32(batch.subarray(8, BATCH_HEADER_BYTES), fields.seed), true);
   return bodyCrc;
 }
@@ -170,6 +186,8 @@ export function parseBatchHeader(
     recordCount: view.getUint32(20, true),
     previousCrc: view.getUint32(24, true),
     bodyCrc: view.getUint32(28, true),
+    lastIndexLow: view.getUint32(32, true),
+    lastTermLow: view.getUint32(36, true),
   };
 }
 

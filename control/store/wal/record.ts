@@ -15,14 +15,12 @@ import { readMembers, writeMembers } from '../codec/members.ts';
 import { MEMBERS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { corrupt } from './format.ts';
+import type { EntryId } from './format.ts';
 
 const RECORD_ENTRY = 1;
 const RECORD_HARD_STATE = 2;
 const RECORD_MEMBER_ENTRY = 3;
 const RECORD_RESTART = 4;
-
-/** Index and term of an entry. */
-export type EntryId = Pick<Entry, 'index' | 'term'>;
 
 /** Bytes of a record beside an entry's data, at most. */
 export const RECORD_OVERHEAD_BYTES = 32;
@@ -70,11 +68,11 @@ export interface BatchPlace {
 export class RecordFold {
   #hardState: HardState | undefined;
   readonly #entries: Entry[] = [];
-  #last: EntryId;
+  #last: EntryId | undefined;
   #restart: EntryId | undefined;
 
-  /** `last` is the entry before the first batch. */
-  constructor(last: EntryId) {
+  /** `last` is the entry before the first batch; undefined where a hole in the log hides it. */
+  constructor(last: EntryId | undefined) {
     this.#last = last;
   }
 
@@ -105,7 +103,8 @@ export class RecordFold {
 
   content(): LogContent {
     const entries = this.#entries;
-    return { hardState: this.#hardState, entries, last: this.#last, restart: this.#restart };
+    const last = this.#last ?? { index: 0, term: 0 };
+    return { hardState: this.#hardState, entries, last, restart: this.#restart };
   }
 
   #begin(body: ByteReader): EntryId {
@@ -124,8 +123,9 @@ export class RecordFold {
     // that holds both.
     const place = Math.max(0, index - (this.#entries[0]?.index ?? index));
     const isBehind = index > (this.#restart?.index ?? 0);
-    if (!isBehind || index > this.#last.index + 1) {
-      const text = `has a batch with entry ${index} behind entry ${this.#last.index}`;
+    const before = this.#last?.index ?? index - 1;
+    if (!isBehind || index > before + 1) {
+      const text = `has a batch with entry ${index} behind entry ${before}`;
       throw corrupt(name, at, text);
     }
     this.#entries.length = place;

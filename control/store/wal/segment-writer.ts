@@ -19,8 +19,7 @@ import {
   sealBatch,
   segmentName,
 } from './format.ts';
-import type { LogPosition, SegmentHeader } from './format.ts';
-import type { EntryId } from './record.ts';
+import type { EntryId, LogPosition, SegmentHeader } from './format.ts';
 
 export interface SegmentIo {
   readonly disk: Disk;
@@ -99,14 +98,17 @@ export class SegmentWriter {
     out.zeros(paddedBytes(bodyBytes) - bodyBytes);
     const batch = out.view();
     const { recordCount, last } = content;
+    const { index: lastIndex, term: lastTerm } = last ?? {
+      index: position.lastIndex,
+      term: position.lastTerm,
+    };
     const fields = { ...position, bodyBytes, recordCount, seed: this.#seed };
-    const lastCrc = sealBatch(batch, fields, this.#io.crc32);
+    const sealed = { ...fields, last: { index: lastIndex, term: lastTerm } };
+    const lastCrc = sealBatch(batch, sealed, this.#io.crc32);
     if (!this.hasRoom(batch.length)) this.allocate(batch.length);
     this.#file.write(batch, this.#offset);
     this.#offset += batch.length;
-    if (last === undefined) return { ...position, nextBatch: position.nextBatch + 1, lastCrc };
-    this.#lastIndex = Math.max(this.#lastIndex, last.index);
-    const { index: lastIndex, term: lastTerm } = last;
+    if (last !== undefined) this.#lastIndex = Math.max(this.#lastIndex, lastIndex);
     return { nextBatch: position.nextBatch + 1, lastCrc, lastIndex, lastTerm };
   }
 

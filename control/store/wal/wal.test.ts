@@ -232,7 +232,7 @@ t.test('segments that do not fit together are corruption', (t) => {
   const write = (disk: MemoryDisk) => {
     const { wal } = open(disk, small);
     for (let index = 1; index <= 3; index++) {
-      wal.write([{ index, term: 1, data: Buffer.alloc(4096) }], hardState);
+      wal.write([{ index, term: 1, data: Buffer.alloc(4096, 'x') }], hardState);
     }
     return disk;
   };

@@ -14,7 +14,7 @@ import { isNoSpace } from '../disk/disk.ts';
 import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, segmentName } from './format.ts';
-import type { Identity, LogPosition } from './format.ts';
+import type { EntryId, Identity, LogPosition } from './format.ts';
 import type { Recovered } from './recover.ts';
 import {
   MEMBERS_BYTES_MAX,
@@ -23,7 +23,6 @@ import {
   writeHardState,
   writeRestart,
 } from './record.ts';
-import type { EntryId } from './record.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import type { SegmentIo } from './segment-writer.ts';
 import { chooseTail } from './tail.ts';
@@ -60,16 +59,16 @@ export class Wal {
 
   /**
    * Goes on with the log that `recoverLog` read, after making its tail durable; without segments it
-   * begins one. Throws StoreError NO_SPACE.
+   * begins one. Throws StoreError NO_SPACE, or CORRUPT for a log with holes.
    */
   constructor(options: WalOptions, recovered: Recovered) {
+    const [damage] = recovered.holes;
+    if (damage !== undefined) throw damage;
     const preallocateBytes = options.preallocateBytes ?? PREALLOCATE_BYTES;
     this.#options = options;
     this.#io = { disk: options.disk, crc32: options.crc32, preallocateBytes };
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
-    const last = recovered.segments.at(-1)?.header;
-    const { groupId, memberId, isJoined } = last ?? options.identity();
-    this.identity = { groupId, memberId, isJoined };
+    this.identity = recovered.identity ?? options.identity();
     this.#hardState = recovered.content.hardState;
     const tail = chooseTail(recovered, preallocateBytes / 2);
     this.#position = tail.start;
@@ -78,7 +77,8 @@ export class Wal {
       bytesUsed: usedBytes,
       lastIndex,
     }));
-    this.#current = this.#openSegment((last?.segment ?? 0) + 1, tail);
+    this.#current = this.#openSegment(recovered.lastSegment + 1, tail);
+    this.#remove(recovered.obsolete);
     this.#remove(tail.superseded.map(({ header }) => header.segment));
   }
 
@@ -208,6 +208,7 @@ export class Wal {
     const segment = new SegmentWriter(this.#io, {
       ...this.identity,
       segment: number,
+      isFresh: false,
       start: this.#position,
       seed: this.#options.seed(),
     });

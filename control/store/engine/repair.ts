@@ -1,0 +1,221 @@
+/**
+ * A member whose directory is damaged, between the start of its process and that of its engine: it takes
+ * part in nothing, neither votes nor acknowledges, and asks the other members for what it cannot read
+ * (reference/store.md section 8, rule 3):
+ *
+ *   a checkpoint, when none can be read    chunks of the same checkpoint, which equal members have
+ *   entries in a hole of the log           from any log that holds the entry behind the hole (wal/join.ts)
+ *
+ * When all is there, the log is written anew in one segment and the engine can be opened. What nobody
+ * has any more is not made up for: then the member has to come in anew (rejoin.ts), which needs a quorum
+ * of the others, so an entry that a quorum may hold is never dropped here.
+ *
+ *   asking -> repaired | stuck (everybody who answers has refused, or nobody has answered for long)
+ */
+import { everyone } from '#control/raft/raft.ts';
+import { checkpointName } from '../checkpoint/format.ts';
+import { listCheckpoints } from '../checkpoint/read.ts';
+import { REPAIR_RETRY_TICKS, REPAIR_TICKS_MAX } from '../limits.ts';
+import { VERSION, VERSION_MIN } from '../versions.ts';
+import type { SpokenVersions } from '../versions.ts';
+import type { Gap } from '../wal/join.ts';
+import type { EntryResponse, PeerMessage, Peers } from './peers.ts';
+import {
+  DamagedDirectory,
+  membersOfLog,
+  readDirectory,
+  rewrite,
+  stateOptions,
+} from './read-directory.ts';
+import type { DirectoryIo, DirectorySettings } from './read-directory.ts';
+import type { RosterRow } from './roster.ts';
+import { rosterOfLog } from './roster-of-log.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
+
+export interface RepairIo extends DirectoryIo {
+  readonly peers: Peers;
+}
+
+export type RepairState = 'asking' | 'repaired' | 'stuck';
+
+export class Repair {
+  readonly #io: RepairIo;
+  readonly #settings: DirectorySettings;
+  readonly #receiver: SnapshotReceiver;
+  #damage: DamagedDirectory;
+  /** Whom to ask. */
+  #others: readonly number[] = [];
+  /** Members that refused what is asked for now. */
+  readonly #refused = new Set<number>();
+  #next = 0;
+  #ticks = 0;
+  #askedAt = 0;
+  #progressAt = 0;
+  #state: RepairState = 'asking';
+
+  constructor(io: RepairIo, settings: DirectorySettings, damage: DamagedDirectory) {
+    this.#io = io;
+    this.#settings = settings;
+    this.#damage = damage;
+    this.#receiver = new SnapshotReceiver(io, {
+      groupId: damage.identity.groupId,
+      options: stateOptions(settings),
+      send: (to, message) => io.peers.send(to, message),
+    });
+    this.#look();
+  }
+
+  get groupId(): number {
+    return this.#damage.identity.groupId;
+  }
+
+  get memberId(): number {
+    return this.#damage.identity.memberId;
+  }
+
+  /** What is wrong, as far as it is not repaired. */
+  get damage(): DamagedDirectory {
+    return this.#damage;
+  }
+
+  get versions(): SpokenVersions {
+    const version = this.#settings.runsAsVersion ?? VERSION;
+    const groupVersion = this.#damage.state?.version ?? VERSION_MIN;
+    return { version, versionMin: VERSION_MIN, groupVersion };
+  }
+
+  get state(): RepairState {
+    return this.#state;
+  }
+
+  /** Where the others are reached, as far as the directory says. */
+  get roster(): readonly RosterRow[] {
+    const { join, state } = this.#damage;
+    return join === undefined || state === undefined ? [] : rosterOfLog(state, join.entries);
+  }
+
+  receive(from: number, message: PeerMessage): void {
+    if (this.#state === 'repaired') return;
+    if (message.kind === 'entryResponse') this.#entries(from, message);
+    else if (message.kind === 'snapshotOffer') this.#offered(from, message);
+    else if (message.kind === 'chunk') this.#receiver.received(message);
+    else if (message.kind === 'snapshotFailed') this.#refuse(from);
+    else if (this.#damage.join === undefined && !this.#others.includes(from)) {
+      // Nothing here says who the members are; whoever speaks is one.
+      this.#others = [...this.#others, from];
+    }
+  }
+
+  tick(): void {
+    if (this.#state === 'repaired') return;
+    this.#ticks++;
+    this.#receiver.tick();
+    if (this.#ticks - this.#progressAt >= REPAIR_TICKS_MAX) this.#state = 'stuck';
+    if (this.#ticks - this.#askedAt >= REPAIR_RETRY_TICKS) this.#ask();
+  }
+
+  /** Goes on; true = more to do at once. */
+  pump(): boolean {
+    if (this.#state === 'repaired') return false;
+    const received = this.#receiver.pump();
+    if (typeof received === 'boolean') return received;
+    const { disk, log } = this.#io;
+    const { index } = received.snapshot;
+    disk.rename(received.name, checkpointName(index));
+    disk.syncDirectory();
+    log.info('checkpoint repaired', { index });
+    this.#look();
+    return true;
+  }
+
+  close(): void {
+    this.#receiver.close();
+  }
+
+  /** Reads the directory anew: what is missing by now? */
+  #look(): void {
+    this.#refused.clear();
+    this.#progressAt = this.#ticks;
+    try {
+      readDirectory(this.#io, this.#settings);
+      this.#state = 'repaired';
+      this.close();
+      return;
+    } catch (error) {
+      if (!(error instanceof DamagedDirectory)) throw error;
+      this.#damage = error;
+    }
+    const { join, state, identity } = this.#damage;
+    if (join !== undefined && state !== undefined) {
+      const members = membersOfLog(join, state);
+      this.#others = everyone(members).filter((id) => id !== identity.memberId);
+      if (!join.isEndKnown || join.gaps.length === 0) this.#state = 'stuck';
+    }
+    this.#io.peers.setMembers(this.roster);
+    this.#ask();
+  }
+
+  /** Asks the next member that has not refused. */
+  #ask(): void {
+    const open = this.#others.filter((id) => !this.#refused.has(id));
+    const to = open[this.#next++ % Math.max(1, open.length)];
+    if (to === undefined) return;
+    this.#askedAt = this.#ticks;
+    const { join } = this.#damage;
+    const gap = join?.open;
+    if (gap !== undefined) this.#askEntries(to, gap);
+    else if (join === undefined) {
+      const [index] = listCheckpoints(this.#io.disk);
+      if (index !== undefined) this.#io.peers.send(to, { kind: 'checkpointRequest', index });
+    }
+  }
+
+  #askEntries(to: number, gap: Gap): void {
+    this.#io.peers.send(to, { kind: 'entryRequest', after: gap.after.index, to: gap.to });
+  }
+
+  #entries(from: number, { after, to, refusal, prevTerm, entries }: EntryResponse): void {
+    const { join } = this.#damage;
+    const gap = join?.open;
+    const isWanted = gap?.after.index === after && gap.to.index === to.index;
+    if (join === undefined || !isWanted || gap.to.term !== to.term) return; // Late.
+    const last = entries.at(-1);
+    const isOther = last?.index === to.index && last.term !== to.term;
+    // At the base both have what is committed.
+    const isOtherBase = prevTerm !== gap.after.term && after === join.base.index;
+    if (refusal !== 'none' || last === undefined || isOther || isOtherBase) {
+      this.#refuse(from);
+      return;
+    }
+    this.#progressAt = this.#ticks;
+    if (this.#state === 'stuck' && join.isEndKnown) this.#state = 'asking';
+    join.fill(gap, prevTerm, entries);
+    const { open } = join;
+    if (open !== undefined) {
+      this.#askedAt = this.#ticks;
+      this.#askEntries(from, open);
+    } else if (join.isEndKnown) this.#finish();
+  }
+
+  #finish(): void {
+    const { join, identity, lastSegment } = this.#damage;
+    if (join === undefined) return;
+    rewrite(this.#io, this.#settings, { join, identity, lastSegment });
+    this.#io.log.info('log repaired', { lastIndex: join.last.index });
+    this.#look();
+  }
+
+  #offered(from: number, message: Extract<PeerMessage, { kind: 'snapshotOffer' }>): void {
+    if (this.#damage.join !== undefined) return;
+    const [index] = listCheckpoints(this.#io.disk);
+    if (message.snapshot.index !== index) return;
+    this.#progressAt = this.#ticks;
+    this.#receiver.offered(from, message);
+  }
+
+  #refuse(from: number): void {
+    this.#refused.add(from);
+    if (this.#others.every((id) => this.#refused.has(id))) this.#state = 'stuck';
+    else this.#ask();
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Repairs a damaged directory over the network before its member starts: the sockets to the others, and
+ * nothing else of a member, for as long as it takes.
+ */
+import { RealDisk } from './disk/real-disk.ts';
+import { TICK_MS } from './engine/open-engine.ts';
+import type { DamagedDirectory } from './engine/read-directory.ts';
+import { Repair } from './engine/repair.ts';
+import type { MemberOptions } from './member.ts';
+import { crc32, sha256 } from './native-digests.ts';
+import { Listener } from './transport/listener.ts';
+import { PeerLinks } from './transport/peer-links.ts';
+import type { Credentials } from './transport/tls.ts';
+
+/** Rejects with the damage when the others cannot help. */
+export async function repairDirectory(
+  { dataDir, log, settings, network }: MemberOptions,
+  credentials: Credentials,
+  damage: DamagedDirectory,
+): Promise<void> {
+  if (network === undefined) throw damage;
+  log.error('directory is damaged, the other members are asked', { error: damage });
+  using disk = new RealDisk(dataDir);
+  using links = new PeerLinks({ credentials, trustedKeys: network.memberKeys, log });
+  await using listener = new Listener(credentials, (socket, proved, path) => {
+    if (path === '/peer') links.accept(socket, proved);
+    else socket.close(TRY_ELSEWHERE, 'directory is being repaired');
+  });
+  const random = () => Math.random();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const go = (work: (repair: Repair) => void) => {
+    try {
+      work(repair);
+      while (repair.pump());
+      if (repair.state === 'repaired') resolve();
+      else if (repair.state === 'stuck') reject(repair.damage);
+    } catch (error) {
+      reject(error);
+    }
+  };
+  const repair = new Repair({ disk, crc32, sha256, log, random, peers: links }, settings, damage);
+  links.start({
+    groupId: repair.groupId,
+    memberId: repair.memberId,
+    // Nothing is known of where the log ends; a leader that counts on more must not be misled.
+    tail: () => ({ lastIndex: Number.MAX_SAFE_INTEGER, lastTerm: 0 }),
+    versions: () => repair.versions,
+    receive: (from, message) => go((of) => of.receive(from, message)),
+    greeted: () => {},
+    unreachable: () => {},
+  });
+  await listener.listen(network.host, network.port);
+  const ticks = setInterval(() => go((of) => of.tick()), TICK_MS);
+  try {
+    await promise;
+  } finally {
+    clearInterval(ticks);
+    repair.close();
+  }
+}
+
+/** Close code of WebSocket: try again later. */
+const TRY_ELSEWHERE = 1013;
