@@ -194,3 +194,13 @@ export const REPAIR_RETRY_TICKS = 5;
 
 /** Ticks without any progress after which the directory is taken for one that cannot be repaired. */
 export const REPAIR_TICKS_MAX = 100;
+
+/** A member that wants to come in anew asks one other for so long, and after this time the next. */
+export const REJOIN_ATTEMPT_MS_MAX = 10_000;
+export const REJOIN_RETRY_MS = 1000;
+
+/** A member that is alone by its log asks others for so long before it leads. */
+export const LOOK_AROUND_MS_MAX = 3000;
+
+/** And again, when a stranger dials it, no more often than this. */
+export const LOOK_AROUND_PAUSE_MS = 10_000;

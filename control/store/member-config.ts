@@ -23,6 +23,11 @@ export const memberNetwork = z.strictObject({
   address: z.string().min(1),
   /** What the group answered when the member was added; else the directory's group, or a new one. */
   join: z.strictObject({ groupId: z.int().positive(), memberId: z.int().positive() }).optional(),
+  /**
+   * HOST:PORT of other members. A member with such does not found a group on an empty directory but asks
+   * them to be taken in again; and one that is alone by its log asks them before it leads.
+   */
+  peers: z.array(z.string().min(1)).default([]),
   /** Hashes of keys of members to be met before the log names any, and of clients. */
   memberKeys: z.array(z.string()).default([]),
   clientKeys: z.array(z.string()).default([]),

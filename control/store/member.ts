@@ -7,17 +7,18 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import type { WebSocket } from 'ws';
 import type { Log } from '#base/log.ts';
-import { checkRequests } from './codec/check-request.ts';
+import { checkOutsider, checkRequests } from './codec/check-request.ts';
 import { RealDisk } from './disk/real-disk.ts';
 import { EngineHost } from './engine-host.ts';
 import type { EngineHostEvents } from './engine-host.ts';
 import { openEngine } from './engine/open-engine.ts';
 import type { Engine } from './engine/engine.ts';
-import { DamagedDirectory } from './engine/read-directory.ts';
-import { LEADERLESS_CHECK_MS, RESIGN_MS } from './limits.ts';
+import { LEADERLESS_CHECK_MS, LOOK_AROUND_PAUSE_MS, RESIGN_MS } from './limits.ts';
 import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { crc32, sha256 } from './native-digests.ts';
-import { repairDirectory } from './repair-directory.ts';
+import { amend, joinAnew } from './amend.ts';
+import { findGroup } from './rejoin.ts';
+import type { Asker } from './rejoin.ts';
 import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
 import { serveClient } from './transport/serve-client.ts';
@@ -37,26 +38,35 @@ export interface MemberOptions extends EngineHostEvents {
 export class Member {
   readonly host: EngineHost;
   readonly #network: Network | undefined;
+  readonly #failed: (error: unknown) => void;
+  #nextLookAtMs = 0;
 
   /**
-   * Opens the store of `dataDir`; a damaged one is repaired from the other members first. Rejects with
+   * Opens the store of `dataDir`. A damaged one is repaired from the other members first; one that its
+   * member has lost, or cannot go on with, is given another id by them, for which it waits. Rejects with
    * StoreError CORRUPT when it cannot be trusted, UNAVAILABLE when it is in use, INVALID_REQUEST when it
    * is another member's; an errno error for missing key files.
    */
   static async open(options: MemberOptions): Promise<Member> {
-    try {
-      return new Member(options);
-    } catch (error) {
-      const { network } = options;
-      const isHelp = error instanceof DamagedDirectory && error.isRepairable;
-      if (!isHelp || network === undefined) throw error;
-      await repairDirectory(options, readCredentials(network), error);
+    const { network, log } = options;
+    if (network === undefined) return new Member(options);
+    const asker = { network, credentials: readCredentials(network), log };
+    const join = network.join ?? (await joinAnew(options, asker));
+    const joined = { ...options, network: { ...network, join } };
+    for (;;) {
+      try {
+        const member = new Member(joined);
+        await member.#lookAround(asker);
+        return member;
+      } catch (error) {
+        await amend(options, asker, error);
+      }
     }
-    return new Member(options);
   }
 
   private constructor(options: MemberOptions) {
     const { dataDir, log, settings, network } = options;
+    this.#failed = options.failed;
     const credentials = network === undefined ? undefined : readCredentials(network);
     const disk = new RealDisk(dataDir);
     const links =
@@ -78,6 +88,7 @@ export class Member {
         {
           ...settings,
           memoryBytes: totalmem(),
+          isPatient: network !== undefined && network.peers.length > 0,
           join: network?.join,
           founder: network &&
             credentials && {
@@ -100,7 +111,36 @@ export class Member {
       },
     });
     if (network === undefined || credentials === undefined || links === undefined) return;
-    this.#network = new Network({ host: this.host, log, network, credentials, links });
+    const stranger = () => this.#metStranger({ network, credentials, log });
+    this.#network = new Network({ host: this.host, log, network, credentials, links, stranger });
+  }
+
+  /**
+   * A member that is alone by its log may have a disk that was set back to when it was: whoever of the
+   * others is reached knows. Throws Outcast when that is so.
+   */
+  async #lookAround(asker: Asker): Promise<void> {
+    const { engine } = this;
+    if (!engine.isSoleVoter || asker.network.peers.length === 0) return;
+    const group = await findGroup(asker, engine.groupId);
+    if (group === undefined || group.members.length < 2) {
+      if (this.host.isClosed) return;
+      engine.leadAlone();
+      this.host.pump();
+      return;
+    }
+    try {
+      engine.expel(`it is alone by its log, but its group has ${group.members.length} members`);
+    } finally {
+      this.host.end('abort');
+    }
+  }
+
+  /** Somebody who may be a member says it is one, and the log of this one names nobody else. */
+  #metStranger(asker: Asker): void {
+    if (performance.now() < this.#nextLookAtMs || !this.engine.isSoleVoter) return;
+    this.#nextLookAtMs = performance.now() + LOOK_AROUND_PAUSE_MS;
+    this.#lookAround(asker).catch((error: unknown) => this.#failed(error));
   }
 
   get engine(): Engine {
@@ -120,6 +160,11 @@ export class Member {
     if (this.#network !== undefined) await new Promise((done) => setTimeout(done, RESIGN_MS));
     this.host.end('close');
   }
+}
+
+/** By key: its id may be one that it does not know yet. */
+function isMember(engine: Engine, key: string): boolean {
+  return engine.state.roster.all().some((row) => row.key === key);
 }
 
 function readCredentials(network: MemberNetwork): Credentials {
@@ -143,8 +188,9 @@ class Network {
     readonly network: MemberNetwork;
     readonly credentials: Credentials;
     readonly links: PeerLinks;
+    readonly stranger: () => void;
   }) {
-    const { host, log, network, credentials, links } = parts;
+    const { host, log, network, credentials, links, stranger } = parts;
     const { engine } = host;
     this.#links = links;
     this.#address = network;
@@ -162,6 +208,7 @@ class Network {
         engine.unreachable(member);
         host.wake();
       },
+      stranger,
     });
     this.#leaderlessCheck = setInterval(() => {
       if (!engine.isLeaderless) return;
@@ -175,6 +222,9 @@ class Network {
         serveClient(socket, { host, log, check: checkRequests });
         this.#clients.add(socket);
         socket.on('close', () => this.#clients.delete(socket));
+      } else if (path === '/member' && isMember(engine, proved.key)) {
+        const check = (message: Uint8Array) => checkOutsider(message, proved.key);
+        serveClient(socket, { host, log, check });
       } else socket.close(4004, 'no key of a client');
     });
   }

@@ -190,6 +190,12 @@ export interface StoreAdmin {
   updateMember(member: NewMember & { readonly id: number }, signal: AbortSignal): Promise<void>;
   /** UNAVAILABLE when too few of the voters left would answer. */
   removeMember(id: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Another id for a member that cannot go on under its own, in one change: the old id goes, the new one
+   * comes as a learner and becomes a voter again by itself. INVALID_REQUEST when no member has the key,
+   * UNAVAILABLE while the member still takes part, or when too few voters would be left.
+   */
+  rejoin(member: FormerMember, signal: AbortSignal): Promise<AddedMember>;
   /** Begins to hand leadership to a voter. */
   moveLeader(id: number, signal: AbortSignal): Promise<void>;
 }
@@ -200,6 +206,15 @@ export interface NewMember {
   /** Where the others reach it. */
   readonly address: string;
   readonly isToVote: boolean;
+}
+
+export interface FormerMember {
+  /** 0 = it does not know any more. */
+  readonly formerId: number;
+  /** Hash of its public key. */
+  readonly key: string;
+  /** Empty: where it was reached before. */
+  readonly address: string;
 }
 
 export interface AddedMember {

@@ -48,6 +48,7 @@ export async function repairDirectory(
     receive: (from, message) => go((of) => of.receive(from, message)),
     greeted: () => {},
     unreachable: () => {},
+    stranger: () => {},
   });
   await listener.listen(network.host, network.port);
   const ticks = setInterval(() => go((of) => of.tick()), TICK_MS);

@@ -162,6 +162,7 @@ export class StoreGroup implements AsyncDisposable {
   readonly #client: Identity;
   readonly #stores: OwnStore[] = [];
   readonly #place: Place;
+  readonly #configs: object[] = [];
 
   private constructor(identities: readonly Identity[], client: Identity, place: Place) {
     this.#identities = identities;
@@ -191,6 +192,13 @@ export class StoreGroup implements AsyncDisposable {
       });
     }
     return group;
+  }
+
+  /** Changes what a member is told at its next start. */
+  configure(number: number, settings: object): void {
+    const config = { ...this.#configs[number], ...settings };
+    this.#configs[number] = config;
+    writeFileSync(join(this.#directory, `${number}-config`), JSON.stringify(config));
   }
 
   /** A client that tries these members in turn. */
@@ -231,7 +239,7 @@ export class StoreGroup implements AsyncDisposable {
       clientKeys: [this.#client.key],
       ...settings,
     };
-    writeFileSync(file('config'), JSON.stringify(config));
+    this.configure(number, config);
     const other = this.#place.program?.(number, config, file('program'));
     const program = other ?? [MAIN, file('config')];
     const launch = () =>

@@ -1,10 +1,20 @@
 /** Members as processes whose disks went wrong while they were down. */
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Test } from 'tap';
 import { must } from '#base/assert.ts';
-import { StoreGroup, freeAddress } from './store-process.ts';
+import type { OwnStore } from '#control/store/store.ts';
+import { StoreGroup, freeAddress, waitFor } from './store-process.ts';
 
 const { signal } = new AbortController();
 
@@ -13,15 +23,27 @@ function put(key: string, value: string) {
   return { compare: [], success: [{ kind: 'put', request } as const], failure: [] };
 }
 
-t.test('a log that rotted is repaired from another member', { timeout: 120_000 }, async (t) => {
+async function threeProcesses(
+  t: Test,
+): Promise<{ group: StoreGroup; store: OwnStore; dataDir: (number: number) => string }> {
   const directory = mkdtempSync(join(tmpdir(), 'store-repair-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const dataDir = (number: number) => join(directory, String(number));
   const place = { address: freeAddress, enter: <T>(_: number, run: () => T) => run(), dataDir };
-  await using group = await StoreGroup.start({}, signal, place);
-  const store = await group.connect([0, 1, 2], signal);
-  for (let i = 0; i < 300; i++)
+  const group = await StoreGroup.start({}, signal, place);
+  return { group, store: await group.connect([0, 1, 2], signal), dataDir };
+}
+
+async function fill(store: OwnStore, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
     await store.txn(put(`k${i}`, `value ${i} ${'x'.repeat(300)}`), signal);
+  }
+}
+
+t.test('a log that rotted is repaired from another member', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 300);
   await Promise.all(group.members.map((member) => member.end('SIGKILL')));
   const name = must(
     readdirSync(dataDir(1)).find((file) => file.startsWith('wal-')),
@@ -41,3 +63,66 @@ t.test('a log that rotted is repaired from another member', { timeout: 120_000 }
   t.equal(count, 300);
   t.match(must(damaged, 'a member').logged.join(''), /log repaired/);
 });
+
+/** All three vote, the one of this number under another id than it had. */
+async function isBack(group: StoreGroup, store: OwnStore, key: string, formerId: number) {
+  await waitFor(async () => {
+    const { members } = await store.members(signal);
+    const row = members.find((member) => member.key === key);
+    const voters = members.filter(({ role }) => role === 'voter');
+    return voters.length === 3 && row !== undefined && row.id !== formerId;
+  });
+  const number = group.members.findIndex(({ identity }) => identity.key === key);
+  const own = await group.connect([number], signal);
+  const { count } = await own.range({ key: 'k', rangeEnd: 'l' }, signal);
+  return count;
+}
+
+t.test('a member that lost its disk comes back by itself', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 100);
+  const lost = must(group.members[2], 'a member');
+  const { members } = await store.members(signal);
+  const formerId = must(members.find(({ key }) => key === lost.identity.key)?.id, 'a member');
+  await lost.end('SIGKILL');
+  rmSync(dataDir(2), { recursive: true });
+  const peers = group.members.map(({ address }) => address);
+  group.configure(2, { peers, join: undefined });
+  await lost.start();
+  t.equal(await isBack(group, store, lost.identity.key, formerId), 100);
+  t.match(lost.logged.join(''), /asked to take this one in/);
+});
+
+t.test(
+  'a founder set back to when it was alone finds its group',
+  { timeout: 120_000 },
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'store-founder-'));
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    const dataDir = (number: number) => join(directory, String(number));
+    let copied = false;
+    const address = () => {
+      // The founder runs alone when the second member is about to be added.
+      if (!copied && existsSync(dataDir(0))) {
+        copied = true;
+        cpSync(dataDir(0), join(directory, 'copy'), { recursive: true });
+      }
+      return freeAddress();
+    };
+    const place = { address, enter: <T>(_: number, run: () => T) => run(), dataDir };
+    await using group = await StoreGroup.start({}, signal, place);
+    const store = await group.connect([1, 2], signal);
+    await fill(store, 100);
+    const founder = must(group.members[0], 'a member');
+    const { members } = await store.members(signal);
+    const formerId = must(members.find(({ key }) => key === founder.identity.key)?.id, 'a member');
+    await founder.end('SIGKILL');
+    rmSync(dataDir(0), { recursive: true });
+    cpSync(join(directory, 'copy'), dataDir(0), { recursive: true });
+    group.configure(0, { peers: group.members.map(({ address: at }) => at) });
+    await founder.start();
+    t.equal(await isBack(group, store, founder.identity.key, formerId), 100);
+    t.match(founder.logged.join(''), /it is alone by its log, but its group has 3 members/);
+  },
+);

@@ -39,6 +39,7 @@ t.test('three workers are one group', { timeout: 120_000 }, async (t) => {
         address,
         join: join_,
         memberKeys: identities.map(({ key }) => key),
+        peers: [],
         clientKeys: [],
       },
       onFailure: (error) => {

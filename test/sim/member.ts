@@ -42,6 +42,8 @@ export class SimMember {
   readonly logged: string[] = [];
   /** Of the software that the next process runs. */
   runsAsVersion: number;
+  /** Who it is to be on an empty disk. */
+  join: EngineSettings['join'];
   /** How fast its clock runs. */
   readonly #pace: number;
   #isPumpDue = false;
@@ -52,6 +54,7 @@ export class SimMember {
     this.#io = io;
     this.#settings = settings;
     this.runsAsVersion = settings.runsAsVersion ?? VERSION;
+    this.join = settings.join;
     this.#pace = 0.9 + io.random.next() * 0.2;
     this.start();
   }
@@ -80,8 +83,8 @@ export class SimMember {
       },
     };
     try {
-      const { runsAsVersion } = this;
-      const engine = openEngine(io, { ...this.#settings, runsAsVersion });
+      const { runsAsVersion, join } = this;
+      const engine = openEngine(io, { ...this.#settings, runsAsVersion, join });
       this.id = engine.memberId;
       this.engine = engine;
     } catch (error) {

@@ -2,10 +2,13 @@
 import t from 'tap';
 import { must } from '#base/assert.ts';
 import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { readNote, writeNote } from '#control/store/engine/outcast.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { Store, TxnRequest } from '#control/store/port.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { Group } from './group.ts';
+import type { SimClient } from './group.ts';
+import { PowerFailure } from './member.ts';
 import type { SimMember } from './member.ts';
 
 const { signal } = new AbortController();
@@ -143,5 +146,182 @@ t.test('a group of one says what is damaged, and what helps', async (t) => {
     message:
       /^log segment wal-0+\d\.log has a damaged batch \d+ at byte \d+: entr(y|ies) \d+.* cannot be read, .*: a group of one .*bareboat store restore/,
   });
+  group.close();
+});
+
+t.test('what nobody has any more is not made up for', async (t) => {
+  const group = await threeMembers(6);
+  const { victim, other } = victimOf(group);
+  const client = group.connect(other);
+  const key = keyOf(group, victim);
+  await fill(group, client.store, 60);
+  await group.runUntil(() => equalStates(group), 5000);
+  victim.kill();
+  await fill(group, client.store, 300);
+  rot(
+    victim.disk,
+    victim.disk.list().filter((name) => name.startsWith('checkpoint-')),
+  );
+  victim.start();
+  await t.rejects(group.run(5000), { cause: { code: 'CORRUPT', message: /no other checkpoint/ } });
+  group.failures = [];
+  const { id, groupId } = { id: victim.id, groupId: group.leader?.engine?.groupId ?? 0 };
+  writeNote(victim.disk, { groupId, memberId: id, reason: 'a test', others: [] });
+  await comeBack(group, victim, { client, key });
+  await isVoterAgain(group, victim);
+  t.not(victim.id, id);
+  group.close();
+});
+
+/** As the host of a member does it (control/store/member.ts). */
+async function comeBack(
+  group: Group,
+  member: SimMember,
+  { client, key }: { client: SimClient; key: string },
+): Promise<void> {
+  const note = readNote(member.disk);
+  for (let isIn = false; !isIn; ) {
+    try {
+      const former = { formerId: note?.memberId ?? 0, key, address: '' };
+      const next = await group.finish(client.store.rejoin(former, signal), 10_000);
+      if (note === undefined) member.join = next;
+      else writeNote(member.disk, { ...note, next });
+      isIn = true;
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'UNAVAILABLE') throw error;
+      await group.run(300);
+    }
+  }
+  member.start();
+}
+
+function keyOf(group: Group, member: SimMember): string {
+  return must(group.leader?.engine?.state.roster.get(member.id)?.key, 'the group knows the key');
+}
+
+async function isVoterAgain(group: Group, member: SimMember): Promise<void> {
+  await group.runUntil(() => {
+    const { voters = [], learners = [] } = member.engine?.state.members ?? {};
+    return voters.length === 3 && learners.length === 0 && voters.includes(member.id);
+  }, 30_000);
+  await group.runUntil(() => equalStates(group), 10_000);
+}
+
+t.test('a member whose disk was set back comes in anew under another id', async (t) => {
+  const group = await threeMembers(11);
+  const { victim, other } = victimOf(group);
+  const client = group.connect(other);
+  const key = keyOf(group, victim);
+  const image = victim.disk.image();
+  await fill(group, client.store, 30);
+  await group.runUntil(() => equalStates(group), 5000);
+  victim.kill();
+  const { id } = victim;
+  victim.disk.rollBack(image);
+  victim.start();
+  await t.rejects(group.run(5000), { cause: { code: 'CORRUPT', message: /was set back$/ } });
+  group.failures = [];
+  victim.start();
+  t.notOk(victim.isUp, 'its directory is not opened');
+  t.match(group.failures[0], { code: 'CORRUPT', message: /has to come in anew/ });
+  group.failures = [];
+  await comeBack(group, victim, { client, key });
+  t.not(victim.id, id);
+  t.ok(victim.disk.list().some((name) => name.startsWith(`former-${id}-wal-`)));
+  await isVoterAgain(group, victim);
+  await group.run(500);
+  t.notOk(
+    victim.disk.list().some((name) => name.startsWith('former-')),
+    'what it was is gone',
+  );
+  await fill(group, client.store, 10);
+  victim.kill();
+  victim.start();
+  t.ok(victim.isUp);
+  group.close();
+});
+
+t.test('a member that lost its disk comes in anew, and asks twice for one id', async (t) => {
+  const group = await threeMembers(12);
+  const { victim, other } = victimOf(group);
+  const client = group.connect(other);
+  await fill(group, client.store, 30);
+  const key = keyOf(group, victim);
+  const former = { formerId: 0, key, address: '' };
+  const early = client.store.rejoin(former, signal);
+  await t.rejects(group.finish(early, 10_000), { code: 'UNAVAILABLE' }, 'it takes part');
+  victim.kill();
+  victim.disk.wipe();
+  await group.run(3000);
+  const first = await group.finish(client.store.rejoin(former, signal), 10_000);
+  const again = await group.finish(client.store.rejoin(former, signal), 10_000);
+  t.same(again, first);
+  const foreign = client.store.rejoin({ ...former, key: 'unknown' }, signal);
+  await t.rejects(group.finish(foreign, 10_000), { code: 'INVALID_REQUEST' });
+  victim.join = first;
+  victim.start();
+  await isVoterAgain(group, victim);
+  group.close();
+});
+
+t.test('a crash at any moment of coming in anew leaves one of the two', async (t) => {
+  for (let cutAt = 0; cutAt < 24; cutAt++) {
+    const group = await threeMembers(20 + cutAt);
+    const { victim, other } = victimOf(group);
+    const client = group.connect(other);
+    const key = keyOf(group, victim);
+    await fill(group, client.store, 5);
+    try {
+      victim.engine?.expel('a test says so');
+    } catch (error) {
+      victim.kill(error);
+    }
+    group.failures = [];
+    await group.run(2500);
+    let left = cutAt;
+    victim.disk.faults.beforeChange = () => {
+      if (left-- <= 0) throw new PowerFailure('power failed');
+    };
+    try {
+      await comeBack(group, victim, { client, key });
+    } catch (error) {
+      if (!(error instanceof PowerFailure)) throw error;
+    }
+    await group.run(50);
+    victim.kill();
+    victim.disk.faults.beforeChange = () => {};
+    victim.disk.crash({ keep: () => group.random.chance(0.5) });
+    if (readNote(victim.disk)?.next === undefined) await comeBack(group, victim, { client, key });
+    else victim.start();
+    await isVoterAgain(group, victim);
+    group.close();
+  }
+  t.pass('all cuts');
+});
+
+t.test('a fenced member starts again from its disk once, then comes in anew', async (t) => {
+  const group = await threeMembers(13);
+  const { victim, other } = victimOf(group);
+  const client = group.connect(other);
+  const key = keyOf(group, victim);
+  for (const round of [1, 2]) {
+    await fill(group, client.store, 3);
+    await group.runUntil(() => equalStates(group), 10_000);
+    group.oracle.suspects.add(victim);
+    victim.engine?.state.leases.grant(999_999, 1000);
+    void client.store.txn(put('a', `${round}`), signal).catch(() => {});
+    await t.rejects(group.run(3000), { cause: { code: 'CORRUPT', message: /differs from that/ } });
+    group.failures = [];
+    group.oracle.suspects.delete(victim);
+    if (round === 1) {
+      victim.start();
+      t.ok(victim.isUp);
+    }
+  }
+  victim.start();
+  t.notOk(victim.isUp);
+  group.failures = [];
+  await comeBack(group, victim, { client, key });
+  await isVoterAgain(group, victim);
   group.close();
 });

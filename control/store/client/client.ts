@@ -29,6 +29,7 @@ import { ANSWER_ERROR } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
 import type {
   AddedMember,
+  FormerMember,
   GrantedLease,
   GroupMembers,
   LeaseId,
@@ -145,6 +146,10 @@ export class StoreClient implements OwnStore {
 
   async removeMember(id: number, signal: AbortSignal): Promise<void> {
     await this.#changeMembers({ kind: 'remove', id }, signal);
+  }
+
+  rejoin(member: FormerMember, signal: AbortSignal): Promise<AddedMember> {
+    return this.#changeMembers({ kind: 'rejoin', ...member }, signal);
   }
 
   async moveLeader(id: number, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,22 @@ export function checkRequests(message: Uint8Array): void {
   }
 }
 
+/** The same for a member that is not of the group now: it asks who is, and for an id for its own key. */
+export function checkOutsider(message: Uint8Array, key: string): void {
+  checkRequests(message);
+  const input = new Reader(message);
+  while (input.remaining > 0) {
+    const { kind, start, end } = readFrame(input);
+    if (kind === REQUEST.members) continue;
+    if (kind !== REQUEST.changeMembers)
+      throw new RangeError(`request of kind ${kind} is a client's`);
+    const request = readMemberRequest(new Reader(message, start, end));
+    if (request.kind !== 'rejoin' || request.key !== key) {
+      throw new RangeError('a member asks for itself alone');
+    }
+  }
+}
+
 function checkRequest(kind: number, body: ByteReader): void {
   if (kind === REQUEST.propose) checkCommand(body);
   else if (kind === REQUEST.range) checkKeyBytes(readRangeBody(body).range.start);

@@ -2,7 +2,8 @@
  * Encoding of what is known of a member, and of requests to change the members:
  *
  *   row     = id, key, address, u8 is to vote
- *   request = u8 kind, then: add = key, address, u8 is to vote; remove, move = id; describe = row
+ *   request = u8 kind, then: add = key, address, u8 is to vote; remove, move = id; describe = row;
+ *             rejoin = former id, key, address, u8 0
  *   members = group id, leader, members (members.ts), n, row{n}
  */
 import type { RosterRow } from '../engine/roster.ts';
@@ -21,9 +22,17 @@ export type MemberRequest =
   /** Another key or address. */
   | { readonly kind: 'describe'; readonly row: RosterRow }
   /** Hands leadership to a voter. */
-  | { readonly kind: 'move'; readonly id: number };
+  | { readonly kind: 'move'; readonly id: number }
+  /** A member that cannot go on under its id, which it may not know any more (0), wants another. */
+  | {
+      readonly kind: 'rejoin';
+      readonly formerId: number;
+      readonly key: string;
+      /** Empty: as before. */
+      readonly address: string;
+    };
 
-const KINDS = ['add', 'remove', 'describe', 'move'] as const;
+const KINDS = ['add', 'remove', 'describe', 'move', 'rejoin'] as const;
 
 export function writeRosterRow(out: ByteWriter, row: RosterRow): void {
   out.varint(row.id);
@@ -40,7 +49,9 @@ export function writeMemberRequest(out: ByteWriter, request: MemberRequest): voi
   out.u8(KINDS.indexOf(request.kind));
   if (request.kind === 'add') writeDescription(out, request);
   else if (request.kind === 'describe') writeRosterRow(out, request.row);
-  else out.varint(request.id);
+  else if (request.kind === 'rejoin') {
+    writeRosterRow(out, { ...request, id: request.formerId, isToVote: false });
+  } else out.varint(request.id);
 }
 
 /** Throws RangeError, or StoreError UNSUPPORTED. */
@@ -49,6 +60,10 @@ export function readMemberRequest(input: ByteReader): MemberRequest {
   if (kind === undefined) throw new StoreError('UNSUPPORTED', 'change of members is unknown');
   if (kind === 'add') return { kind, ...readDescription(input) };
   if (kind === 'describe') return { kind, row: readRosterRow(input) };
+  if (kind === 'rejoin') {
+    const { id: formerId, key, address } = readRosterRow(input);
+    return { kind, formerId, key, address };
+  }
   return { kind, id: input.varint() };
 }
 

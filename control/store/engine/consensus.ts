@@ -13,6 +13,14 @@ export interface Proposed {
   readonly term: number;
 }
 
+export interface MemberStanding {
+  readonly isVoter: boolean;
+  /** Heard from lately. */
+  readonly isActive: boolean;
+  /** How much of the log it acknowledged. */
+  readonly matchIndex: number;
+}
+
 export interface Consensus {
   /**
    * Where the command will stand in the log if nothing intervenes, or why it was not taken. `need` is
@@ -25,6 +33,8 @@ export interface Consensus {
   transferLeadership(to: number): StoreError | undefined;
   /** This member is about to end: another is asked to lead. */
   resign(): void;
+  /** What a leader knows of another member. */
+  member(id: number): MemberStanding;
   /** A learner that holds about the whole log and may be made a voter. */
   caughtUpLearner(): number | undefined;
   /** Asks for a linearizable read; `confirmed` runs when the applied state may answer it. */
@@ -47,6 +57,11 @@ export interface Consensus {
   close(): void;
   /** Ends it after a failure, when nothing may be written any more. */
   abort(): void;
+  /** Leaves a note that this member cannot go on as who it is, and throws what says so. */
+  expel(reason: string): never;
+  /** A sole voter that held back: nobody else knows of a larger group. */
+  leadAlone(): void;
+  readonly isSoleVoter: boolean;
   readonly groupId: number;
   readonly memberId: number;
   readonly term: number;

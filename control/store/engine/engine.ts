@@ -141,6 +141,21 @@ export class Engine {
     this.#consensus.resign();
   }
 
+  /** Leaves a note that this member cannot go on as who it is, and throws Outcast. */
+  expel(reason: string): never {
+    return this.#consensus.expel(reason);
+  }
+
+  /** Its log names nobody else who votes. */
+  get isSoleVoter(): boolean {
+    return this.#consensus.isSoleVoter;
+  }
+
+  /** A sole voter that held back (`EngineSettings.isPatient`) leads from now on. */
+  leadAlone(): void {
+    this.#consensus.leadAlone();
+  }
+
   close(): void {
     this.#consensus.close();
   }

@@ -157,6 +157,7 @@ export class LeaderWork {
     if (request.kind === 'remove') {
       return answerOf(this.#consensus.changeMembers([request], NO_DATA));
     }
+    if (request.kind === 'rejoin') return this.#rejoin(request);
     const { key, address, isToVote } = request;
     if (this.#state.roster.all().length >= MEMBERS_MAX) {
       return refused(new StoreError('INVALID_REQUEST', `the group has ${MEMBERS_MAX} members`));
@@ -167,6 +168,33 @@ export class LeaderWork {
     const id = this.#options.newId();
     const row = { id, key, address, isToVote };
     return answerOf(this.#describe([{ kind: 'addLearner', id }], row), id);
+  }
+
+  /**
+   * A member's key under another id: the old one goes and the new one comes as a learner in one change,
+   * which leaves a quorum of others or is refused. What the old id promised, nobody counts on any more.
+   */
+  #rejoin({ formerId, key, address }: Extract<MemberRequest, { kind: 'rejoin' }>): Answer {
+    const known = this.#state.roster.all().find((row) => key !== '' && row.key === key);
+    if (known === undefined) {
+      return refused(new StoreError('INVALID_REQUEST', 'no member of the group has this key'));
+    }
+    const { isVoter, isActive, matchIndex } = this.#consensus.member(known.id);
+    // Asked again by who was not told of its new id.
+    const isNew = formerId === 0 ? !isVoter && matchIndex === 0 : formerId !== known.id;
+    if (isNew) return { result: 'value', value: known.id };
+    if (isActive) {
+      const text = `member ${known.id} with this key takes part in the group`;
+      return refused(new StoreError('UNAVAILABLE', text));
+    }
+    const id = this.#options.newId();
+    const row = { ...known, id, isToVote: known.isToVote || isVoter };
+    const changes = [
+      { kind: 'remove', id: known.id } as const,
+      { kind: 'addLearner', id } as const,
+    ];
+    const described = address === '' ? row : { ...row, address };
+    return answerOf(this.#describe(changes, described), id);
   }
 
   #describe(changes: readonly MemberChange[], row: RosterRow): Proposed | StoreError {

@@ -26,6 +26,7 @@ import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
 import { NO_PEERS } from './peers.ts';
 import type { Peers } from './peers.ts';
+import { Outcast, putAside, readNote } from './outcast.ts';
 import { RaftConsensus } from './raft-consensus.ts';
 import { readDirectory, stateOptions } from './read-directory.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
@@ -64,6 +65,11 @@ export interface EngineSettings {
   readonly isVersionConfirmed?: boolean | undefined;
   /** A directory without a log joins this group, which has added it under this id; else it founds one. */
   readonly join?: { readonly groupId: number; readonly memberId: number } | undefined;
+  /**
+   * A member that is alone by its log does not lead before `leadAlone`: its disk may have been set back
+   * to a time when it was alone, and who opens the engine asks around first.
+   */
+  readonly isPatient?: boolean | undefined;
   /** What a founder is to the members to come. */
   readonly founder?: { readonly key: string; readonly address: string } | undefined;
   /** The rest is for tests that want checkpoints, new segments or a full disk often. */
@@ -74,8 +80,16 @@ export interface EngineSettings {
   readonly logTailEntries?: number | undefined;
 }
 
-export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
+/** Throws Outcast, DamagedDirectory, or another StoreError that says what is wrong. */
+export function openEngine(io: EngineIo, given: EngineSettings): Engine {
   removeUnfinished(io.disk);
+  const note = readNote(io.disk);
+  if (note !== undefined) {
+    if (note.next === undefined) throw new Outcast(note);
+    putAside(io.disk, io.crc32, note);
+  }
+  const next = note?.next;
+  const settings = next === undefined ? given : { ...given, join: next };
   const { state, recovered } = readDirectory(io, settings);
   if (recovered.torn !== undefined) {
     io.log.warn('log ended in an unfinished write, never acknowledged: cut', recovered.torn);
@@ -86,9 +100,10 @@ export function openEngine(io: EngineIo, settings: EngineSettings): Engine {
   });
   const wal = openWal(io, settings, { recovered, ballast });
   try {
-    const raft = openRaft(io, state, { identity: wal.identity, content: recovered.content });
+    const log = { identity: wal.identity, content: recovered.content };
+    const raft = openRaft(io, settings, { state, log });
     const engine = assemble(io, settings, { state, wal, raft, ballast });
-    if (!raft.isSoleVoter) return engine;
+    if (!raft.isSoleVoter || settings.isPatient === true) return engine;
     raft.campaign();
     engine.pump();
     assert(raft.isLeader, 'a sole voter elects itself');
@@ -189,8 +204,8 @@ function openWal(
 
 function openRaft(
   io: EngineIo,
-  state: StateMachine,
-  log: { identity: Identity; content: LogContent },
+  settings: EngineSettings,
+  { state, log }: { state: StateMachine; log: { identity: Identity; content: LogContent } },
 ): Raft {
   const { appliedIndex, appliedTerm } = state;
   const { memberId, isJoined } = log.identity;
@@ -215,7 +230,7 @@ function openRaft(
       entries,
       appliedIndex,
       // The others are asked first (start-terms.ts).
-      voteAboveTerm: isAlone ? 0 : Number.POSITIVE_INFINITY,
+      voteAboveTerm: isAlone && settings.isPatient !== true ? 0 : Number.POSITIVE_INFINITY,
     },
   );
 }

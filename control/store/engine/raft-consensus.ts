@@ -5,6 +5,7 @@
  * write or sync is thrown out of `pump` and ends the process: what is on disk is unknown then, and only
  * a restart finds out.
  */
+import { isVoter } from '#control/raft/raft.ts';
 import type { Entry, MemberChange, Message, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { checkpointName } from '../checkpoint/format.ts';
@@ -13,13 +14,14 @@ import type { Disk } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
-import type { Consensus, Proposed } from './consensus.ts';
+import type { Consensus, MemberStanding, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
 import { EntrySource } from './entry-source.ts';
 import { HashRounds } from './hash-rounds.ts';
 import { caughtUpLearner, neededIndex, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
+import { Outcast, noteFence, removeFormer, writeNote } from './outcast.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
 import type { Received, SnapshotReceiver } from './snapshot-receiver.ts';
@@ -53,6 +55,8 @@ export class RaftConsensus implements Consensus {
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
   #notedLeader = 0;
+  /** Nothing is left of a former member with this key. */
+  #isSettled = false;
   /** Its content is here; the core is about to decide whether it is wanted. */
   #received: Received | undefined;
 
@@ -115,6 +119,7 @@ export class RaftConsensus implements Consensus {
     this.#entries.tick();
     if (this.#raft.lacksSnapshot) this.#parts.checkpoints.want();
     this.#retainTransfers();
+    this.#removeFormer();
     if (this.isLeader) this.#hashes.tick(this.#raft.progress.map(({ id }) => id));
     else this.#hashes.stop();
   }
@@ -155,6 +160,39 @@ export class RaftConsensus implements Consensus {
     if (hasOthers(this.#raft.members, this.memberId)) this.#raft.resign();
   }
 
+  member(id: number): MemberStanding {
+    const progress = this.#raft.progress.find((other) => other.id === id);
+    return {
+      isVoter: isVoter(this.#raft.members, id),
+      isActive: id === this.memberId || progress?.recentActive === true,
+      matchIndex: progress?.matchIndex ?? 0,
+    };
+  }
+
+  expel(reason: string): never {
+    const { disk, state } = this.#parts;
+    const { groupId, memberId } = this;
+    const others = state.roster.all().filter(({ id }) => id !== memberId);
+    const note = { groupId, memberId, reason, others };
+    try {
+      writeNote(disk, note);
+    } catch (error) {
+      // Without the note the next process finds out again.
+      this.#parts.log.error('no note can be left of what happened', { error });
+    }
+    throw new Outcast(note);
+  }
+
+  get isSoleVoter(): boolean {
+    return this.#raft.isSoleVoter;
+  }
+
+  leadAlone(): void {
+    if (!this.#raft.isSoleVoter || this.#raft.isLeader) return;
+    this.#raft.voteAbove(0);
+    this.#raft.campaign();
+  }
+
   caughtUpLearner(): number | undefined {
     return caughtUpLearner(this.#raft);
   }
@@ -190,10 +228,10 @@ export class RaftConsensus implements Consensus {
         return this.#hashes.asked(from, message.index);
       case 'stateHashAnswer':
         if (!this.isLeader) return;
-        if (this.#hashes.answered(from, message, this.#raft.members)) throw differs(message.index);
+        if (this.#hashes.answered(from, message, this.#raft.members)) this.#fenced(message.index);
         return;
       case 'fence':
-        if (this.#hashes.isFenced(message)) throw differs(message.index);
+        if (this.#hashes.isFenced(message)) this.#fenced(message.index);
         return;
       case 'entryRequest':
         return peers.send(from, this.#entries.answer(message));
@@ -260,7 +298,7 @@ export class RaftConsensus implements Consensus {
     while (this.#raft.hasReady) this.#carryOut(this.#raft.ready(), apply);
     this.#noteLeader();
     const { lostLog } = this.#raft;
-    if (lostLog !== undefined) throw setBack(lostLog.commitIndex, lostLog.lastIndex);
+    if (lostLog !== undefined) this.expel(setBack(lostLog.commitIndex, lostLog.lastIndex));
   }
 
   /** For whoever reads what happened. */
@@ -334,10 +372,17 @@ export class RaftConsensus implements Consensus {
     this.#parts.log.info('snapshot installed', { index: snapshot.index });
   }
 
+  /** This member's state differs from a quorum's: its memory is wrong, or else its disk. */
+  #fenced(index: number): never {
+    const text = `state behind entry ${index} differs from that of a quorum of members`;
+    if (noteFence(this.#parts.disk, index)) this.expel(text);
+    throw new StoreError('CORRUPT', text);
+  }
+
   #heardTerm(from: number, { term, matchIndex }: { term: number; matchIndex: number }): void {
     // A leader of an older term may have counted on what was overwritten since.
     if (term >= this.#raft.term && matchIndex > this.#raft.lastIndex) {
-      throw setBack(matchIndex, this.#raft.lastIndex);
+      this.expel(setBack(matchIndex, this.#raft.lastIndex));
     }
     const highest = this.#startTerms.heard(from, term, this.#raft.members);
     if (highest !== undefined) this.#raft.voteAbove(highest);
@@ -372,6 +417,14 @@ export class RaftConsensus implements Consensus {
     this.#parts.sender.retain(waiting);
   }
 
+  /** This member votes: what it was before is of no use any more. */
+  #removeFormer(): void {
+    if (this.#isSettled || !this.#parts.state.members.voters.includes(this.memberId)) return;
+    this.#isSettled = true;
+    const { disk, log } = this.#parts;
+    if (removeFormer(disk)) log.info('files of the former member removed');
+  }
+
   /** Old entries leave memory when nobody needs them; the disk still has them. */
   #trimMemory(): void {
     const raft = this.#raft;
@@ -383,12 +436,6 @@ export class RaftConsensus implements Consensus {
   }
 }
 
-function differs(index: number): StoreError {
-  const text = `state behind entry ${index} differs from that of a quorum of members`;
-  return new StoreError('CORRUPT', text);
-}
-
-function setBack(promised: number, lastIndex: number): StoreError {
-  const text = `log ends at entry ${lastIndex}, but ${promised} were acknowledged: it was set back`;
-  return new StoreError('CORRUPT', text);
+function setBack(promised: number, lastIndex: number): string {
+  return `log ends at entry ${lastIndex}, but ${promised} were acknowledged: it was set back`;
 }

@@ -41,7 +41,11 @@ export function partName(index: number): string {
 
 /** Names of files of transfers that did not end. */
 export function listParts(io: Pick<CheckpointIo, 'disk'>): readonly string[] {
-  return io.disk.list().filter((name) => /^snapshot-[0-9a-f]{16}\.part$/.test(name));
+  return io.disk.list().filter(isPartName);
+}
+
+export function isPartName(name: string): boolean {
+  return /^snapshot-[0-9a-f]{16}\.part$/.test(name);
 }
 
 interface Transfer {

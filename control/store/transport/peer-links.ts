@@ -49,6 +49,8 @@ export interface Home {
   /** A member said where its log ends. */
   readonly greeted: (from: number, lastIndex: number) => void;
   readonly unreachable: (member: number) => void;
+  /** A key that may be a member's, but is none's by the log, says it is of this group. */
+  readonly stranger: () => void;
 }
 
 interface Link {
@@ -121,6 +123,8 @@ export class PeerLinks implements Peers, Disposable {
       const home = this.#home;
       if (home === undefined) throw new Refused(CLOSE.otherMember, 'not started');
       this.#checkHello(hello, home);
+      const isKnown = this.#links.get(hello.from)?.row !== undefined;
+      if (!isKnown && this.#trustedKeys.includes(proved.key)) home.stranger();
       this.#checkKey(hello.from, proved);
       socket.send(this.#hello(hello.socketClass, hello.from, home));
       this.#established(socket, hello);

@@ -23,6 +23,8 @@ export interface RemoteStoreOptions {
   readonly credentials: Credentials;
   /** Whom to believe to be a member. */
   readonly memberKeys: readonly string[];
+  /** What it is: a client, or a member that is not of the group now; a client by default. */
+  readonly path?: '/client' | '/member';
 }
 
 /** Resolves when a member is reached; requests wait whenever none is. */
@@ -81,9 +83,9 @@ class Dialler {
   }
 
   #dial(): void {
-    const { addresses, credentials, memberKeys } = this.#options;
+    const { addresses, credentials, memberKeys, path = '/client' } = this.#options;
     const address = addresses[this.#next++ % addresses.length] ?? '';
-    const socket = new WebSocket(`wss://${address}/client`, {
+    const socket = new WebSocket(`wss://${address}${path}`, {
       ...tlsOptions(credentials),
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_MS_MAX,

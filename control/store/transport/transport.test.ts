@@ -48,6 +48,7 @@ async function member1(known = peer) {
     versions: () => VERSIONS,
     receive: (from, message) => taken.push({ from, message }),
     greeted: (_from, lastIndex) => greetings.push(lastIndex),
+    stranger: () => {},
     unreachable: (member) => unreachable.push(member),
   });
   links.setMembers([
@@ -177,6 +178,7 @@ t.test('two members find each other, by three sockets, over which nothing gets l
     versions: () => VERSIONS,
     receive: (from, message) => answers.push({ from, message }),
     greeted: () => {},
+    stranger: () => {},
     unreachable: () => {},
   });
   const address = `127.0.0.1:${one.port}`;
@@ -226,6 +228,7 @@ t.test('two members that dial each other at once both hear each other', async (t
     versions: () => VERSIONS,
     receive: () => heard++,
     greeted: () => {},
+    stranger: () => {},
     unreachable: () => broken++,
   });
   const row1 = { id: 1, key: home.key, address: `127.0.0.1:${one.port}`, isToVote: true };
@@ -254,6 +257,7 @@ t.test('a member whose address has another key is not spoken to', async (t) => {
     versions: () => VERSIONS,
     receive: nothing,
     greeted: nothing,
+    stranger: () => {},
     unreachable: nothing,
   });
   const address = `127.0.0.1:${one.port}`;

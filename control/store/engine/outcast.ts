@@ -1,0 +1,137 @@
+/**
+ * The note that a member leaves in its directory when it cannot go on as who it is: its disk was set
+ * back, its log cannot be repaired, its state differs from a quorum's (reference/store.md section 8,
+ * rules 1 and 2). With the note no engine opens the directory, until the group has taken the member's key
+ * in under another id; then the files of the old member are put aside, and go when the new one votes.
+ *
+ *   no note -> outcast (`next` undefined) -> taken in (`next`) -> outcast again, as the next one
+ *
+ * Each step is one rename, so that a crash leaves the one before or the one behind.
+ */
+import { parseCheckpointName } from '../checkpoint/format.ts';
+import type { Crc32 } from '../codec/digest.ts';
+import type { Disk } from '../disk/disk.ts';
+import { StoreError } from '../port.ts';
+import { parseSegmentName } from '../wal/format.ts';
+import { loadSegment } from '../wal/segment-file.ts';
+import { isPartName } from './snapshot-receiver.ts';
+
+const NOTE = 'outcast.json';
+const FENCED = 'fenced.json';
+const NOTE_BYTES_MAX = 64 * 1024;
+
+/** Whom to ask, and how to know them. */
+export interface Acquaintance {
+  readonly key: string;
+  readonly address: string;
+}
+
+export interface OutcastNote {
+  readonly groupId: number;
+  /** Who it was. */
+  readonly memberId: number;
+  readonly reason: string;
+  readonly others: readonly Acquaintance[];
+  /** What the group has made of its key. */
+  readonly next?: { readonly groupId: number; readonly memberId: number };
+}
+
+/** The directory's member may not go on as who it was. */
+export class Outcast extends StoreError {
+  readonly note: OutcastNote;
+
+  constructor(note: OutcastNote) {
+    super(
+      'CORRUPT',
+      `member ${note.memberId} cannot go on, it has to come in anew: ${note.reason}`,
+    );
+    this.note = note;
+  }
+}
+
+export function readNote(disk: Disk): OutcastNote | undefined {
+  return readJson(disk, NOTE) as OutcastNote | undefined; // Written by writeNote.
+}
+
+export function writeNote(disk: Disk, note: OutcastNote): void {
+  writeJson(disk, NOTE, note);
+}
+
+/**
+ * A member was found to differ from a quorum of others. The first time its memory may be to blame: it
+ * begins again from its disk. True = it happened before, so it is the disk.
+ */
+export function noteFence(disk: Disk, index: number): boolean {
+  if (disk.list().includes(FENCED)) return true;
+  writeJson(disk, FENCED, { index });
+  return false;
+}
+
+/**
+ * Makes room for the member that the note says this directory is to be: whose files they are by now is
+ * said by the log.
+ */
+export function putAside(disk: Disk, crc32: Crc32, note: OutcastNote): void {
+  if (note.next === undefined) return;
+  const names = disk.list();
+  const isNext = (name: string) => {
+    const number = parseSegmentName(name);
+    if (number === undefined) return false;
+    return loadSegment(disk, number, crc32).header?.memberId === note.next?.memberId;
+  };
+  if (names.some(isNext)) return;
+  const own = names.filter((name) => isOfMember(name) || name === FENCED);
+  // The log last: as long as it is there, this is not done.
+  for (const name of [...own.filter((each) => !isLog(each)), ...own.filter(isLog)]) {
+    disk.rename(name, `former-${note.memberId}-${name}`);
+  }
+  if (own.length > 0) disk.syncDirectory();
+}
+
+/** Removes what `putAside` kept; true when there was something. */
+export function removeFormer(disk: Disk): boolean {
+  const names = disk.list().filter((name) => name.startsWith('former-'));
+  for (const name of names) disk.remove(name);
+  if (names.length > 0) disk.syncDirectory();
+  return names.length > 0;
+}
+
+function isLog(name: string): boolean {
+  return parseSegmentName(name) !== undefined;
+}
+
+function isOfMember(name: string): boolean {
+  const isCheckpoint = parseCheckpointName(name.replace(/\.damaged$/, '')) !== undefined;
+  return isLog(name) || isCheckpoint || isPartName(name);
+}
+
+function readJson(disk: Disk, name: string): unknown {
+  if (!disk.list().includes(name)) return undefined;
+  const file = disk.open(name);
+  try {
+    const bytes = new Uint8Array(Math.min(file.size, NOTE_BYTES_MAX));
+    file.read(bytes, 0);
+    return JSON.parse(String.fromCharCode(...bytes));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new StoreError('CORRUPT', `${name} is damaged`, { cause: error });
+  } finally {
+    file.close();
+  }
+}
+
+function writeJson(disk: Disk, name: string, value: unknown): void {
+  const temporary = `${name}.tmp`;
+  if (disk.list().includes(temporary)) disk.remove(temporary);
+  const file = disk.create(temporary);
+  const text = JSON.stringify(value);
+  const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0) & 0x7f);
+  try {
+    file.write(bytes, 0);
+    file.sync();
+  } finally {
+    file.close();
+  }
+  disk.rename(temporary, name);
+  disk.syncDirectory();
+}

@@ -1,0 +1,90 @@
+/**
+ * A member that is not of its group now asks the others (reference/store.md section 8, rules 1 and 2):
+ * one that cannot go on as who it was, or has lost its disk, for another id under the same key; one that
+ * is alone by its log, whether the group is larger than it knows.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Log } from '#base/log.ts';
+import type { OutcastNote } from './engine/outcast.ts';
+import { LOOK_AROUND_MS_MAX, REJOIN_ATTEMPT_MS_MAX, REJOIN_RETRY_MS } from './limits.ts';
+import type { MemberNetwork } from './member-config.ts';
+import { StoreError } from './port.ts';
+import type { AddedMember, GroupMembers, OwnStore } from './port.ts';
+import { connectStore } from './transport/remote-store.ts';
+import { keyOfCertificate } from './transport/tls.ts';
+import type { Credentials } from './transport/tls.ts';
+
+export interface Asker {
+  readonly network: MemberNetwork;
+  readonly credentials: Credentials;
+  readonly log: Log;
+}
+
+/**
+ * Asks until the group has an id for this key. Rejects with StoreError INVALID_REQUEST when no member of
+ * the group has it, or when nobody is known to be asked.
+ */
+export async function askToRejoin(
+  asker: Asker,
+  note: OutcastNote | undefined,
+): Promise<AddedMember> {
+  const { network, credentials, log } = asker;
+  const known = note?.others ?? [];
+  const addresses = [...new Set([...network.peers, ...known.map(({ address }) => address)])];
+  const memberKeys = [...network.memberKeys, ...known.map(({ key }) => key)];
+  const open = addresses.filter((address) => address !== '' && address !== network.address);
+  if (open.length === 0) {
+    throw new StoreError('INVALID_REQUEST', 'no address of another member is known', {
+      cause: note,
+    });
+  }
+  const former = {
+    formerId: note?.memberId ?? 0,
+    key: keyOfCertificate(credentials.certificate),
+    address: network.address,
+  };
+  for (let attempt = 0; ; attempt++) {
+    const address = open[attempt % open.length] ?? '';
+    try {
+      const signal = AbortSignal.timeout(REJOIN_ATTEMPT_MS_MAX);
+      const of = { addresses: [address], credentials, memberKeys };
+      return await withStore(of, signal, (store) => store.rejoin(former, signal));
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'INVALID_REQUEST') throw error;
+      log.warn('not taken in yet', { address, error });
+    }
+    await pause(REJOIN_RETRY_MS);
+  }
+}
+
+/** The group of this id, as a quorum of it knows it; undefined when nobody can say in some seconds. */
+export async function findGroup(asker: Asker, groupId: number): Promise<GroupMembers | undefined> {
+  const { network, credentials } = asker;
+  const { memberKeys } = network;
+  const ask = async (address: string): Promise<GroupMembers> => {
+    const signal = AbortSignal.timeout(LOOK_AROUND_MS_MAX);
+    const of = { addresses: [address], credentials, memberKeys };
+    const group = await withStore(of, signal, (store) => store.members(signal));
+    if (group.groupId === groupId) return group;
+    throw new StoreError('INVALID_REQUEST', `${address} is of group ${group.groupId}`);
+  };
+  try {
+    return await Promise.any(network.peers.filter((at) => at !== network.address).map(ask));
+  } catch (error) {
+    if (error instanceof AggregateError) return undefined; // Nobody answered.
+    throw error;
+  }
+}
+
+async function withStore<T>(
+  of: { addresses: readonly string[]; credentials: Credentials; memberKeys: readonly string[] },
+  signal: AbortSignal,
+  work: (store: OwnStore) => Promise<T>,
+): Promise<T> {
+  const store = await connectStore({ ...of, path: '/member' }, signal);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
