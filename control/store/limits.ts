@@ -134,6 +134,9 @@ export const SNAPSHOT_OFFER_TICKS = 10;
 /** Ticks until a silent receiver keeps a checkpoint from going no more, and a silent sender is left. */
 export const SNAPSHOT_SILENT_TICKS = 100;
 
+/** What a restored store adds to its revisions, so that no client knows one that is yet to come. */
+export const RESTORE_REVISION_STEP = 1_000_000_000;
+
 /** Entries that a learner may lack when it is made a voter. */
 export const PROMOTE_LAG_ENTRIES = 64;
 

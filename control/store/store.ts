@@ -35,4 +35,11 @@ export {
 export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
 export { type MemberNetwork, memberNetwork } from './member-config.ts';
 export { type StoreOptions, openStore } from './open.ts';
+export {
+  type RecoveredGroup,
+  type Survivor,
+  compareSurvivors,
+  inspectMember,
+  recoverMember,
+} from './recover.ts';
 export { type StoreWorkerOptions, startStoreWorker } from './start-worker.ts';

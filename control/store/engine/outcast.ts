@@ -57,6 +57,11 @@ export function writeNote(disk: Disk, note: OutcastNote): void {
   writeJson(disk, NOTE, note);
 }
 
+/** Whether a file is what this one leaves. */
+export function noteName(name: string): boolean {
+  return name === NOTE || name === FENCED;
+}
+
 /**
  * A member was found to differ from a quorum of others. The first time its memory may be to blame: it
  * begins again from its disk. True = it happened before, so it is the disk.

@@ -211,6 +211,12 @@ export class Mvcc {
     return this.#values.bytesOf(address).subarray(at, at + (this.records.size[record] as number));
   }
 
+  /** Goes on from a revision that is ahead, as if there had been so many writes. */
+  skipTo(revision: number): void {
+    assert(revision > this.revision && this.#writeRevision === 0, 'a store skips ahead only');
+    this.#revision = revision;
+  }
+
   /** Makes history below `revision` unreadable. The caller has checked its bounds. */
   compact(revision: number): void {
     assert(revision > this.#compactRevision, 'compaction moves forward');

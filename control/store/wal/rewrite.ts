@@ -9,7 +9,13 @@ import { SEGMENT_FILE_BYTES_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES } from './format.ts';
 import type { EntryId, Identity } from './format.ts';
-import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES, writeEntry, writeHardState } from './record.ts';
+import {
+  MEMBERS_BYTES_MAX,
+  RECORD_OVERHEAD_BYTES,
+  writeEntry,
+  writeHardState,
+  writeRestart,
+} from './record.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import type { SegmentIo } from './segment-writer.ts';
 
@@ -22,6 +28,8 @@ export interface WholeLog {
   readonly seed: number;
   /** In a checkpoint; the entries follow it. */
   readonly base: EntryId;
+  /** That checkpoint has its name only when the log is there. */
+  readonly isRestart?: boolean;
   readonly hardState: HardState;
   readonly entries: readonly Entry[];
 }
@@ -45,9 +53,10 @@ export function rewriteLog(io: SegmentIo, log: WholeLog): void {
       out.zeros(BATCH_HEADER_BYTES);
     };
     begin();
+    if (log.isRestart === true) writeRestart(out, base);
     writeHardState(out, hardState);
-    let recordCount = 1;
-    let last: Entry | undefined;
+    let recordCount = log.isRestart === true ? 2 : 1;
+    let last: EntryId | undefined;
     const end = () => {
       position = segment.append(out, { recordCount, last }, position);
       begin();
