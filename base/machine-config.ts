@@ -103,6 +103,23 @@ export const machineConfigSchema = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  store: z
+    .strictObject({
+      /** Snapshots of the cluster's state that control takes by itself, kept on STORE beside it. */
+      backup: z
+        .strictObject({
+          /** Hours between two of them; 0: none. */
+          everyHours: z
+            .int()
+            .min(0)
+            .max(24 * 31)
+            .default(24),
+          /** The newest so many are kept, as far as there is room. */
+          keep: z.int().min(1).max(100).default(3),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
   kubelet: kubeletSettingsSchema.prefault({}),
   /** By name, as sysctl(8) knows it: `vm.max_map_count`. */
   sysctls: sysctls.default({}),

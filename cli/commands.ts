@@ -7,6 +7,7 @@ import { init } from './init.ts';
 import { addLogs } from './log-commands.ts';
 import { type Cli, type CliIo, makeCli } from './program.ts';
 import { addState } from './state-commands.ts';
+import { addStore } from './store-commands.ts';
 import type { ConnectOptions } from './connect.ts';
 
 /** `io` is where its words go. */
@@ -22,6 +23,7 @@ export function bareboat(io: CliIo): Command {
   addInit(cli);
   addClientConfig(cli, addConfig(cli));
   addState(cli);
+  addStore(cli);
   addLogs(cli);
   addImages(cli);
   return program;

@@ -49,15 +49,24 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Does what reads or writes `path`; an error of the system becomes a UsageError. */
-function explained<T>(what: 'read' | 'write', path: string, act: () => T): T {
+export function explained<T>(what: 'read' | 'write', path: string, act: () => T): T {
   try {
-    return act();
+    const result = act();
+    if (!(result instanceof Promise)) return result;
+    // Still a promise of the same.
+    return result.catch((error: unknown) => {
+      throw usageError(what, path, error);
+    }) as T;
   } catch (error) {
-    if (!isErrno(error)) throw error;
-    const absent = what === 'read' ? 'it does not exist' : 'its directory does not exist';
-    const reason = error.code === 'ENOENT' ? absent : (REASONS[error.code] ?? error.code);
-    throw new UsageError(`cannot ${what} ${path}: ${reason}`, { cause: error });
+    throw usageError(what, path, error);
   }
+}
+
+function usageError(what: 'read' | 'write', path: string, error: unknown): unknown {
+  if (!isErrno(error)) return error;
+  const absent = what === 'read' ? 'it does not exist' : 'its directory does not exist';
+  const reason = error.code === 'ENOENT' ? absent : (REASONS[error.code] ?? error.code);
+  return new UsageError(`cannot ${what} ${path}: ${reason}`, { cause: error });
 }
 
 /** Makes a directory and those above it. Throws UsageError. */

@@ -1,12 +1,9 @@
 /** Commands about container images of a machine. */
-import { createReadStream } from 'node:fs';
-import { basename } from 'node:path';
-import { type Chunk, type Image, Images } from '#base/protocol/bareboat.gen.ts';
+import { type Image, Images } from '#base/protocol/bareboat.gen.ts';
+import { fileChunks } from './file-chunks.ts';
 import { sizeOfInput } from './files.ts';
 import { type Column, type Format, formatBytes, formatRows } from './output.ts';
-import { type Cli, type CliIo, outputOption } from './program.ts';
-
-const IMPORT_CHUNK_BYTES = 256 * 1024;
+import { type Cli, outputOption } from './program.ts';
 
 const IMAGE_COLUMNS: readonly Column<Image>[] = [
   { title: 'IMAGE', value: (image) => image.tags.join(', ') || '<none>' },
@@ -24,7 +21,7 @@ export function addImages({ program, io, withClient }: Cli): void {
       const archives = files.map((file) => ({ file, sizeBytes: sizeOfInput(file) }));
       return withClient(async (client) => {
         for (const archive of archives) {
-          const requests = archiveChunks(archive, io);
+          const requests = fileChunks(archive, io.note);
           for await (const { names } of client.stream(Images.Import, requests, io.signal)) {
             io.note(`imported ${names.join(' ')}`);
           }
@@ -53,22 +50,4 @@ export function addImages({ program, io, withClient }: Cli): void {
         io.out(formatRows(output, images, { columns: IMAGE_COLUMNS, value: images }));
       }),
     );
-}
-
-/** Tells progress at each tenth of the file. */
-async function* archiveChunks(
-  { file, sizeBytes }: { file: string; sizeBytes: number },
-  io: CliIo,
-): AsyncGenerator<Chunk> {
-  let sent = 0;
-  let told = 0;
-  for await (const data of createReadStream(file, { highWaterMark: IMPORT_CHUNK_BYTES })) {
-    yield { data };
-    sent += data.length;
-    const tenths = Math.floor((sent * 10) / sizeBytes);
-    if (tenths > told && sizeBytes > 10 * IMPORT_CHUNK_BYTES) {
-      told = tenths;
-      io.note(`${basename(file)}: ${formatBytes(sent)} of ${formatBytes(sizeBytes)}`);
-    }
-  }
 }

@@ -27,6 +27,9 @@ const etcd = z
     'ca, cert and key need https endpoints',
   );
 
+/** Of the own store, in `dataDir`. */
+export const STORE_DIR = 'store';
+
 const fields = z.strictObject({
   nodeName: z.string().min(1),
   dataDir: z.string().min(1),
@@ -49,6 +52,10 @@ const fields = z.strictObject({
     })
     .optional(),
   etcd: etcd.optional(),
+  /** Unix socket of control's part of the machine API. */
+  socketPath: z.string().min(1).optional(),
+  /** Snapshots of the own store, taken by itself into `dataDir`/backups; none where `everyHours` is 0. */
+  backup: z.strictObject({ everyHours: z.int().min(0), keep: z.int().min(1) }).optional(),
   /** How the own store's other members reach it; without it the store has but this member. */
   store: memberNetwork.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -5,16 +5,20 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RealClock } from '#base/clock.ts';
+import { type Clock, RealClock } from '#base/clock.ts';
 import { saveCodeCache } from '#base/code-cache.ts';
 import { errorText } from '#base/errors.ts';
-import { FdLog } from '#base/log.ts';
+import { FdLog, type Log } from '#base/log.ts';
 import { ApiServer, AuditFile, TlsFrontEnd } from '#control/api/api.ts';
-import { openEtcdStore, startStoreWorker } from '#control/store/store.ts';
-import type { EtcdIo, Store } from '#control/store/store.ts';
-import { parseControlConfig } from './config.ts';
+import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
+import { TaskScope } from '#base/task-scope.ts';
+import { BackupSchedule, openEtcdStore, startStoreWorker } from '#control/store/store.ts';
+import type { EtcdIo, OwnStore, Store } from '#control/store/store.ts';
+import { STORE_DIR, parseControlConfig } from './config.ts';
 import type { ControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
+import { restoreCommand } from './restore-command.ts';
+import { storeServices } from './store-services.ts';
 
 /** Requests under way take milliseconds; watches are ended, the rest (exec, proxies) is cut. */
 const SHUTDOWN_GRACE_MS = 300;
@@ -23,15 +27,16 @@ const SHUTDOWN_GRACE_MS = 300;
 const ETCD_OPEN_MS_MAX = 15_000;
 
 async function main(): Promise<void> {
-  const [path] = process.argv.slice(2);
+  const [path, ...more] = process.argv.slice(2);
   if (path === undefined) throw new Error('usage: main.ts CONFIG.json');
+  if (path === '--restore') process.exit(restoreCommand(more));
   const config = parseControlConfig(readFileSync(path, 'utf8'));
   const log = new FdLog({ level: config.logLevel, area: 'control' });
   const clock = new RealClock();
   const startMs = clock.monotonicMs();
   const pki = (name: string) => join(config.pkiDir, name);
   const storeFailed = Promise.withResolvers<never>();
-  const store = await openStore(config, { clock, log, onFailure: storeFailed.reject });
+  const { store, own } = await openStore(config, { clock, log, onFailure: storeFailed.reject });
   const audit =
     config.audit === undefined ? undefined : new AuditFile(config.audit, log.child('audit'));
   const api = new ApiServer({
@@ -71,34 +76,77 @@ async function main(): Promise<void> {
   log.info('API server is serving', { port, startedMs });
   saveCodeCache();
   const controllers = startControllers({ api, config, log });
+  const ends = new AbortController();
+  const keeping =
+    own === undefined ? undefined : keepStore(own, { config, clock, log }, ends.signal);
 
   const stopped = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });
-  const failed = Promise.race([api.join(), controllers.failed, storeFailed.promise]);
+  const failed = Promise.race([
+    api.join(),
+    controllers.failed,
+    storeFailed.promise,
+    ...(keeping === undefined ? [] : [keeping]),
+  ]);
   const why = await Promise.race([stopped, failed.then(() => 'a task ended')]);
   log.info('control stops', { why });
   api.beginShutdown();
+  ends.abort(new Error('control stops'));
   await Promise.all([controllers.stop(), frontEnd.close(SHUTDOWN_GRACE_MS), api.stop()]);
+  await keeping;
   await audit?.close();
   await store.close();
 }
 
 /** The own store in a worker, or the external etcd that the configuration names. */
-function openStore(config: ControlConfig, io: EtcdIo): Promise<Store> {
-  const { etcd, dataDir, logLevel } = config;
+async function openStore(
+  config: ControlConfig,
+  io: EtcdIo,
+): Promise<{ readonly store: Store; readonly own?: OwnStore }> {
+  const { etcd, logLevel } = config;
   if (etcd === undefined) {
     const { onFailure } = io;
     const network = config.store;
-    return startStoreWorker({ dataDir: join(dataDir, 'store'), network, logLevel, onFailure });
+    const dataDir = join(config.dataDir, STORE_DIR);
+    const own = await startStoreWorker({ dataDir, network, logLevel, onFailure });
+    return { store: own, own };
   }
   const { endpoints, prefix, ...tls } = etcd;
   const deadline = io.clock.deadline(ETCD_OPEN_MS_MAX, new AbortController().signal);
-  return openEtcdStore(
+  const store = await openEtcdStore(
     { endpoints, prefix, tls },
     { ...io, log: io.log.child('store') },
     deadline.signal,
   ).finally(() => deadline[Symbol.dispose]());
+  return { store };
+}
+
+/** Serves the own store's part of the machine API, and takes its snapshots, until the signal. */
+async function keepStore(
+  store: OwnStore,
+  { config, clock, log }: { config: ControlConfig; clock: Clock; log: Log },
+  signal: AbortSignal,
+): Promise<void> {
+  await using tasks = new TaskScope(signal);
+  const { socketPath, backup, dataDir } = config;
+  if (socketPath !== undefined) {
+    const server = await serveMachineSocket(socketPath, storeServices(store));
+    signal.addEventListener('abort', () => {
+      server.close();
+      server.closeAllConnections();
+    });
+  }
+  if (backup !== undefined && backup.everyHours > 0) {
+    const dir = join(dataDir, 'backups');
+    const parts = { store, dir, settings: backup, clock, log: log.child('backup') };
+    tasks.spawn('snapshots', (stop) => new BackupSchedule(parts).run(stop));
+  }
+  await new Promise<void>((resolve) => {
+    if (tasks.signal.aborted) resolve();
+    tasks.signal.addEventListener('abort', () => resolve());
+  });
+  await tasks.join();
 }
 
 function readIfPresent(path: string): string | undefined {

@@ -134,6 +134,23 @@ export const SNAPSHOT_OFFER_TICKS = 10;
 /** Ticks until a silent receiver keeps a checkpoint from going no more, and a silent sender is left. */
 export const SNAPSHOT_SILENT_TICKS = 100;
 
+/** Snapshots that clients of a member read at a time: each keeps a checkpoint from going. */
+export const SNAPSHOTS_OPEN_MAX = 8;
+
+/** Ticks until a snapshot that nobody reads on is given up, and until a wait for one is. */
+export const SNAPSHOT_IDLE_TICKS = 600;
+export const SNAPSHOT_WAIT_TICKS = 3000;
+
+/** Bytes of a snapshot in one answer. */
+export const SNAPSHOT_PIECE_BYTES_MAX = 1024 * 1024;
+export const SNAPSHOT_PIECE_BYTES = 256 * 1024;
+
+/** Wait before a scheduled snapshot that failed is tried again. */
+export const BACKUP_RETRY_MS = 15 * 60_000;
+
+/** Live bytes, times this, that stay free beside a scheduled snapshot: log and checkpoints go first. */
+export const BACKUP_FREE_FACTOR = 3;
+
 /** What a restored store adds to its revisions, so that no client knows one that is yet to come. */
 export const RESTORE_REVISION_STEP = 1_000_000_000;
 

@@ -198,6 +198,25 @@ export interface StoreAdmin {
   rejoin(member: FormerMember, signal: AbortSignal): Promise<AddedMember>;
   /** Begins to hand leadership to a voter. */
   moveLeader(id: number, signal: AbortSignal): Promise<void>;
+  /**
+   * The whole state, everything acknowledged so far included, as a file of which a store can be made again
+   * (restore.ts). Who opened it reads its pieces one after the other, and soon; disposing ends that.
+   * Throws UNAVAILABLE when the member cannot make one, or the link to it broke meanwhile.
+   */
+  snapshot(signal: AbortSignal): Promise<StoreSnapshot>;
+}
+
+export interface SnapshotInfo {
+  readonly groupId: number;
+  readonly revision: Revision;
+  /** Of the log entry behind which the state is. */
+  readonly index: number;
+  /** Of the file. */
+  readonly bytes: number;
+}
+
+export interface StoreSnapshot extends SnapshotInfo, AsyncDisposable {
+  pieces(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface NewMember {

@@ -20,10 +20,12 @@ export {
   type RangeResponse,
   type Revision,
   type Store,
+  type SnapshotInfo,
   type StoreAdmin,
   type StoreAlarm,
   StoreError,
   type StoreErrorCode,
+  type StoreSnapshot,
   type StoreStatus,
   type TxnRequest,
   type TxnResponse,
@@ -32,6 +34,7 @@ export {
   type WatchEvent,
   type WatchRequest,
 } from './port.ts';
+export { BackupSchedule, type BackupSettings } from './backup-schedule.ts';
 export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
 export { type MemberNetwork, memberNetwork } from './member-config.ts';
 export { type StoreOptions, openStore } from './open.ts';
@@ -42,4 +45,5 @@ export {
   inspectMember,
   recoverMember,
 } from './recover.ts';
+export { restoreStore } from './snapshot-file.ts';
 export { type StoreWorkerOptions, startStoreWorker } from './start-worker.ts';

@@ -32,11 +32,17 @@ function methodsOfProto(): { name: string; role: string; anybody: boolean }[] {
     );
 }
 
+const BACKENDS: Readonly<Record<string, string>> = {
+  Machine: 'supervisor',
+  Images: 'agent',
+  Store: 'control',
+};
+
 const RANKS = ['reader', 'operator', 'admin'] as const;
 const methods = methodsOfProto();
 
 t.test('the .proto names a role for every method', async (t) => {
-  t.equal(methods.length, 15);
+  t.equal(methods.length, 18);
   for (const { name, role } of methods)
     t.ok(
       RANKS.some((rank) => rank === role),
@@ -45,7 +51,7 @@ t.test('the .proto names a role for every method', async (t) => {
 });
 
 for (const { name, role: least, anybody } of methods) {
-  const backend = name.startsWith('Images.') ? 'agent' : 'supervisor';
+  const backend = BACKENDS[name.split('.')[0] ?? ''];
   for (const role of RANKS) {
     const allowed = RANKS.indexOf(role) >= RANKS.findIndex((rank) => rank === least);
     t.test(`authorize() ${allowed ? 'lets' : 'does not let'} ${role} call ${name}`, async (t) => {

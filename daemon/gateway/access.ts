@@ -3,10 +3,13 @@
  * certificate, signed by the machine CA: admin includes operator includes reader. In maintenance nobody has
  * a certificate yet; then only what leads out of it is allowed.
  */
-import { Images, Machine } from '#base/protocol/bareboat.gen.ts';
+import { Images, Machine, Store } from '#base/protocol/bareboat.gen.ts';
 import type { CallTarget } from '#base/protocol/frames.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import type { Role } from '#base/protocol/protocol.ts';
+
+/** A process of this node that serves calls. */
+export type Backend = 'supervisor' | 'agent' | 'control';
 
 export interface Caller {
   /** Common name of the certificate, or `maintenance`. */
@@ -20,14 +23,16 @@ interface MethodFacts {
 }
 
 /** The process that serves each service. */
-const BACKENDS: Readonly<Record<string, 'supervisor' | 'agent'>> = {
+const BACKENDS: Readonly<Record<string, Backend>> = {
   Machine: 'supervisor',
   Images: 'agent',
+  Store: 'control',
 };
 
 const METHODS: Readonly<Record<string, Readonly<Record<string, MethodFacts>>>> = {
   Machine,
   Images,
+  Store,
 };
 
 const IN_MAINTENANCE = new Set(['GetVersion', 'GetStatus', 'WatchEvents', 'ApplyConfig']);
@@ -42,7 +47,7 @@ export function roleOf(organizations: readonly string[]): Role | undefined {
 }
 
 /** The process to forward to. Throws ProtocolError when the call is unknown or not allowed. */
-export function authorize(caller: Caller, target: CallTarget): 'supervisor' | 'agent' {
+export function authorize(caller: Caller, target: CallTarget): Backend {
   const methods = own(METHODS, target.service) ?? {};
   const method = own(methods, target.method);
   const backend = own(BACKENDS, target.service);

@@ -39,7 +39,11 @@ class Machines {
       listen: { port: 0 },
       pkiDir: dir,
       maintenance: false,
-      sockets: { supervisor: join(dir, 'none.sock'), agent: join(dir, 'agent.sock') },
+      sockets: {
+        supervisor: join(dir, 'none.sock'),
+        agent: join(dir, 'agent.sock'),
+        control: join(dir, 'none.sock'),
+      },
       log: silentLog,
     });
     const machines = new Machines({ dir, ca, port: await gateway.listen() });

@@ -22,7 +22,7 @@ import {
   type RawCall,
 } from '#base/protocol/frames.ts';
 import { openConnection, toProtocolError } from '#base/protocol/protocol.ts';
-import { authorize, type Caller, roleOf } from './access.ts';
+import { authorize, type Backend, type Caller, roleOf } from './access.ts';
 import {
   CALLS_MAX,
   CALLS_RESERVED,
@@ -39,7 +39,7 @@ export interface GatewayOptions {
   readonly pkiDir: string;
   readonly maintenance: boolean;
   /** Unix sockets of the node's processes. */
-  readonly sockets: { readonly supervisor: string; readonly agent: string };
+  readonly sockets: Readonly<Record<Backend, string>>;
   readonly log: Log;
 }
 
@@ -175,7 +175,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** One connection for each call: cheap on a unix socket, and nothing to mend when a process restarts. */
-  async #forward(call: RawCall, backend: 'supervisor' | 'agent'): Promise<void> {
+  async #forward(call: RawCall, backend: Backend): Promise<void> {
     const url = `ws+unix:${this.#options.sockets[backend]}:/`;
     const socket = new WebSocket(url, { perMessageDeflate: false });
     let connection: FrameConnection;

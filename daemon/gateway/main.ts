@@ -10,7 +10,7 @@ const schema = z.strictObject({
   listen: z.strictObject({ host: z.string().optional(), port: z.int().min(0).max(65535) }),
   pkiDir: z.string(),
   maintenance: z.boolean(),
-  sockets: z.strictObject({ supervisor: z.string(), agent: z.string() }),
+  sockets: z.strictObject({ supervisor: z.string(), agent: z.string(), control: z.string() }),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 

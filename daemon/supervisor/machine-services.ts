@@ -13,6 +13,7 @@ import { ProtocolError } from '#base/protocol/frames.ts';
 import { ServiceTable } from '#base/protocol/protocol.ts';
 import { applyConfig } from './apply-config.ts';
 import { readKernelLog, readLogFile } from './follow.ts';
+import { ClusterRestore } from './restore-cluster.ts';
 import type { Supervisor } from './supervisor.ts';
 import { formatExit, isLooping } from './unit.ts';
 import { PLACES } from './unit-specs.ts';
@@ -21,6 +22,7 @@ const KUBECONFIG_LIFETIME_SECONDS = 365 * 24 * 3600;
 
 export function machineServices(supervisor: Supervisor): ServiceTable {
   const { events, state, units } = supervisor;
+  const restore = new ClusterRestore(supervisor);
   return new ServiceTable()
     .unary(Machine.GetVersion, async () => ({
       version: readOsRelease('VERSION_ID'),
@@ -59,6 +61,9 @@ export function machineServices(supervisor: Supervisor): ServiceTable {
     .unary(Machine.Bootstrap, async () => {
       await supervisor.bootstrap();
       return {};
+    })
+    .stream(Machine.Restore, async function* (requests, { signal }) {
+      yield await restore.run(requests, signal);
     })
     .unary(Machine.GetKubeconfig, async ({ server, lifetimeSeconds }) => {
       const { config, secrets } = supervisor.requireConfig();

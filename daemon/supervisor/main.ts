@@ -150,10 +150,11 @@ function bindPodLogs(print: Print): void {
 
 /** The gateway connects to the sockets of the others: their folders are its group's. */
 function prepareSocketDirectories(): void {
-  for (const name of ['supervisor', 'agent']) {
+  const owners = { supervisor: UID.root, agent: UID.root, control: UID.control };
+  for (const [name, uid] of Object.entries(owners)) {
     const dir = `/run/bareboat/${name}`;
     mkdirSync(dir, { recursive: true });
-    chownSync(dir, UID.root, UID.gateway);
+    chownSync(dir, uid, UID.gateway);
     chmodSync(dir, 0o2750); // What is made in it has the folder's group.
   }
 }

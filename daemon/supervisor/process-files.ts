@@ -168,6 +168,7 @@ export function writeGatewayConfig(maintenance: boolean): boolean {
     sockets: {
       supervisor: PLACES.supervisorSocket,
       agent: PLACES.agentSocket,
+      control: PLACES.controlSocket,
     },
     logLevel: 'info',
   });
@@ -198,6 +199,8 @@ export function planControlConfig({ config, primary }: Pick<Facts, 'config' | 'p
     listen: { port: API_PORT },
     advertiseAddress: primary,
     nodePortRange: [30000, 32767],
+    socketPath: PLACES.controlSocket,
+    backup: config.store.backup,
     ...(audit && { audit: { path: PLACES.audit, ...audit } }),
     pkiDir: join(PLACES.pki, 'control'),
   };

@@ -236,8 +236,8 @@ export class Supervisor {
     }
   }
 
-  /** Starts the cluster on this node: once in a cluster's life. */
-  async bootstrap(): Promise<void> {
+  /** Refuses unless the cluster may begin on this node, and has not. */
+  requireNoCluster(): void {
     const { config } = this.requireConfig();
     if (config.node.role === 'worker') {
       throw new ProtocolError('FAILED_PRECONDITION', `node.role: ${config.node.name} is a worker`);
@@ -245,6 +245,13 @@ export class Supervisor {
     if (this.state.bootstrapped) {
       throw new ProtocolError('FAILED_PRECONDITION', 'the cluster was bootstrapped already');
     }
+    const problem = this.#options.volumeProblems.get('STORE');
+    if (problem !== undefined) throw new ProtocolError('FAILED_PRECONDITION', problem);
+  }
+
+  /** Starts the cluster on this node: once in a cluster's life. */
+  async bootstrap(): Promise<void> {
+    this.requireNoCluster();
     this.state.saveBootstrapped();
     this.events.add('machine', 'cluster bootstrapped');
     await this.configChanged();

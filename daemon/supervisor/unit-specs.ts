@@ -19,6 +19,7 @@ export const PLACES = {
   network: '/run/bareboat/network.json',
   sysctls: '/run/bareboat/sysctls.json',
   supervisorSocket: '/run/bareboat/supervisor/supervisor.sock',
+  controlSocket: '/run/bareboat/control/control.sock',
   agentSocket: '/run/bareboat/agent/agent.sock',
 } as const;
 

@@ -17,7 +17,11 @@ const nowMs = Date.now();
 const lifetimeMs = 3600 * 1000;
 const signal = AbortSignal.timeout(20_000);
 const dir = mkdtempSync(join(tmpdir(), 'gateway-'));
-const sockets = { supervisor: join(dir, 's.sock'), agent: join(dir, 'a.sock') };
+const sockets = {
+  supervisor: join(dir, 's.sock'),
+  agent: join(dir, 'a.sock'),
+  control: join(dir, 'c.sock'),
+};
 
 async function server(ca: KeyPair, pkiDir: string, withCa: boolean): Promise<string> {
   const leaf = await issueLeaf(ca, {
@@ -122,7 +126,8 @@ t.test('a process that is away is named', async (t) => {
   const ca = await createCa({ commonName: 'machines', nowMs, lifetimeMs });
   const pkiDir = join(dir, 'pki2');
   await server(ca, pkiDir, true);
-  const away = { supervisor: join(dir, 'none'), agent: join(dir, 'none') };
+  const none = join(dir, 'none');
+  const away = { supervisor: none, agent: none, control: none };
   const gateway = new Gateway({
     listen: { host: '127.0.0.1', port: 0 },
     pkiDir,

@@ -58,7 +58,7 @@ async function startGateway(): Promise<void> {
     listen: { host: '127.0.0.1', port: 0 },
     pkiDir: path('pki'),
     maintenance: false,
-    sockets: { supervisor: path('none.sock'), agent },
+    sockets: { supervisor: path('none.sock'), agent, control: path('none.sock') },
     log: silentLog,
   });
   const port = await gateway.listen();

@@ -178,7 +178,8 @@ export function writeTrailer(out: ByteWriter, trailer: Trailer): void {
 }
 
 export function readTrailer(input: ByteReader, name: string): Omit<Trailer, 'version'> {
-  if (input.u32() !== TRAILER_MAGIC) throw corruptCheckpoint(name, 'has no trailer');
+  if (input.u32() !== TRAILER_MAGIC)
+    throw corruptCheckpoint(name, 'has no trailer: it is cut, or is no snapshot');
   checkVersion(input.u32(), name);
   const manifestBytes = input.u32();
   const at = input.skip(SHA256_BYTES);

@@ -52,6 +52,20 @@ export function loadCheckpoint(
 ): LoadedCheckpoint {
   const file = io.disk.open(name);
   try {
+    return loadCheckpointFile(io, file, { ...options, name });
+  } finally {
+    file.close();
+  }
+}
+
+/** The same from any file. */
+export function loadCheckpointFile(
+  io: { readonly crc32: Crc32; readonly sha256: Sha256 },
+  file: DiskFile,
+  options: StateOptions & { readonly name: string },
+): LoadedCheckpoint {
+  const { name } = options;
+  try {
     const manifest = loadManifest(file, name, io.sha256);
     const state = new StateMachine(io.crc32, options);
     if (manifest.version > state.runsAs) {
@@ -66,8 +80,6 @@ export function loadCheckpoint(
     return { state, manifest };
   } catch (error) {
     throw asCorrupt(error, name);
-  } finally {
-    file.close();
   }
 }
 

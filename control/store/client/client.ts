@@ -20,6 +20,7 @@ import {
   readError,
   readLeaseId,
   readRangeResponse,
+  readSnapshotInfo,
   readStatus,
   readTxnResponse,
 } from '../codec/reply.ts';
@@ -38,6 +39,7 @@ import type {
   OwnStore,
   RangeRequest,
   RangeResponse,
+  StoreSnapshot,
   StoreStatus,
   TxnRequest,
   TxnResponse,
@@ -45,6 +47,7 @@ import type {
   WatchRequest,
 } from '../port.ts';
 import { ClientWatches } from '../watch/client-watches.ts';
+import { ClientSnapshot } from './client-snapshot.ts';
 import { Calls, REAL_TIMERS } from './calls.ts';
 import type { Link } from './calls.ts';
 import { WriteSession } from './write-session.ts';
@@ -154,6 +157,21 @@ export class StoreClient implements OwnStore {
 
   async moveLeader(id: number, signal: AbortSignal): Promise<void> {
     await this.#changeMembers({ kind: 'move', id }, signal);
+  }
+
+  async snapshot(signal: AbortSignal): Promise<StoreSnapshot> {
+    const ask = <T>(kind: number, decode: (input: ByteReader) => T, ...numbers: number[]) => {
+      const write = (out: ByteWriter) => {
+        for (const number of numbers) out.varint(number);
+      };
+      return (later: AbortSignal) => this.#read(later, { kind, write, decode });
+    };
+    const { handle, ...info } = await ask(REQUEST.snapshotOpen, readSnapshotInfo)(signal);
+    return new ClientSnapshot(info, {
+      read: (at, length, later) =>
+        ask(REQUEST.snapshotRead, (input) => input.bytesView(), handle, at, length)(later),
+      close: (later) => ask(REQUEST.snapshotClose, () => undefined, handle)(later),
+    });
   }
 
   #changeMembers(request: MemberRequest, signal: AbortSignal): Promise<AddedMember> {

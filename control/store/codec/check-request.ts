@@ -50,8 +50,10 @@ function checkRequest(kind: number, body: ByteReader): void {
   else if (kind === REQUEST.range) checkKeyBytes(readRangeBody(body).range.start);
   else if (kind === REQUEST.readTxn) checkReadTxn(body);
   else if (kind === REQUEST.changeMembers) readMemberRequest(body);
-  else if (kind === REQUEST.leaseKeepAlive || kind === REQUEST.watchTaken) body.varint();
-  else if (kind === REQUEST.watch) {
+  else if (ONE_NUMBER.has(kind)) body.varint();
+  else if (kind === REQUEST.snapshotRead) {
+    for (let i = 0; i < 3; i++) body.varint();
+  } else if (kind === REQUEST.watch) {
     checkKeyBytes(readKeyRange(body).start);
     body.varint();
     body.u8();
@@ -60,10 +62,17 @@ function checkRequest(kind: number, body: ByteReader): void {
   }
 }
 
+const ONE_NUMBER: ReadonlySet<number> = new Set([
+  REQUEST.leaseKeepAlive,
+  REQUEST.watchTaken,
+  REQUEST.snapshotClose,
+]);
+
 /** Requests without a body. */
 const BARE: ReadonlySet<number> = new Set([
   REQUEST.status,
   REQUEST.members,
+  REQUEST.snapshotOpen,
   REQUEST.unwatch,
   REQUEST.watchProgress,
 ]);

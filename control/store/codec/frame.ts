@@ -22,6 +22,12 @@ export const REQUEST = {
   members: 10,
   /** Body = request (roster.ts). */
   changeMembers: 11,
+  /** Answer = snapshot info (reply.ts). */
+  snapshotOpen: 12,
+  /** Body = handle, at, length; answer = bytes. */
+  snapshotRead: 13,
+  /** Body = handle. */
+  snapshotClose: 14,
 } as const;
 
 /** Kinds of frames to a client. */

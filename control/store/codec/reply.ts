@@ -16,6 +16,7 @@ import type {
   MemberStatus,
   OperationResult,
   RangeResponse,
+  SnapshotInfo,
   StoreAlarm,
   StoreErrorCode,
   TxnResponse,
@@ -127,6 +128,22 @@ export function writeStatus(out: ByteWriter, status: MemberStatus): void {
 
 /** Bits of a status, from the lowest. */
 const ALARMS: readonly StoreAlarm[] = ['NO_SPACE', 'NEARLY_FULL', 'DISK_FULL'];
+
+export function writeSnapshotInfo(out: ByteWriter, info: SnapshotInfo & { handle: number }): void {
+  out.varint(info.handle);
+  out.varint(info.groupId);
+  out.varint(info.revision);
+  out.varint(info.index);
+  out.varint(info.bytes);
+}
+
+export function readSnapshotInfo(input: ByteReader): SnapshotInfo & { handle: number } {
+  const handle = input.varint();
+  const groupId = input.varint();
+  const revision = input.varint();
+  const index = input.varint();
+  return { handle, groupId, revision, index, bytes: input.varint() };
+}
 
 export function readStatus(input: ByteReader): MemberStatus {
   const revision = input.varint();

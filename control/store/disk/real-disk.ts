@@ -69,6 +69,11 @@ export class RealDisk implements Disk, Disposable {
   }
 }
 
+/** Opens any file for reading, beside all directories of stores. */
+export function openForReading(path: string): DiskFile {
+  return new RealFile(openSync(path, 'r'));
+}
+
 class RealFile implements DiskFile {
   readonly #fd: number;
 
@@ -122,7 +127,7 @@ function makeDurably(directory: string): void {
   }
 }
 
-function syncDirectory(directory: string): void {
+export function syncDirectory(directory: string): void {
   const fd = openSync(directory, 'r');
   try {
     fsyncSync(fd);

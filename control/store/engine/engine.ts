@@ -19,6 +19,7 @@ import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '
 import type { MemberStatus } from '../port.ts';
 import { VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
+import type { Backups } from './backups.ts';
 import { Connection } from './connection.ts';
 import type { Consensus } from './consensus.ts';
 import { LeaderCalls } from './leader-calls.ts';
@@ -31,12 +32,14 @@ import type { Ask, PeerMessage, Peers } from './peers.ts';
 import { PendingWrites, answerValue, lostChange } from './pending-writes.ts';
 import { leaderless } from './refusals.ts';
 import { SpaceLog, alarmsOf } from './space-log.ts';
+import { isSnapshotRequest, serveSnapshot } from './serve-snapshot.ts';
 import type { StateMachine } from './state-machine.ts';
 import type { Statements } from './statements.ts';
 
 export interface EngineOptions extends LeaderOptions {
   readonly peers: Peers;
   readonly log: EngineLog;
+  readonly backups: Backups;
 }
 
 export class Engine {
@@ -46,6 +49,8 @@ export class Engine {
   readonly #leader: LeaderWork;
   readonly #statements: Statements;
   readonly #spaceLog: SpaceLog;
+  readonly #backups: Backups;
+  readonly #parts: EngineOptions;
   readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
@@ -60,6 +65,8 @@ export class Engine {
     this.#leader = new LeaderWork(options);
     this.#statements = options.statements;
     this.#spaceLog = new SpaceLog(options.log);
+    this.#backups = options.backups;
+    this.#parts = options;
     this.#writes = new PendingWrites(options.state, options.consensus);
     this.#calls = new LeaderCalls({
       memberId: options.consensus.memberId,
@@ -76,6 +83,7 @@ export class Engine {
 
   disconnect(connection: Connection): void {
     this.#connections.delete(connection);
+    this.#backups.leave(connection);
   }
 
   /** Another member says something; `pump` takes it in. */
@@ -105,6 +113,7 @@ export class Engine {
     if (this.#consensus.pump((entry) => this.#writes.apply(entry))) more = true;
     if (this.state.mvcc !== mvcc) this.#writes.installed();
     this.#calls.leads(this.#consensus.leader);
+    this.#backups.pump();
     this.#tellPeers();
     if (this.state.mvcc.compactSlice()) more = true;
     for (const connection of this.#connections) {
@@ -120,6 +129,7 @@ export class Engine {
     this.#calls.leads(this.#consensus.leader);
     this.#calls.tick();
     this.#writes.tick();
+    this.#backups.tick();
     this.#statements.tick(this.#consensus.leader);
     if (this.#consensus.isLeader) this.#leader.tick();
     this.#spaceLog.look(this.state);
@@ -157,11 +167,13 @@ export class Engine {
   }
 
   close(): void {
+    this.#backups.end();
     this.#consensus.close();
   }
 
   /** Ends after a failure: nothing is written any more. */
   abort(): void {
+    this.#backups.end();
     this.#consensus.abort();
   }
 
@@ -293,7 +305,8 @@ export class Engine {
       case REQUEST.watchTaken:
         return connection.hub.taken(body.varint());
       default:
-        return assert(false, `request kind ${kind} is known`);
+        assert(isSnapshotRequest(kind), `request kind ${kind} is known`);
+        return serveSnapshot(this.#parts, connection, { id, kind, body });
     }
   }
 

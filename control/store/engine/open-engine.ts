@@ -22,6 +22,7 @@ import type { Identity } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import type { Recovered } from '../wal/recover.ts';
 import { Wal } from '../wal/wal.ts';
+import { Backups } from './backups.ts';
 import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
 import { NO_PEERS } from './peers.ts';
@@ -129,14 +130,16 @@ function assemble(
   const room = new DiskRoom({ wal, ballast, log: io.log });
   const sender = new SnapshotSender(io, { send, failed: (to) => raft.snapshotEnded(to, 'failed') });
   const receiver = new SnapshotReceiver(io, { groupId, options, send });
+  const backups = new Backups(io, drawId(io));
   const checkpoints = new Checkpoints(io, {
     groupId,
     state,
     room,
     release: (index) => wal.release(index),
     written: (index) => consensus.checkpointed(index),
-    isInUse: (index) => sender.uses(index),
+    isInUse: (index) => sender.uses(index) || backups.uses(index),
   });
+  backups.attach(checkpoints);
   const { disk, crc32 } = io;
   const consensus = new RaftConsensus({
     raft,
@@ -162,6 +165,7 @@ function assemble(
     newId: () => drawId(io),
     quotaBytes: settings.quotaBytes,
     log: io.log,
+    backups,
     statements: new Statements({ memberId: consensus.memberId, own: statementOf(settings), send }),
     founder: { key, address, isToVote: true },
   });

@@ -1,0 +1,129 @@
+/** Commands about the cluster's store: how it is, and its snapshots. */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, renameSync, rmSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import {
+  Machine,
+  type SnapshotPart,
+  Store,
+  type StoreMember,
+} from '#base/protocol/bareboat.gen.ts';
+import { ProtocolError } from '#base/protocol/frames.ts';
+import { fileChunks } from './file-chunks.ts';
+import { UsageError, explained, sizeOfInput } from './files.ts';
+import {
+  type Column,
+  type Format,
+  formatBytes,
+  formatPairs,
+  formatRows,
+  formatValue,
+} from './output.ts';
+import { type Cli, outputOption } from './program.ts';
+
+export function addStore({ program, io, withClient }: Cli): void {
+  const store = program.command('store').description("the cluster's store, and its snapshots");
+  store
+    .command('status')
+    .description('members, size and alarms of the store')
+    .addOption(outputOption())
+    .action(({ output }: { output: Format }) =>
+      withClient(async (client) => {
+        const { members, alarms, liveBytes, quotaBytes, ...rest } = await client.call(
+          Store.GetStatus,
+          {},
+          io.signal,
+        );
+        if (output !== 'table') {
+          io.out(formatValue(output, { ...rest, liveBytes, quotaBytes, alarms, members }));
+          return;
+        }
+        const used = `${formatBytes(liveBytes)} of ${formatBytes(quotaBytes)}`;
+        io.out(formatPairs({ ...rest, used, alarms: alarms.join(', ') || 'none' }));
+        io.out(formatRows(output, members, { columns: MEMBER_COLUMNS, value: members }));
+      }),
+    );
+  store
+    .command('snapshot <file>')
+    .description('write the whole store to a file, which is read through again')
+    .option('--force', 'replace a file that exists', false)
+    .action((file: string, { force }: { force: boolean }) => {
+      if (!force && existsSync(file)) throw new UsageError(`${file} exists already: --force`);
+      return withClient(async (client) => {
+        const parts = client.stream(Store.Snapshot, one({}), io.signal);
+        const { revision, sizeBytes } = await saveSnapshot(file, parts);
+        io.note(`${file}: revision ${revision}, ${formatBytes(sizeBytes)}, checked`);
+      });
+    });
+  store
+    .command('restore <file>')
+    .description('start the cluster on this machine from a snapshot, in place of bootstrap')
+    .action((file: string) => {
+      const sizeBytes = sizeOfInput(file);
+      return withClient(async (client) => {
+        const chunks = fileChunks({ file, sizeBytes }, io.note);
+        for await (const { revision } of client.stream(Machine.Restore, chunks, io.signal)) {
+          io.note(`restored ${basename(file)}: the store goes on at revision ${revision}`);
+        }
+      });
+    });
+}
+
+const MEMBER_COLUMNS: readonly Column<StoreMember>[] = [
+  { title: 'MEMBER', value: (member) => String(member.id) },
+  { title: 'ROLE', value: (member) => member.role },
+  { title: 'ADDRESS', value: (member) => member.address || '-' },
+];
+
+async function* one<T>(request: T): AsyncGenerator<T> {
+  yield request;
+}
+
+/** Written whole or not at all; what lies on the disk is compared with what the machine sent. */
+async function saveSnapshot(
+  file: string,
+  parts: AsyncIterable<SnapshotPart>,
+): Promise<{ revision: number; sizeBytes: number }> {
+  const staged = `${file}.part`;
+  try {
+    const handle = await explained('write', file, () => open(staged, 'w', 0o600));
+    let told: Told;
+    try {
+      told = await explained('write', file, () => receive(handle, parts));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    const hash = createHash('sha256');
+    for await (const data of createReadStream(staged)) hash.update(data);
+    if (hash.digest('hex') !== told.sha256) {
+      throw new ProtocolError('INTERNAL', `${file} does not hold what the machine sent`);
+    }
+    explained('write', file, () => renameSync(staged, file));
+    return told;
+  } catch (error) {
+    rmSync(staged, { force: true });
+    throw error;
+  }
+}
+
+interface Told {
+  readonly revision: number;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+async function receive(handle: FileHandle, parts: AsyncIterable<SnapshotPart>): Promise<Told> {
+  let revision = 0;
+  let sizeBytes = 0;
+  let sha256 = '';
+  for await (const part of parts) {
+    revision ||= part.revision;
+    sizeBytes ||= part.sizeBytes;
+    sha256 = part.sha256;
+    if (part.data.length > 0) await handle.writeFile(part.data);
+  }
+  if (sha256 === '') throw new ProtocolError('UNAVAILABLE', 'the snapshot ended early');
+  return { revision, sizeBytes, sha256 };
+}

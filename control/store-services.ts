@@ -1,0 +1,78 @@
+/**
+ * Control's part of the machine API (service Store of bareboat.proto), served on its unix socket. Who may
+ * call what is the gateway's affair; here is what each call does.
+ */
+import { createHash } from 'node:crypto';
+import { Store } from '#base/protocol/bareboat.gen.ts';
+import type { SnapshotPart } from '#base/protocol/bareboat.gen.ts';
+import { ProtocolError } from '#base/protocol/frames.ts';
+import type { ProtocolErrorCode } from '#base/protocol/frames.ts';
+import { ServiceTable } from '#base/protocol/protocol.ts';
+import { type OwnStore, StoreError, type StoreErrorCode } from '#control/store/store.ts';
+
+export function storeServices(store: OwnStore): ServiceTable {
+  return new ServiceTable()
+    .unary(Store.GetStatus, async (_request, { signal }) => {
+      const [status, { groupId, members }] = await explained(() =>
+        Promise.all([store.memberStatus(signal), store.members(signal)]),
+      );
+      return {
+        groupId,
+        memberId: status.memberId,
+        leaderId: status.leaderId,
+        revision: status.revision,
+        version: status.version,
+        keyCount: status.keyCount,
+        liveBytes: status.liveBytes,
+        quotaBytes: status.quotaBytes,
+        alarms: [...status.alarms],
+        members: members.map(({ id, address, role }) => ({ id, address, role })),
+      };
+    })
+    .stream(Store.Snapshot, async function* (requests, { signal }) {
+      for await (const _request of requests) {
+        yield* snapshotParts(store, signal);
+        return;
+      }
+    });
+}
+
+async function* snapshotParts(
+  store: OwnStore,
+  signal: AbortSignal,
+): AsyncGenerator<Partial<SnapshotPart>> {
+  try {
+    await using snapshot = await store.snapshot(signal);
+    yield { revision: snapshot.revision, sizeBytes: snapshot.bytes };
+    const hash = createHash('sha256');
+    for await (const data of snapshot.pieces(signal)) {
+      hash.update(data);
+      yield { data };
+    }
+    yield { sha256: hash.digest('hex') };
+  } catch (error) {
+    throw toProtocolError(error);
+  }
+}
+
+async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toProtocolError(error);
+  }
+}
+
+const CODES: Readonly<Partial<Record<StoreErrorCode, ProtocolErrorCode>>> = {
+  UNAVAILABLE: 'UNAVAILABLE',
+  CLOSED: 'UNAVAILABLE',
+  NO_SPACE: 'RESOURCE_EXHAUSTED',
+  INVALID_REQUEST: 'FAILED_PRECONDITION',
+};
+
+function toProtocolError(error: unknown): unknown {
+  if (!(error instanceof StoreError)) return error;
+  const code = CODES[error.code] ?? 'INTERNAL';
+  const details = { reason: error.code };
+  return new ProtocolError(code, error.message, { details, cause: error });
+}
