@@ -154,3 +154,27 @@ t.test('a member does not start on a disk that holds less than it promised', (t)
   t.throws(start({ term: 0, vote: 0, commitIndex: 0 }), /term 0 reaches the last entry's/);
   t.end();
 });
+
+t.test('a snapshot of what the log holds already commits it and installs nothing', (t) => {
+  const raft = follower(log, 1);
+  const install = { kind: 'snapshot', from: 2, to: 1, term: 2 } as const;
+  raft.step({ ...install, snapshot: { index: 3, term: 1, members } });
+  t.equal(raft.status.commitIndex, 3);
+  t.equal(raft.status.lastIndex, 4, 'nothing is cut');
+  const ready = raft.ready();
+  t.equal(ready.snapshot, undefined);
+  t.match(ready.messagesAfterPersist, [{ kind: 'appendResponse', rejected: false, index: 3 }]);
+  t.end();
+});
+
+t.test('a request for votes in a past term gets no answer, a pre-vote is told of the term', (t) => {
+  const raft = follower(log, 5);
+  const request = { from: 2, to: 1, term: 4, lastIndex: 9, lastTerm: 4, isTransfer: false };
+  raft.step({ kind: 'vote', ...request });
+  raft.step({ kind: 'preVote', ...request });
+  const { messages, messagesAfterPersist } = raft.ready();
+  t.match([...messages, ...messagesAfterPersist], [
+    { kind: 'preVoteResponse', term: 5, rejected: true },
+  ]);
+  t.end();
+});
