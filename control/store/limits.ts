@@ -163,6 +163,9 @@ export const HASH_ROUND_TICKS = 10;
 /** Comparisons under way: members that lag answer late. */
 export const HASH_ROUNDS_KEPT = 16;
 
+/** Entries of one append: the core puts a MiB into one, in which each counts 32 bytes at least. */
+export const APPEND_ENTRIES_MAX = 32_768;
+
 /** Messages of other members that wait for a turn; beyond it they are lost, as on a network. */
 export const PEER_INBOX_MAX = 16_384;
 

@@ -181,7 +181,8 @@ export class ByteReader {
     for (let i = 0; i < VARINT_BYTES_MAX; i++) {
       const byte = this.u8();
       value += (byte & 127) * scale;
-      if (byte < 128) return value;
+      if (byte < 128 && value <= Number.MAX_SAFE_INTEGER) return value;
+      if (byte < 128) break; // Beyond it numbers stand still when one is added.
       scale *= 128;
     }
     throw new RangeError('varint longer than 53 bits');

@@ -1,12 +1,15 @@
 /**
- * Checks the form of what a client sent over a network, before the engine sees it. A client in this
- * process is trusted to have encoded what it sends; one from elsewhere must not be able to end a member,
- * or to put into the log what stops all of them.
+ * Checks what a client sent over a network, or through another member, by the rules of the encoder (check.ts),
+ * before the engine sees it. A client in this process is trusted to have encoded what it sends; one from
+ * elsewhere must not be able to end a member, or to put into the log what stops all of them.
  */
+import { ASK } from '../engine/peers.ts';
 import { KEY_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX } from '../limits.ts';
+import { covers } from '../mvcc/byte-range.ts';
+import type { ByteRange } from '../mvcc/byte-range.ts';
 import { StoreError } from '../port.ts';
 import type { ByteReader } from './bytes.ts';
-import { ByteReader as Reader } from './bytes.ts';
+import { ByteReader as Reader, latin1Text } from './bytes.ts';
 import { COMMAND, OP, isTxn } from './command.ts';
 import { REQUEST, readFrame } from './frame.ts';
 import {
@@ -45,6 +48,19 @@ export function checkOutsider(message: Uint8Array, key: string): void {
   }
 }
 
+/**
+ * Throws RangeError, or StoreError UNSUPPORTED, for what another member cannot ask a leader for a client
+ * (`what` is one of ASK, engine/peers.ts).
+ */
+export function checkAsked(what: number, bytes: Uint8Array): void {
+  const body = new Reader(bytes);
+  if (what === ASK.propose) checkCommand(body);
+  else if (what === ASK.keepAlive) body.varint();
+  else if (what === ASK.changeMembers) readMemberRequest(body);
+  else throw new StoreError('UNSUPPORTED', `a leader is asked for ${what}`);
+  if (body.remaining > 0) throw new RangeError('request to a leader is too long');
+}
+
 function checkRequest(kind: number, body: ByteReader): void {
   if (kind === REQUEST.propose) checkCommand(body);
   else if (kind === REQUEST.range) checkKeyBytes(readRangeBody(body).range.start);
@@ -79,7 +95,8 @@ const BARE: ReadonlySet<number> = new Set([
 
 function checkCommand(body: ByteReader): void {
   if (body.remaining > TXN_BYTES_MAX) throw new RangeError('command is too long');
-  const { kind } = readCommandHead(body);
+  const { kind, session, sequence } = readCommandHead(body);
+  if (session !== 0 && sequence === 0) throw new RangeError('command has no number in its session');
   if (isTxn(kind)) checkTxn(body);
   else if (kind === COMMAND.compact || kind === COMMAND.leaseGrant) body.varint();
   else if (kind === COMMAND.leaseRevoke) {
@@ -107,15 +124,35 @@ function checkTxn(body: ByteReader): boolean {
 }
 
 function checkBranch(body: ByteReader): boolean {
-  let isWriting = false;
+  const puts: Uint8Array[] = [];
+  const deletions: ByteRange[] = [];
+  let isReadingAt = false;
   for (let count = bounded(body); count > 0; count--) {
     const operation = readOperation(body);
-    if (operation.kind !== OP.range) isWriting = true;
-    if (operation.kind === OP.put) checkKeyBytes(operation.key);
-    else if (operation.kind === OP.deleteRange) checkKeyBytes(operation.range.start);
-    else checkKeyBytes(operation.body.range.start);
+    if (operation.kind === OP.put) {
+      checkKeyBytes(operation.key);
+      puts.push(operation.key);
+    } else if (operation.kind === OP.deleteRange) {
+      checkKeyBytes(operation.range.start);
+      deletions.push(operation.range);
+    } else {
+      checkKeyBytes(operation.body.range.start);
+      if (operation.body.revision !== 0) isReadingAt = true;
+    }
   }
+  const isWriting = puts.length + deletions.length > 0;
+  if (isWriting && isReadingAt) throw new RangeError('a branch that writes reads at a revision');
+  checkWrittenOnce(puts, deletions);
   return isWriting;
+}
+
+/** A key changes once in a revision: the state relies on it, and so does who reads it back. */
+function checkWrittenOnce(puts: readonly Uint8Array[], deletions: readonly ByteRange[]): void {
+  if (puts.length + deletions.length < 2) return;
+  const keys = new Set(puts.map((key) => latin1Text(key, 0, key.length)));
+  const isDeleted = (key: Uint8Array) => deletions.some((range) => covers(range, key));
+  if (keys.size === puts.length && !puts.some(isDeleted)) return;
+  throw new RangeError('a key is written twice');
 }
 
 function bounded(body: ByteReader): number {

@@ -13,7 +13,7 @@
  */
 import type { Entry, SnapshotMeta } from '#control/raft/raft.ts';
 import type { PeerMessage } from '../engine/peers.ts';
-import { CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
+import { APPEND_ENTRIES_MAX, CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { VERSION_FACTS, VERSION_MIN } from '../versions.ts';
 import { ByteWriter } from './bytes.ts';
@@ -345,7 +345,9 @@ function readEntries(
 ): Entry[] {
   const entries: Entry[] = [];
   let { index, term } = before;
-  for (let count = input.varint(); count > 0; count--) {
+  const sent = input.varint();
+  if (sent > APPEND_ENTRIES_MAX) throw new RangeError(`${sent} entries are too many`);
+  for (let count = sent; count > 0; count--) {
     const next = input.varint();
     if (next < term || next > termMax) throw new RangeError('terms of entries fall');
     term = next;

@@ -12,10 +12,12 @@
 import { assert } from '#base/assert.ts';
 import { ByteReader } from '../codec/bytes.ts';
 import type { ByteWriter } from '../codec/bytes.ts';
+import { checkAsked } from '../codec/check-request.ts';
 import { REQUEST, readFrame } from '../codec/frame.ts';
 import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
 import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '../limits.ts';
+import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
 import { VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
@@ -240,6 +242,11 @@ export class Engine {
       this.#peers.send(from, { kind: 'answer', id, result: 'notLeader' });
       return;
     }
+    const error = wrongAsked(what, body);
+    if (error !== undefined) {
+      this.#peers.send(from, { kind: 'answer', id, result: 'refused', error });
+      return;
+    }
     this.#leader.do(what, body, (answer) =>
       this.#peers.send(from, { kind: 'answer', id, ...answer }),
     );
@@ -355,6 +362,18 @@ export class Engine {
     if (a === this.#rosterHash.a && b === this.#rosterHash.b) return;
     this.#rosterHash = { a, b };
     this.#peers.setMembers(this.state.roster.all());
+  }
+}
+
+/** The refusal of what is no request: in the log it would stop every member. */
+function wrongAsked(what: number, body: Uint8Array): StoreError | undefined {
+  try {
+    checkAsked(what, body);
+    return undefined;
+  } catch (error) {
+    if (error instanceof StoreError) return error;
+    if (!(error instanceof RangeError)) throw error;
+    return new StoreError('INVALID_REQUEST', `no request: ${error.message}`, { cause: error });
   }
 }
 

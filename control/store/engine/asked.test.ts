@@ -1,0 +1,61 @@
+/** What another member asks a leader for its clients: bytes that are no request are refused, and end nothing. */
+import t from 'tap';
+import { ByteWriter } from '../codec/bytes.ts';
+import { COMMAND, beginCommand, encodeTxn } from '../codec/command.ts';
+import { writeMemberRequest } from '../codec/roster.ts';
+import { MemoryDisk } from '../disk/memory-disk.ts';
+import { crc32, sha256 } from '../native-digests.ts';
+import { openEngine } from './open-engine.ts';
+import { ASK } from './peers.ts';
+import type { PeerMessage, Peers } from './peers.ts';
+
+function bytes(write: (out: ByteWriter) => void): Uint8Array {
+  const out = new ByteWriter();
+  write(out);
+  return out.take();
+}
+
+const put = { kind: 'put', request: { key: 'a', value: new Uint8Array(1) } } as const;
+const txn = bytes((out) => encodeTxn(out, { compare: [], success: [put], failure: [] }));
+
+const rows: [string, number, Uint8Array, string][] = [
+  ['a write', ASK.propose, txn, 'taken'],
+  ['a write that is cut', ASK.propose, txn.subarray(0, txn.length - 2), 'refused'],
+  ['a write that goes on', ASK.propose, Buffer.concat([txn, txn]), 'refused'],
+  ['nothing', ASK.propose, new Uint8Array(), 'refused'],
+  [
+    "a command that is the store's own",
+    ASK.propose,
+    bytes((out) => beginCommand(out, COMMAND.configure)),
+    'refused',
+  ],
+  ['a keepalive of no lease', ASK.keepAlive, Uint8Array.of(9), 'refused'],
+  ['a keepalive without an id', ASK.keepAlive, new Uint8Array(), 'refused'],
+  ['no change of members', ASK.changeMembers, Uint8Array.of(0, 200), 'refused'],
+  ['an unknown change of members', ASK.changeMembers, Uint8Array.of(77), 'refused'],
+  [
+    'a change of members',
+    ASK.changeMembers,
+    bytes((out) => writeMemberRequest(out, { kind: 'move', id: 12 })),
+    'refused',
+  ],
+  ['something unknown', 99, txn, 'refused'],
+];
+
+t.test('a leader refuses what is no request of another member', async (t) => {
+  const sent: PeerMessage[] = [];
+  const peers: Peers = { send: (_to, message) => sent.push(message), setMembers: () => {} };
+  const log = { info: () => {}, warn: () => {}, error: () => {} };
+  const disk = new MemoryDisk();
+  const io = { disk, crc32, sha256, log, peers, random: () => 0.5, monotonicMs: () => 0 };
+  const engine = openEngine(io, {});
+  for (const [id, [name, what, body, result]] of rows.entries()) {
+    engine.receive(77, { kind: 'ask', id, what, body });
+    t.doesNotThrow(() => {
+      while (engine.pump());
+    }, name);
+    const answer = sent.find((message) => message.kind === 'answer' && message.id === id);
+    t.match(answer, { result }, name);
+  }
+  engine.close();
+});
