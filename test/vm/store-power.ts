@@ -6,7 +6,15 @@
  * A seed gives the same choices; what a machine writes, and when, is its own.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -121,45 +129,60 @@ function checkKept(acknowledged: Iterable<number>, kept: readonly number[], what
   if (lost.length > 0) throw new Error(`${what}: ${lost.length} lost, first ${lost[0]}`);
 }
 
-/** Starts the store on a medium, twice, and writes in between. Returns how many writes are in it. */
+/** Starts the store on a medium, thrice, and writes in between. Returns how many writes are in it. */
 async function verify(medium: Uint8Array, due: readonly number[], what: string): Promise<number> {
   const dir = mkdtempSync('/dev/shm/store-power-');
-  const file = join(dir, 'disk');
   try {
-    writeAll(file, medium);
-    const { status, stdout } = spawnSync('e2fsck', ['-p', file], { encoding: 'utf8' });
-    if (status === null || status > 2) throw new Error(`the filesystem is damaged: ${stdout}`);
-    const target = join(dir, 'mounted');
-    mkdirSync(target);
-    execFileSync('mount', ['-o', 'loop,noatime,nodev', '-t', 'ext4', file, target]);
-    try {
-      return await checkStore(join(target, 'store'), due, what);
-    } finally {
-      execFileSync('umount', [target]);
-    }
+    return await verifyIn(dir, medium, due);
   } catch (error) {
     const saved = join(OUT, 'store-power.img');
     writeAll(saved, medium);
+    writeFileSync(`${saved}.due`, due.join('\n'));
     throw new Error(`${what}; the medium is ${saved}`, { cause: error });
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-async function checkStore(dataDir: string, due: readonly number[], what: string): Promise<number> {
-  const first = await openOn(dataDir);
-  const { ranges, next } = await readNumbers(first, signal);
-  checkKept(due, ranges, what);
-  const more = Array.from({ length: WRITES_AFTER_CUT }, (_, i) => next + i);
-  for (const number of more) {
-    const put = { kind: 'put', request: { key: keyOf(number), value: valueOf(number) } } as const;
-    await first.txn({ compare: [], success: [put], failure: [] }, signal);
+async function verifyIn(dir: string, medium: Uint8Array, due: readonly number[]): Promise<number> {
+  const file = join(dir, 'disk');
+  writeAll(file, medium);
+  const { status, stdout } = spawnSync('e2fsck', ['-p', file], { encoding: 'utf8' });
+  if (status === null || status > 2) throw new Error(`the filesystem is damaged: ${stdout}`);
+  const target = join(dir, 'mounted');
+  mkdirSync(target);
+  execFileSync('mount', ['-o', 'loop,noatime,nodev', '-t', 'ext4', file, target]);
+  try {
+    return await checkStore(join(target, 'store'), due);
+  } finally {
+    // Lazily: whoever looks at the machine's mounts just now must not fail this.
+    execFileSync('umount', ['--lazy', target]);
   }
-  await first.close();
-  const second = await openOn(dataDir);
-  checkKept([...due, ...more], (await readNumbers(second, signal)).ranges, `${what}, next start`);
-  await second.close();
+}
+
+async function checkStore(dataDir: string, due: readonly number[]): Promise<number> {
+  const { ranges, next } = await withStore(dataDir, (store) => readNumbers(store, signal));
+  checkKept(due, ranges, 'the first start');
+  const more = Array.from({ length: WRITES_AFTER_CUT }, (_, i) => next + i);
+  await withStore(dataDir, async (store) => {
+    for (const number of more) {
+      const request = { key: keyOf(number), value: valueOf(number) };
+      const put = { kind: 'put', request } as const;
+      await store.txn({ compare: [], success: [put], failure: [] }, signal);
+    }
+  });
+  const after = await withStore(dataDir, (store) => readNumbers(store, signal));
+  checkKept([...due, ...more], after.ranges, 'the third start');
   return countOf(ranges);
+}
+
+async function withStore<T>(dataDir: string, use: (store: OwnStore) => Promise<T>): Promise<T> {
+  const store = openOn(dataDir);
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
 }
 
 function countOf(ranges: readonly number[]): number {
@@ -169,7 +192,7 @@ function countOf(ranges: readonly number[]): number {
   return count;
 }
 
-async function openOn(dataDir: string): Promise<OwnStore> {
+function openOn(dataDir: string): OwnStore {
   const disk = new RealDisk(dataDir);
   const clock = new RealClock();
   return openStoreOn(
