@@ -44,7 +44,7 @@ const RUNGS: readonly Rung[] = [
     files: [
       '{base,net,daemon,control,cli,image}/**/*.test.ts',
       'test/tidy/*.test.ts',
-      'test/{dev,conformance,mutation,sim}/*.test.ts',
+      'test/{dev,conformance,fuzz,mutation,sim}/*.test.ts',
     ],
     jobs: 2,
   },
