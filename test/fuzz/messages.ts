@@ -124,6 +124,15 @@ const PEER: ((random: Random) => PeerMessage)[] = [
     index: number(r),
     hash: lanes(r),
   }),
+  (r) => ({ kind: 'entryRequest', after: number(r), to: { index: number(r), term: number(r) } }),
+  (r) => {
+    const [after, prevTerm] = [number(r), r.below(300)];
+    const to = { index: number(r), term: prevTerm + r.below(5) };
+    const sent = entries(r, after, prevTerm, to.term);
+    const refusal = r.pick(['none', 'lacking', 'released'] as const);
+    return { kind: 'entryResponse', after, to, refusal, prevTerm, entries: sent };
+  },
+  (r) => ({ kind: 'checkpointRequest', index: number(r) }),
   (r) => ({
     kind: 'statement',
     version: number(r),

@@ -35,7 +35,15 @@ function header(random: SeededRandom): Uint8Array {
     : { nextBatch: 9, lastCrc: 77, lastIndex: 40, lastTerm: 3 };
   const isJoined = random.chance(0.5);
   return formatSegmentHeader(
-    { groupId: 5, memberId: number(random), isJoined, segment: 1, start, seed: SEED },
+    {
+      groupId: 5,
+      memberId: number(random),
+      isJoined,
+      isFresh: random.chance(0.2),
+      segment: 1,
+      start,
+      seed: SEED,
+    },
     crc32,
   );
 }
@@ -84,19 +92,28 @@ interface Segment {
 
 /** A segment of some batches, one entry each; what comes behind them is zeros. And where the log stands then. */
 function segment(random: SeededRandom, { number, start }: Segment) {
-  const identity = { groupId: 5, memberId: 6, isJoined: false };
+  const identity = {
+    groupId: 5,
+    memberId: 6,
+    isJoined: false,
+    isFresh: number > 1 && random.chance(0.2),
+  };
   const head = { ...identity, segment: number, start, seed: SEED };
   const parts: Uint8Array[] = [formatSegmentHeader(head, crc32)];
   let end = start;
   for (let count = 1 + random.below(4); count > 0; count--) {
-    const index = end.lastIndex + 1;
     const out = new NotingWriter();
-    writeEntry(out, { index, term: 1, data: blob(random, 60) });
+    // Some batches have no entry, and say all the same where the log ends.
+    const isBare = random.chance(0.2);
+    const index = end.lastIndex + (isBare ? 0 : 1);
+    if (isBare) writeHardState(out, { term: 1, vote: 2, commitIndex: 0 });
+    else writeEntry(out, { index, term: 1, data: blob(random, 60) });
     const body = out.take();
     const bytes = new Uint8Array(BATCH_HEADER_BYTES + paddedBytes(body.length));
     bytes.set(body, BATCH_HEADER_BYTES);
     const { nextBatch, lastCrc } = end;
-    const fields = { nextBatch, lastCrc, bodyBytes: body.length, recordCount: 1, seed: SEED };
+    const last = { index, term: 1 };
+    const fields = { nextBatch, lastCrc, bodyBytes: body.length, recordCount: 1, seed: SEED, last };
     const crc = sealBatch(bytes, fields, crc32);
     end = { nextBatch: nextBatch + 1, lastCrc: crc, lastIndex: index, lastTerm: 1 };
     parts.push(bytes);
@@ -109,26 +126,44 @@ function firstSegment(random: SeededRandom): Sample {
   return words(segment(random, { number: 1, start: LOG_START }).bytes);
 }
 
-/** u32 length of the first, first, second. */
-function twoSegments(random: SeededRandom): Sample {
-  const first = segment(random, { number: 1, start: LOG_START });
-  const second = segment(random, { number: 2, start: first.end });
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(first.bytes.length);
-  return words(Buffer.concat([length, first.bytes, second.bytes]));
+const SEGMENTS = 3;
+const PREFIX_BYTES = 4 * (SEGMENTS + 1);
+/** Of the prefix's last word, and the one below it: no byte is unreadable. */
+const READABLE = 0xffffffff;
+
+/** u32 length of each segment, u32 a byte that cannot be read; the segments. */
+function severalSegments(random: SeededRandom): Sample {
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  const parts: Uint8Array[] = [prefix];
+  let start = LOG_START;
+  for (let i = 0; i < SEGMENTS; i++) {
+    const { bytes, end } = segment(random, { number: i + 1, start });
+    prefix.writeUInt32LE(bytes.length, 4 * i);
+    parts.push(bytes);
+    start = end;
+  }
+  prefix.writeUInt32LE(READABLE - random.below(2), 4 * SEGMENTS);
+  const sample = words(Buffer.concat(parts));
+  if (random.chance(0.5)) return sample;
+  // Damage in the middle alone: what follows is whole, and proves that it was there.
+  return { bytes: sample.bytes, fields: sample.fields.slice(SEGMENTS + 1) };
 }
 
-/** The two, the second with a right sum in its header, so that what joins them is looked at. */
-function readTwo(bytes: Uint8Array): unknown {
-  if (bytes.length < 4) return undefined;
-  const length = Buffer.from(bytes.buffer, bytes.byteOffset).readUInt32LE();
-  const first = bytes.subarray(4, 4 + length);
-  const second = sealHeader(bytes.subarray(4 + length));
-  const files = new Map([
-    [NAME, first],
-    [segmentName(2), second],
-  ]);
-  return recoverLog(readOnlyDisk(files), crc32);
+/** The segments, their headers with right sums where that word is even: then what joins them is looked at. */
+function readSeveral(bytes: Uint8Array): unknown {
+  if (bytes.length < PREFIX_BYTES) return undefined;
+  const prefix = new DataView(bytes.buffer, bytes.byteOffset, PREFIX_BYTES);
+  const unreadable = prefix.getUint32(4 * SEGMENTS, true);
+  const isSealed = unreadable % 2 === 0;
+  const files = new Map<string, Uint8Array>();
+  let at = PREFIX_BYTES;
+  for (let i = 0; i < SEGMENTS; i++) {
+    const length = prefix.getUint32(4 * i, true);
+    const part = bytes.subarray(at, at + length);
+    files.set(segmentName(i + 1), isSealed ? sealHeader(part) : part);
+    at += length;
+  }
+  return recoverLog(readOnlyDisk(files, unreadable), crc32);
 }
 
 /** As if the header had been written so. */
@@ -197,11 +232,11 @@ export const walTargets: readonly Target[] = [
     allocation: { perByte: 120, perInput: 40_000 },
   },
   {
-    name: 'recoverLog, two segments',
-    share: 1,
+    name: 'recoverLog, several segments',
+    share: 2,
     ...disk,
-    make: twoSegments,
-    decode: readTwo,
+    make: severalSegments,
+    decode: readSeveral,
     allocation: { perByte: 120, perInput: 40_000 },
   },
   {
@@ -214,9 +249,11 @@ export const walTargets: readonly Target[] = [
       const body = bytes.subarray(1);
       const batch = new Uint8Array(BATCH_HEADER_BYTES + paddedBytes(body.length));
       batch.set(body, BATCH_HEADER_BYTES);
-      const fields = { nextBatch: 1, lastCrc: 0, bodyBytes: body.length, seed: SEED };
+      const last = { index: 0, term: 0 }; // Not said.
+      const fields = { nextBatch: 1, lastCrc: 0, bodyBytes: body.length, seed: SEED, last };
       sealBatch(batch, { ...fields, recordCount: bytes[0] ?? 0 }, crc32);
-      const head = { groupId: 5, memberId: 6, isJoined: false, segment: 1, start: LOG_START };
+      const identity = { groupId: 5, memberId: 6, isJoined: false, isFresh: false };
+      const head = { ...identity, segment: 1, start: LOG_START };
       return Buffer.concat([formatSegmentHeader({ ...head, seed: SEED }, crc32), batch]);
     },
     decode: readSegment,
