@@ -167,6 +167,7 @@ export function memberRequest(random: Random): MemberRequest {
     { kind: 'remove', id },
     { kind: 'describe', row: { id, ...row } },
     { kind: 'move', id },
+    { kind: 'rejoin', formerId: id, key: row.key, address: '' },
   ];
   return random.pick(rows);
 }
@@ -253,6 +254,12 @@ function command(out: ByteWriter, random: Random): void {
   }
 }
 
+const ONE_NUMBER: ReadonlySet<number> = new Set([
+  REQUEST.leaseKeepAlive,
+  REQUEST.watchTaken,
+  REQUEST.snapshotClose,
+]);
+
 /** One message of a client: some frames. */
 export function requests(random: Random): Sample {
   const out = new NotingWriter();
@@ -265,12 +272,14 @@ export function requests(random: Random): Sample {
     else if (kind === REQUEST.readTxn) {
       beginCommand(out, COMMAND.txn);
       txn(out, random, true);
-    } else if (kind === REQUEST.leaseKeepAlive || kind === REQUEST.watchTaken) {
+    } else if (ONE_NUMBER.has(kind)) {
       out.varint(random.below(200));
     } else if (kind === REQUEST.watch) {
       keyRange(out, random);
       out.varint(random.below(20));
       out.u8(random.below(2));
+    } else if (kind === REQUEST.snapshotRead) {
+      for (const most of [4, 5000, 100_000]) out.varint(random.below(most));
     } else if (kind === REQUEST.changeMembers) writeMemberRequest(out, memberRequest(random));
     endFrame(out, lengthAt);
   }

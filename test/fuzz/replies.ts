@@ -6,9 +6,11 @@ import {
   readKeyValue,
   readError,
   readRangeResponse,
+  readSnapshotInfo,
   readStatus,
   readTxnResponse,
   writeError,
+  writeSnapshotInfo,
   writeStatus,
 } from '#control/store/codec/reply.ts';
 import { readGroupMembers, writeGroupMembers } from '#control/store/codec/roster.ts';
@@ -83,6 +85,13 @@ export const REPLIES: readonly ReplyKind[] = [
     read: readError,
     write: (out, random) => {
       writeError(out, new StoreError(random.pick(ERROR_CODES), 'because', { compactRevision: 9 }));
+    },
+  },
+  {
+    read: readSnapshotInfo,
+    write: (out, random) => {
+      const numbers = { revision: number(random), index: number(random), bytes: number(random) };
+      writeSnapshotInfo(out, { handle: random.below(9), groupId: number(random), ...numbers });
     },
   },
   {
