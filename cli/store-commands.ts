@@ -1,4 +1,4 @@
-/** Commands about the cluster's store: how it is, and its snapshots. */
+/** Commands about the cluster's store: how it is, its members and its snapshots. */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, renameSync, rmSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -23,7 +23,9 @@ import {
 import { type Cli, outputOption } from './program.ts';
 
 export function addStore({ program, io, withClient }: Cli): void {
-  const store = program.command('store').description("the cluster's store, and its snapshots");
+  const store = program
+    .command('store')
+    .description("the cluster's store, its members and snapshots");
   store
     .command('status')
     .description('members, size and alarms of the store')
@@ -44,6 +46,36 @@ export function addStore({ program, io, withClient }: Cli): void {
         io.out(formatRows(output, members, { columns: MEMBER_COLUMNS, value: members }));
       }),
     );
+  store
+    .command('remove <member>')
+    .description('remove a member that is not to come back, by its number')
+    .action((member: string) =>
+      withClient(async (client) => {
+        await client.call(Store.RemoveMember, { id: memberId(member) }, io.signal);
+        io.note(`member ${member} is removed`);
+      }),
+    );
+  store
+    .command('move-leader <member>')
+    .description('hand leadership to another voter, by its number')
+    .action((member: string) =>
+      withClient(async (client) => {
+        await client.call(Store.MoveLeader, { id: memberId(member) }, io.signal);
+        io.note(`leadership is handed to member ${member}`);
+      }),
+    );
+  store
+    .command('token')
+    .description('print a token by which new members come into the store')
+    .option('--hours <hours>', 'how long it is good for', '1')
+    .action(({ hours }: { hours: string }) => {
+      const lifetimeSeconds = Math.round(Number(hours) * 3600);
+      if (!(lifetimeSeconds >= 1)) throw new UsageError(`--hours ${hours} is no time`);
+      return withClient(async (client) => {
+        const { token } = await client.call(Store.CreateJoinToken, { lifetimeSeconds }, io.signal);
+        io.out(token);
+      });
+    });
   store
     .command('snapshot <file>')
     .description('write the whole store to a file, which is read through again')
@@ -68,6 +100,13 @@ export function addStore({ program, io, withClient }: Cli): void {
         }
       });
     });
+}
+
+/** Throws UsageError for what is no member's number. */
+function memberId(text: string): number {
+  const id = Number(text);
+  if (Number.isSafeInteger(id) && id > 0) return id;
+  throw new UsageError(`${text} is no number of a member: see bareboat store status`);
 }
 
 const MEMBER_COLUMNS: readonly Column<StoreMember>[] = [

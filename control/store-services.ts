@@ -8,7 +8,12 @@ import type { SnapshotPart } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import type { ProtocolErrorCode } from '#base/protocol/frames.ts';
 import { ServiceTable } from '#base/protocol/protocol.ts';
-import { type OwnStore, StoreError, type StoreErrorCode } from '#control/store/store.ts';
+import {
+  createJoinToken,
+  type OwnStore,
+  StoreError,
+  type StoreErrorCode,
+} from '#control/store/store.ts';
 
 export function storeServices(store: OwnStore): ServiceTable {
   return new ServiceTable()
@@ -29,12 +34,32 @@ export function storeServices(store: OwnStore): ServiceTable {
         members: members.map(({ id, address, role }) => ({ id, address, role })),
       };
     })
+    .unary(Store.RemoveMember, async ({ id }, { signal }) => {
+      await requireMember(store, id, signal);
+      await explained(() => store.removeMember(id, signal));
+      return {};
+    })
+    .unary(Store.MoveLeader, async ({ id }, { signal }) => {
+      await requireMember(store, id, signal);
+      await explained(() => store.moveLeader(id, signal));
+      return {};
+    })
+    .unary(Store.CreateJoinToken, async ({ lifetimeSeconds }, { signal }) => ({
+      token: await explained(() => createJoinToken(store, lifetimeSeconds, signal)),
+    }))
     .stream(Store.Snapshot, async function* (requests, { signal }) {
       for await (const _request of requests) {
         yield* snapshotParts(store, signal);
         return;
       }
     });
+}
+
+/** The store takes a member that is gone for one that was removed; who mistyped its number does not. */
+async function requireMember(store: OwnStore, id: number, signal: AbortSignal): Promise<void> {
+  const { members } = await explained(() => store.members(signal));
+  if (members.some((member) => member.id === id)) return;
+  throw new ProtocolError('NOT_FOUND', `the store has no member ${id}`);
 }
 
 async function* snapshotParts(

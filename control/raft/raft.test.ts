@@ -173,8 +173,9 @@ t.test('a request for votes in a past term gets no answer, a pre-vote is told of
   raft.step({ kind: 'vote', ...request });
   raft.step({ kind: 'preVote', ...request });
   const { messages, messagesAfterPersist } = raft.ready();
-  t.match([...messages, ...messagesAfterPersist], [
-    { kind: 'preVoteResponse', term: 5, rejected: true },
-  ]);
+  t.match(
+    [...messages, ...messagesAfterPersist],
+    [{ kind: 'preVoteResponse', term: 5, rejected: true }],
+  );
   t.end();
 });

@@ -227,3 +227,5 @@ export const LOOK_AROUND_MS_MAX = 3000;
 
 /** And again, when a stranger dials it, no more often than this. */
 export const LOOK_AROUND_PAUSE_MS = 10_000;
+
+export const JOIN_TOKEN_BYTES_MAX = 200;

@@ -28,6 +28,8 @@ export const memberNetwork = z.strictObject({
    * them to be taken in again; and one that is alone by its log asks them before it leads.
    */
   peers: z.array(z.string().min(1)).default([]),
+  /** Of the group of those peers (join-token.ts): by it a member comes in that nobody has added. */
+  token: z.string().min(1).optional(),
   /** Hashes of keys of members to be met before the log names any, and of clients. */
   memberKeys: z.array(z.string()).default([]),
   clientKeys: z.array(z.string()).default([]),

@@ -222,8 +222,9 @@ class Network {
         serveClient(socket, { host, log, check: checkRequests });
         this.#clients.add(socket);
         socket.on('close', () => this.#clients.delete(socket));
-      } else if (path === '/member' && isMember(engine, proved.key)) {
-        const check = (message: Uint8Array) => checkOutsider(message, proved.key);
+      } else if (path === '/member') {
+        const check = (message: Uint8Array) =>
+          checkOutsider(message, proved.key, isMember(engine, proved.key));
         serveClient(socket, { host, log, check });
       } else socket.close(4004, 'no key of a client');
     });

@@ -196,6 +196,11 @@ export interface StoreAdmin {
    * UNAVAILABLE while the member still takes part, or when too few voters would be left.
    */
   rejoin(member: FormerMember, signal: AbortSignal): Promise<AddedMember>;
+  /**
+   * As addMember, by the new member itself, which holds a token of the group (join-token.ts).
+   * INVALID_REQUEST when the token is unknown or has expired.
+   */
+  join(member: NewMember & { readonly token: string }, signal: AbortSignal): Promise<AddedMember>;
   /** Begins to hand leadership to a voter. */
   moveLeader(id: number, signal: AbortSignal): Promise<void>;
   /**

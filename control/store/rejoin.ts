@@ -9,7 +9,7 @@ import type { OutcastNote } from './engine/outcast.ts';
 import { LOOK_AROUND_MS_MAX, REJOIN_ATTEMPT_MS_MAX, REJOIN_RETRY_MS } from './limits.ts';
 import type { MemberNetwork } from './member-config.ts';
 import { StoreError } from './port.ts';
-import type { AddedMember, GroupMembers, OwnStore } from './port.ts';
+import type { AddedMember, FormerMember, GroupMembers, OwnStore } from './port.ts';
 import { connectStore } from './transport/remote-store.ts';
 import { keyOfCertificate } from './transport/tls.ts';
 import type { Credentials } from './transport/tls.ts';
@@ -22,7 +22,7 @@ export interface Asker {
 
 /**
  * Asks until the group has an id for this key. Rejects with StoreError INVALID_REQUEST when no member of
- * the group has it, or when nobody is known to be asked.
+ * the group has it and there is no good token, or when nobody is known to be asked.
  */
 export async function askToRejoin(
   asker: Asker,
@@ -48,12 +48,31 @@ export async function askToRejoin(
     try {
       const signal = AbortSignal.timeout(REJOIN_ATTEMPT_MS_MAX);
       const of = { addresses: [address], credentials, memberKeys };
-      return await withStore(of, signal, (store) => store.rejoin(former, signal));
+      return await withStore(of, signal, (store) =>
+        comeIn(store, { former, token: network.token }, signal),
+      );
     } catch (error) {
       if (error instanceof StoreError && error.code === 'INVALID_REQUEST') throw error;
       log.warn('not taken in yet', { address, error });
     }
     await pause(REJOIN_RETRY_MS);
+  }
+}
+
+/** As a former member, else by a token. */
+async function comeIn(
+  store: OwnStore,
+  as: { readonly former: FormerMember; readonly token: string | undefined },
+  signal: AbortSignal,
+): Promise<AddedMember> {
+  const { former, token } = as;
+  try {
+    return await store.rejoin(former, signal);
+  } catch (error) {
+    const isUnknown = error instanceof StoreError && error.code === 'INVALID_REQUEST';
+    if (!isUnknown || token === undefined || former.formerId !== 0) throw error;
+    const { key, address } = former;
+    return await store.join({ token, key, address, isToVote: true }, signal);
   }
 }
 

@@ -35,6 +35,7 @@ export {
   type WatchRequest,
 } from './port.ts';
 export { BackupSchedule, type BackupSettings } from './backup-schedule.ts';
+export { createJoinToken } from './join-token.ts';
 export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
 export { type MemberNetwork, memberNetwork } from './member-config.ts';
 export { type StoreOptions, openStore } from './open.ts';

@@ -137,6 +137,12 @@ t.test('a control plane is snapshotted, lost and restored', { timeout: 120_000 }
   const status = await bareboat('store', 'status', '-o', 'json');
   t.match(JSON.parse(status.out), { alarms: [], members: [{ role: 'voter' }], version: 2 });
   t.match(await bareboat('store', 'status'), { code: 0, out: /alarms:? +none/i });
+  t.match(await bareboat('store', 'token'), { code: 0, out: /^[\w-]{32}\n$/ });
+  t.match(await bareboat('store', 'token', '--hours', 'x'), { code: 2, notes: /is no time/ });
+  t.match(await bareboat('store', 'remove', 'x'), { code: 2, notes: /no number of a member/ });
+  const none = await bareboat('store', 'remove', '12345');
+  t.match(none, { code: 1, notes: /12345/ });
+  t.match(await bareboat('store', 'move-leader', '12345'), { code: 1, notes: /12345/ });
 
   await create('after-the-snapshot');
   await api.deleteNamespacedConfigMap({ namespace, name: 'deleted-later' });

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { must } from '#base/assert.ts';
-import type { OwnStore } from '#control/store/store.ts';
+import { type OwnStore, createJoinToken } from '#control/store/store.ts';
 import { StoreGroup, freeAddress, waitFor } from './store-process.ts';
 
 const { signal } = new AbortController();
@@ -126,3 +126,25 @@ t.test(
     t.match(founder.logged.join(''), /it is alone by its log, but its group has 3 members/);
   },
 );
+
+t.test('a token lets a member in that nobody has added', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 100);
+  const stranger = must(group.members[2], 'a member');
+  const { key } = stranger.identity;
+  const { members } = await store.members(signal);
+  const formerId = must(members.find((member) => member.key === key)?.id, 'a member');
+  await store.removeMember(formerId, signal);
+  await stranger.end('SIGKILL');
+  rmSync(dataDir(2), { recursive: true });
+  const peers = group.members.map(({ address }) => address);
+  group.configure(2, { peers, join: undefined });
+  await t.rejects(stranger.start(), /no member of the group has this key/);
+  group.configure(2, { peers, join: undefined, token: 'invented' });
+  await t.rejects(stranger.start(), /join token is unknown/);
+  const token = await createJoinToken(store, 600, signal);
+  group.configure(2, { peers, join: undefined, token });
+  await stranger.start();
+  t.equal(await isBack(group, store, key, formerId), 100);
+});

@@ -110,7 +110,9 @@ async function passes(
   const child = spawn(
     '/bin/sh',
     [
-      ...['-c', 'ulimit -t "$0"; exec "$@"', String(seconds)],
+      '-c',
+      'ulimit -t "$0"; exec "$@"',
+      String(seconds),
       process.execPath,
       '--no-warnings',
       ...hook,

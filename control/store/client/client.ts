@@ -155,6 +155,10 @@ export class StoreClient implements OwnStore {
     return this.#changeMembers({ kind: 'rejoin', ...member }, signal);
   }
 
+  join(member: NewMember & { token: string }, signal: AbortSignal): Promise<AddedMember> {
+    return this.#changeMembers({ kind: 'join', ...member }, signal);
+  }
+
   async moveLeader(id: number, signal: AbortSignal): Promise<void> {
     await this.#changeMembers({ kind: 'move', id }, signal);
   }

@@ -32,17 +32,22 @@ export function checkRequests(message: Uint8Array): void {
   }
 }
 
-/** The same for a member that is not of the group now: it asks who is, and for an id for its own key. */
-export function checkOutsider(message: Uint8Array, key: string): void {
+/**
+ * The same for who is not of the group now: it asks for an id for its own key, and, when that key is a
+ * member's, who is of the group.
+ */
+export function checkOutsider(message: Uint8Array, key: string, isMember: boolean): void {
   checkRequests(message);
   const input = new Reader(message);
   while (input.remaining > 0) {
     const { kind, start, end } = readFrame(input);
-    if (kind === REQUEST.members) continue;
+    if (kind === REQUEST.members && isMember) continue;
     if (kind !== REQUEST.changeMembers)
       throw new RangeError(`request of kind ${kind} is a client's`);
     const request = readMemberRequest(new Reader(message, start, end));
-    if (request.kind !== 'rejoin' || request.key !== key) {
+    const isForItself =
+      (request.kind === 'rejoin' || request.kind === 'join') && request.key === key;
+    if (!isForItself) {
       throw new RangeError('a member asks for itself alone');
     }
   }

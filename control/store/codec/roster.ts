@@ -3,11 +3,11 @@
  *
  *   row     = id, key, address, u8 is to vote
  *   request = u8 kind, then: add = key, address, u8 is to vote; remove, move = id; describe = row;
- *             rejoin = former id, key, address, u8 0
+ *             rejoin = former id, key, address, u8 0; join = token, key, address, u8 is to vote
  *   members = group id, leader, members (members.ts), n, row{n}
  */
 import type { RosterRow } from '../engine/roster.ts';
-import { MEMBERS_MAX, MEMBER_TEXT_BYTES_MAX } from '../limits.ts';
+import { JOIN_TOKEN_BYTES_MAX, MEMBERS_MAX, MEMBER_TEXT_BYTES_MAX } from '../limits.ts';
 import type { GroupMember, GroupMembers } from '../port.ts';
 import { StoreError } from '../port.ts';
 import { everyone, isVoter } from '#control/raft/raft.ts';
@@ -30,9 +30,11 @@ export type MemberRequest =
       readonly key: string;
       /** Empty: as before. */
       readonly address: string;
-    };
+    }
+  /** Who holds a token of the group (join-token.ts) comes in as if it were added. */
+  | ({ readonly kind: 'join'; readonly token: string } & Omit<RosterRow, 'id'>);
 
-const KINDS = ['add', 'remove', 'describe', 'move', 'rejoin'] as const;
+const KINDS = ['add', 'remove', 'describe', 'move', 'rejoin', 'join'] as const;
 
 export function writeRosterRow(out: ByteWriter, row: RosterRow): void {
   out.varint(row.id);
@@ -51,6 +53,9 @@ export function writeMemberRequest(out: ByteWriter, request: MemberRequest): voi
   else if (request.kind === 'describe') writeRosterRow(out, request.row);
   else if (request.kind === 'rejoin') {
     writeRosterRow(out, { ...request, id: request.formerId, isToVote: false });
+  } else if (request.kind === 'join') {
+    out.latin1(request.token);
+    writeDescription(out, request);
   } else out.varint(request.id);
 }
 
@@ -63,6 +68,11 @@ export function readMemberRequest(input: ByteReader): MemberRequest {
   if (kind === 'rejoin') {
     const { id: formerId, key, address } = readRosterRow(input);
     return { kind, formerId, key, address };
+  }
+  if (kind === 'join') {
+    const token = input.latin1();
+    if (token.length > JOIN_TOKEN_BYTES_MAX) throw new RangeError('join token is too long');
+    return { kind, token, ...readDescription(input) };
   }
   return { kind, id: input.varint() };
 }

@@ -5,12 +5,14 @@
  * Whether it leads it is told by the consensus.
  */
 import type { MemberChange } from '#control/raft/raft.ts';
-import { ByteReader, ByteWriter } from '../codec/bytes.ts';
+import { ByteReader, ByteWriter, latin1Bytes } from '../codec/bytes.ts';
 import { everyone } from '#control/raft/raft.ts';
 import { COMMAND, asTxn, beginCommand, commandSince } from '../codec/command.ts';
 import { readMemberRequest, writeRosterRow } from '../codec/roster.ts';
 import type { MemberRequest } from '../codec/roster.ts';
+import { tokenKey } from '../codec/token-key.ts';
 import { MEMBERS_MAX, QUOTA_BYTES_DEFAULT } from '../limits.ts';
+import { NONE } from '../mvcc/records.ts';
 import { StoreError } from '../port.ts';
 import { VERSION_FACTS } from '../versions.ts';
 import type { Consensus, Proposed } from './consensus.ts';
@@ -158,6 +160,9 @@ export class LeaderWork {
       return answerOf(this.#consensus.changeMembers([request], NO_DATA));
     }
     if (request.kind === 'rejoin') return this.#rejoin(request);
+    if (request.kind === 'join' && !this.#isToken(request.token)) {
+      return refused(new StoreError('INVALID_REQUEST', 'join token is unknown, or has expired'));
+    }
     const { key, address, isToVote } = request;
     if (this.#state.roster.all().length >= MEMBERS_MAX) {
       return refused(new StoreError('INVALID_REQUEST', `the group has ${MEMBERS_MAX} members`));
@@ -195,6 +200,10 @@ export class LeaderWork {
     ];
     const described = address === '' ? row : { ...row, address };
     return answerOf(this.#describe(changes, described), id);
+  }
+
+  #isToken(token: string): boolean {
+    return token !== '' && this.#state.mvcc.current(latin1Bytes(tokenKey(token))) !== NONE;
   }
 
   #describe(changes: readonly MemberChange[], row: RosterRow): Proposed | StoreError {
