@@ -150,7 +150,7 @@ export function settleMembers(state: RaftState, leading: Leading): void {
   }
   leading.settledIndex = log.membersIndex;
   // Whoever was removed hears of it once, and stops asking for votes.
-  flush(state, leading);
+  flush(state, leading, 'now');
   syncProgress(state, leading);
   if (!isVoter(log.members, state.id)) handOver(state, leading);
 }

@@ -13,6 +13,7 @@
 import { assert } from '#base/assert.ts';
 import { Inflights } from './inflights.ts';
 import type { Limits } from './limits.ts';
+import type { CommitNews } from './ready.ts';
 import type { LogIndex } from './types.ts';
 
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
@@ -75,12 +76,16 @@ export class Progress {
   }
 
   /** Whether an append, perhaps an empty one, is due for a log that stands like this. */
-  wantsAppend(log: { readonly lastIndex: LogIndex; readonly commitIndex: LogIndex }): boolean {
+  wantsAppend(
+    log: { readonly lastIndex: LogIndex; readonly commitIndex: LogIndex },
+    news: CommitNews,
+  ): boolean {
     if (this.#state === 'snapshot') return false;
     if (this.#state === 'probe') return !this.#isProbeSent;
     if (this.#isPoked) return true;
     if (this.#inflights.isFull) return false;
     if (this.#nextIndex <= log.lastIndex) return true;
+    if (news === 'later') return false;
     // The member commits up to what it was sent; more than that it has been told in vain.
     const told = this.#toldCommitIndex;
     return log.commitIndex > told && told < this.#nextIndex - 1;

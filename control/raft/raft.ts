@@ -20,7 +20,7 @@ import { isQuorum } from './quorum.ts';
 import { onReadRequest, onReadResponse, requestRead } from './reads.ts';
 import { hasReady, takeReady } from './ready.ts';
 import { isSnapshotLacking } from './replication.ts';
-import type { Ready } from './ready.ts';
+import type { CommitNews, Ready } from './ready.ts';
 import { onAppendResponse, onHeartbeatResponse } from './responses.ts';
 import { initialState } from './start.ts';
 import { becomeFollower } from './state.ts';
@@ -46,7 +46,7 @@ export type { Limits } from './limits.ts';
 export { NO_MEMBERS, everyone, isJoint, isVoter, membersOf } from './members.ts';
 export type { MemberChange, Transition } from './members.ts';
 export type { InstallSnapshot, Message } from './messages.ts';
-export type { Ready } from './ready.ts';
+export type { CommitNews, Ready } from './ready.ts';
 export type { LostLog } from './state.ts';
 export { isQuorum } from './quorum.ts';
 export type { MemberProgress, RaftStatus } from './status.ts';
@@ -121,6 +121,10 @@ export class Raft {
   get isSoleVoter(): boolean {
     const { log, id } = this.#state;
     return isVoter(log.members, id) && isQuorum(log.members, (other) => other === id);
+  }
+
+  get commitIndex(): LogIndex {
+    return this.#state.log.commitIndex;
   }
 
   /** Everything up to here is applied. */
@@ -287,12 +291,21 @@ export class Raft {
   }
 
   get hasReady(): boolean {
-    return hasReady(this.#state);
+    return hasReady(this.#state, 'now');
   }
 
-  /** Takes out the work that is due. */
-  ready(): Ready {
-    return takeReady(this.#state);
+  /** Whether work is due when news of commits may wait for the next entries. */
+  isReady(news: CommitNews): boolean {
+    return hasReady(this.#state, news);
+  }
+
+  /**
+   * Takes out the work that is due. A busy leader's host lets news of commits wait, which halves its
+   * messages; a host that does so must ask for them before long, since members apply, and show to their
+   * watches, only what they know to be committed.
+   */
+  ready(news: CommitNews = 'now'): Ready {
+    return takeReady(this.#state, news);
   }
 
   /** A message of the current term's leader: candidates give up, timers start over. */

@@ -42,7 +42,10 @@ export interface Ready {
   readonly readStates: readonly ReadState[];
 }
 
-export function hasReady(state: RaftState): boolean {
+/** Whether members are told of commits by an append of their own, or with the next entries. */
+export type CommitNews = 'now' | 'later';
+
+export function hasReady(state: RaftState, news: CommitNews): boolean {
   const { log, output } = state;
   return (
     log.takenIndex < log.lastIndex ||
@@ -52,16 +55,17 @@ export function hasReady(state: RaftState): boolean {
     output.snapshot !== undefined ||
     log.hasUnhandedCommitted ||
     isHardStateChanged(state) ||
-    (state.role.kind === 'leader' && (isAppendDue(state, state.role) || isReadRoundDue(state)))
+    (state.role.kind === 'leader' &&
+      (isAppendDue(state, state.role, news) || isReadRoundDue(state)))
   );
 }
 
 /** Takes out the work that is due. Appends and read rounds start here, so that they come in batches. */
-export function takeReady(state: RaftState): Ready {
+export function takeReady(state: RaftState, news: CommitNews): Ready {
   const { log, output, role } = state;
   if (role.kind === 'leader') {
     startReadRound(state, role);
-    flush(state, role);
+    flush(state, role, news);
   }
   const isChanged = isHardStateChanged(state);
   const entries = log.takeUnwritten();

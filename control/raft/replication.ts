@@ -6,21 +6,24 @@
 import { assert } from '#base/assert.ts';
 import { bytesOf } from './log.ts';
 import type { Progress } from './progress.ts';
+import type { CommitNews } from './ready.ts';
 import { send } from './state.ts';
 import type { Leading, RaftState } from './state.ts';
 import type { Entry, MemberId, SnapshotMeta } from './types.ts';
 
-export function isAppendDue(state: RaftState, leading: Leading): boolean {
+export function isAppendDue(state: RaftState, leading: Leading, news: CommitNews): boolean {
   for (const progress of leading.progress.values()) {
-    if (dueTo(state, progress) !== undefined) return true;
+    if (dueTo(state, progress, news) !== undefined) return true;
   }
   return false;
 }
 
 /** Sends each member what it lacks, as far as its window allows. */
-export function flush(state: RaftState, leading: Leading): void {
+export function flush(state: RaftState, leading: Leading, news: CommitNews): void {
   for (const [to, progress] of leading.progress) {
-    for (let due = dueTo(state, progress); due !== undefined; due = dueTo(state, progress)) {
+    for (;;) {
+      const due = dueTo(state, progress, news);
+      if (due === undefined) break;
       if (due === 'append') sendAppend(state, to, progress);
       else sendSnapshot(state, { to, progress, snapshot: due });
     }
@@ -28,9 +31,13 @@ export function flush(state: RaftState, leading: Leading): void {
 }
 
 /** An append, the snapshot that must come first, or nothing. */
-function dueTo(state: RaftState, progress: Progress): 'append' | SnapshotMeta | undefined {
+function dueTo(
+  state: RaftState,
+  progress: Progress,
+  news: CommitNews,
+): 'append' | SnapshotMeta | undefined {
   const { log, offered } = state;
-  if (!progress.wantsAppend(log)) return undefined;
+  if (!progress.wantsAppend(log, news)) return undefined;
   if (log.term(progress.nextIndex - 1) !== undefined) return 'append';
   // Who was never heard of would only drop it; the next sign of life wakes this.
   if (!progress.recentActive) return undefined;
@@ -42,7 +49,7 @@ function dueTo(state: RaftState, progress: Progress): 'append' | SnapshotMeta | 
 export function isSnapshotLacking(state: RaftState, leading: Leading): boolean {
   const { log, offered } = state;
   for (const progress of leading.progress.values()) {
-    if (!progress.recentActive || !progress.wantsAppend(log)) continue;
+    if (!progress.recentActive || !progress.wantsAppend(log, 'now')) continue;
     if (log.term(progress.nextIndex - 1) !== undefined) continue;
     if ((offered?.index ?? -1) < log.snapshotIndex) return true;
   }

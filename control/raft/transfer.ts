@@ -36,7 +36,7 @@ export function advanceTransfer(state: RaftState, leading: Leading): void {
  * holds most is asked to campaign; if it cannot win, an election follows by itself.
  */
 export function handOver(state: RaftState, leading: Leading): void {
-  flush(state, leading);
+  flush(state, leading, 'now');
   const successor = bestSuccessor(state, leading);
   if (successor !== undefined) send(state, { kind: 'timeoutNow', to: successor });
   becomeFollower(state, state.term, 0);

@@ -7,6 +7,9 @@ import { TICK_MS } from './engine/open-engine.ts';
 import type { Engine } from './engine/engine.ts';
 import { PUMPS_PER_TURN_MAX } from './limits.ts';
 
+/** A pause between two writes of one client is shorter, a watch on another member does not mind it. */
+const NEWS_MS = 1;
+
 export interface EngineHostEvents {
   /** The disk failed or an invariant broke; the engine has ended. */
   readonly failed: (error: unknown) => void;
@@ -23,6 +26,9 @@ export class EngineHost {
   readonly #on: EngineHostEvents;
   readonly #ticks: NodeJS.Timeout;
   #isPumpDue = false;
+  #newsTimer: NodeJS.Timeout | undefined;
+  /** Since when other members wait to hear of commits. */
+  #newsAtMs = Number.POSITIVE_INFINITY;
   #isClosed = false;
 
   constructor(engine: Engine, on: EngineHostEvents) {
@@ -42,11 +48,29 @@ export class EngineHost {
   pump(): void {
     let more = true;
     for (let i = 0; more && i < PUMPS_PER_TURN_MAX; i++) {
-      more = this.#guard(() => this.#turn(() => this.engine.pump())) === true;
+      more = this.#guard(() => this.#turn(() => this.engine.pump('later'))) === true;
       if (this.#on.takeMore === undefined) break;
       if (this.#on.takeMore()) more = true;
     }
     if (more) this.wake();
+    this.#watchNews();
+  }
+
+  /** Other members learn of commits with the next entries, or when none have come for a moment. */
+  #watchNews(): void {
+    if (!this.engine.hasNews) this.#newsAtMs = Number.POSITIVE_INFINITY;
+    else if (this.#newsAtMs === Number.POSITIVE_INFINITY) this.#newsAtMs = performance.now();
+    if (this.#newsAtMs < Number.POSITIVE_INFINITY) this.#newsTimer ??= this.#tellAfter(NEWS_MS);
+  }
+
+  #tellAfter(waitMs: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#newsTimer = undefined;
+      const leftMs = this.#newsAtMs + NEWS_MS - performance.now();
+      if (leftMs === Number.POSITIVE_INFINITY) return;
+      if (leftMs > 0) this.#newsTimer = this.#tellAfter(leftMs);
+      else this.#guard(() => this.#turn(() => this.engine.pump()));
+    }, waitMs);
   }
 
   /** Does what is due at the end of this turn. */
@@ -63,6 +87,7 @@ export class EngineHost {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#ticks);
+    clearTimeout(this.#newsTimer);
     try {
       this.engine[how]();
     } finally {

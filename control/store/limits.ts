@@ -178,11 +178,18 @@ export const HANDSHAKE_MS_MAX = 5000;
 /** Largest message on a socket: a manifest of many gigabytes; a batch of a client's requests. */
 export const SOCKET_MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Largest message to a client over a network: a range is answered in one. */
+/** Longest message to a client on a socket; what is longer comes in several. */
+export const SOCKET_PIECE_BYTES = 256 * 1024;
+
+/** Largest frame to a client over a network: a range is answered in one. */
 export const REPLY_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Answers that a client over a network has not taken, beyond which its socket is closed. */
 export const CLIENT_BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Time between pings of a client to its member, and how many may stay unanswered: 3 to 4 s of silence. */
+export const CLIENT_PING_MS = 1000;
+export const CLIENT_PINGS_UNANSWERED_MAX = 3;
 
 /** A member that hears of no leader sends its clients away so often. */
 export const LEADERLESS_CHECK_MS = 1000;

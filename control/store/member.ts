@@ -5,7 +5,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
-import type { WebSocket } from 'ws';
 import type { Log } from '#base/log.ts';
 import { checkOutsider, checkRequests } from './codec/check-request.ts';
 import { RealDisk } from './disk/real-disk.ts';
@@ -21,7 +20,7 @@ import { findGroup } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
 import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
-import { serveClient } from './transport/serve-client.ts';
+import { ClientSockets } from './transport/serve-client.ts';
 import { keyOfCertificate } from './transport/tls.ts';
 import type { Credentials } from './transport/tls.ts';
 
@@ -179,7 +178,7 @@ class Network {
   readonly #links: PeerLinks;
   readonly #listener: Listener;
   readonly #address: MemberNetwork;
-  readonly #clients = new Set<WebSocket>();
+  readonly #clients: ClientSockets;
   readonly #leaderlessCheck: NodeJS.Timeout;
 
   constructor(parts: {
@@ -210,23 +209,21 @@ class Network {
       },
       stranger,
     });
+    this.#clients = new ClientSockets({
+      host,
+      log,
+      checkOf: (kind, key) => {
+        if (kind === 'client') return network.clientKeys.includes(key) ? checkRequests : undefined;
+        return (message) => checkOutsider(message, key, isMember(engine, key));
+      },
+    });
     this.#leaderlessCheck = setInterval(() => {
       if (!engine.isLeaderless) return;
-      for (const client of this.#clients) {
-        client.close(TRY_ELSEWHERE, 'no member leads the store');
-      }
+      this.#clients.close(TRY_ELSEWHERE, 'no member leads the store');
     }, LEADERLESS_CHECK_MS);
     this.#listener = new Listener(credentials, (socket, proved, path) => {
       if (path === '/peer') links.accept(socket, proved);
-      else if (path === '/client' && network.clientKeys.includes(proved.key)) {
-        serveClient(socket, { host, log, check: checkRequests });
-        this.#clients.add(socket);
-        socket.on('close', () => this.#clients.delete(socket));
-      } else if (path === '/member') {
-        const check = (message: Uint8Array) =>
-          checkOutsider(message, proved.key, isMember(engine, proved.key));
-        serveClient(socket, { host, log, check });
-      } else socket.close(4004, 'no key of a client');
+      else this.#clients.accept(socket, proved, path);
     });
   }
 

@@ -175,7 +175,7 @@ export class SimMember {
     this.#io.time.after(this.#leftPausedMs, () => {
       this.#isPumpDue = false;
       if (this.#leftPausedMs > 0) this.pump();
-      else if (life === this.life) this.#work((engine) => engine.pump());
+      else if (life === this.life) this.#work((engine) => engine.pump('later'));
     });
   }
 

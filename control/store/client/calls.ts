@@ -12,6 +12,8 @@ import { StoreError } from '../port.ts';
 export interface Link {
   /** Hands over one message of request frames; the bytes are the link's from then on. */
   send(message: Uint8Array<ArrayBuffer>): void;
+  /** A watch is about to be asked for: events may get a way of their own. */
+  watching?(): void;
   /** Ends the engine's side; resolves when nothing more will come. */
   close(): Promise<void>;
 }
@@ -54,6 +56,11 @@ export class Calls {
 
   get isLinked(): boolean {
     return this.#link !== undefined;
+  }
+
+  /** A watch is about to be asked for. */
+  watching(): void {
+    this.#link?.watching?.();
   }
 
   /** Ids of requests and of watches are of one row. */

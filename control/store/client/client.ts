@@ -90,6 +90,7 @@ export class StoreClient implements OwnStore {
     if (this.#ended !== undefined) throw this.#ended;
     if (!this.#calls.isLinked) throw new StoreError('UNAVAILABLE', 'no link to the store is up');
     checkWatch(request);
+    this.#calls.watching();
     return this.#watches.open(request);
   }
 

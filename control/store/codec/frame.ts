@@ -63,6 +63,18 @@ export interface Frame {
   readonly end: number;
 }
 
+/** Moves behind the head of a frame and returns the length of its body; undefined when the head ends early. */
+export function readFrameHead(input: ByteReader): number | undefined {
+  const { bytes, at } = input;
+  let end = at;
+  while ((bytes[end] ?? 0) > 127) end++;
+  // Kind and length stand behind the id.
+  if (end + 6 > input.end) return undefined;
+  input.varint();
+  input.u8();
+  return input.u32();
+}
+
 export function readFrame(input: ByteReader): Frame {
   const id = input.varint();
   const kind = input.u8();

@@ -2,7 +2,7 @@
  * What the engine asks of the replicated log: propose commands, learn what is committed, know when a
  * read is linearizable. Implemented by raft-consensus.ts.
  */
-import type { MemberChange } from '#control/raft/raft.ts';
+import type { CommitNews, MemberChange } from '#control/raft/raft.ts';
 import type { StoreError } from '../port.ts';
 import type { Need } from './disk-room.ts';
 import type { PeerMessage } from './peers.ts';
@@ -19,6 +19,13 @@ export interface MemberStanding {
   readonly isActive: boolean;
   /** How much of the log it acknowledged. */
   readonly matchIndex: number;
+}
+
+export interface ConsensusWork {
+  readonly apply: (entry: AppliedEntry) => void;
+  /** Runs before a wait for the disk, which holds up nobody whose answer is known. */
+  readonly answer: () => void;
+  readonly news: CommitNews;
 }
 
 export interface Consensus {
@@ -43,7 +50,11 @@ export interface Consensus {
    * Does the due work: persists what is new, hands committed entries to `apply` in order, confirms
    * reads. Cheap when there is none. True = there is more to do soon.
    */
-  pump(apply: (entry: AppliedEntry) => void): boolean;
+  pump(work: ConsensusWork): boolean;
+  /** The last entry was proposed for another member, which waits to hear of its commit. */
+  proposedForOther(): void;
+  /** Members have not been told of the last commits. */
+  readonly hasNews: boolean;
   /** The entry at `index`, while it is in memory. */
   entry(index: number): AppliedEntry | undefined;
   /** Takes in what another member says. */

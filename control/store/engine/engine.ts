@@ -10,6 +10,7 @@
  * watches here see it.
  */
 import { assert } from '#base/assert.ts';
+import type { CommitNews } from '#control/raft/raft.ts';
 import { ByteReader } from '../codec/bytes.ts';
 import type { ByteWriter } from '../codec/bytes.ts';
 import { checkAsked } from '../codec/check-request.ts';
@@ -104,25 +105,34 @@ export class Engine {
     this.#calls.lost(member);
   }
 
-  /** Does all due work; true = call again soon, though nothing arrives. */
-  pump(): boolean {
+  /**
+   * Does all due work; true = call again soon, though nothing arrives. Where news of commits may come
+   * later and `hasNews` says that there are some, it is to be called again with 'now' before long.
+   */
+  pump(news: CommitNews = 'now'): boolean {
     let more = this.#takePeers();
     this.#calls.leads(this.#consensus.leader);
     for (const connection of this.#connections) {
       if (this.#takeRequests(connection)) more = true;
     }
     const { mvcc } = this.state;
-    if (this.#consensus.pump((entry) => this.#writes.apply(entry))) more = true;
+    const isMore = this.#consensus.pump({
+      apply: (entry) => this.#writes.apply(entry),
+      answer: () => this.#answer(),
+      news,
+    });
+    if (isMore) more = true;
     if (this.state.mvcc !== mvcc) this.#writes.installed();
     this.#calls.leads(this.#consensus.leader);
     this.#backups.pump();
     this.#tellPeers();
     if (this.state.mvcc.compactSlice()) more = true;
-    for (const connection of this.#connections) {
-      if (connection.hub.pump()) more = true;
-      if (connection.out.length > 0) connection.send(connection.out.take());
-    }
-    return more;
+    return this.#answer() || more;
+  }
+
+  /** Other members have not been told of the last commits. */
+  get hasNews(): boolean {
+    return this.#consensus.hasNews;
   }
 
   /** Time passes: raft's timers, requests that wait too long, and leases that run out. */
@@ -224,6 +234,13 @@ export class Engine {
     };
   }
 
+  /** Sends answers and events; true = there are more events to send. */
+  #answer(): boolean {
+    let more = false;
+    for (const connection of this.#connections) if (connection.flush()) more = true;
+    return more;
+  }
+
   #takePeers(): boolean {
     const inbox = this.#peerInbox.splice(0, PEER_MESSAGES_PER_PUMP);
     for (const { from, message } of inbox) {
@@ -247,9 +264,10 @@ export class Engine {
       this.#peers.send(from, { kind: 'answer', id, result: 'refused', error });
       return;
     }
-    this.#leader.do(what, body, (answer) =>
-      this.#peers.send(from, { kind: 'answer', id, ...answer }),
-    );
+    this.#leader.do(what, body, (answer) => {
+      if (answer.result === 'taken') this.#consensus.proposedForOther();
+      this.#peers.send(from, { kind: 'answer', id, ...answer });
+    });
   }
 
   /** For an own client: here if this member leads, else by the leader. */

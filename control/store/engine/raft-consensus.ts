@@ -14,7 +14,7 @@ import type { Disk } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
-import type { Consensus, MemberStanding, Proposed } from './consensus.ts';
+import type { Consensus, ConsensusWork, MemberStanding, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
 import { EntrySource } from './entry-source.ts';
@@ -57,6 +57,8 @@ export class RaftConsensus implements Consensus {
   #notedLeader = 0;
   /** Nothing is left of a former member with this key. */
   #isSettled = false;
+  /** Of entries that were proposed for other members: the first whose commit may be untold, the last. */
+  #awaited = { first: 0, last: 0 };
   /** Its content is here; the core is about to decide whether it is wanted. */
   #received: Received | undefined;
 
@@ -261,13 +263,22 @@ export class RaftConsensus implements Consensus {
     this.#raft.unreachable(id);
   }
 
-  pump(apply: (entry: Entry) => void): boolean {
+  proposedForOther(): void {
+    const { lastIndex } = this.#raft;
+    this.#awaited = { first: this.#awaited.first || lastIndex, last: lastIndex };
+  }
+
+  get hasNews(): boolean {
+    return this.#raft.isLeader && this.#raft.hasReady;
+  }
+
+  pump(work: ConsensusWork): boolean {
     this.#reads.flush();
-    this.#work(apply);
+    this.#work(work);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
       this.#deliver(received);
-      this.#work(apply);
+      this.#work(work);
       this.#received = undefined; // Wanted or not.
     }
     const isSending = this.#parts.sender.pump();
@@ -294,11 +305,28 @@ export class RaftConsensus implements Consensus {
     this.#parts.receiver.close();
   }
 
-  #work(apply: (entry: Entry) => void): void {
-    while (this.#raft.hasReady) this.#carryOut(this.#raft.ready(), apply);
+  #work(work: ConsensusWork): void {
+    for (;;) {
+      const news = this.#isAwaited() ? 'now' : work.news;
+      if (!this.#raft.isReady(news)) break;
+      if (news === 'now') this.#told();
+      this.#carryOut(this.#raft.ready(news), work);
+    }
     this.#noteLeader();
     const { lostLog } = this.#raft;
     if (lostLog !== undefined) this.expel(setBack(lostLog.commitIndex, lostLog.lastIndex));
+  }
+
+  #isAwaited(): boolean {
+    const { first } = this.#awaited;
+    return first !== 0 && this.#raft.commitIndex >= first;
+  }
+
+  #told(): void {
+    const { commitIndex } = this.#raft;
+    const { first, last } = this.#awaited;
+    if (commitIndex < first) return;
+    this.#awaited = { first: last > commitIndex ? commitIndex + 1 : 0, last };
   }
 
   /** For whoever reads what happened. */
@@ -310,8 +338,24 @@ export class RaftConsensus implements Consensus {
     this.#parts.log.info(leader === 0 ? 'no member leads' : 'a member leads', { leader, term });
   }
 
-  #carryOut(ready: Ready, apply: (entry: Entry) => void): void {
+  #carryOut(ready: Ready, work: ConsensusWork): void {
     this.#send(ready.messages);
+    const isWriting = ready.entries.length > 0 || ready.hardState !== undefined;
+    // Others wait for a follower's promise; a leader's clients wait for what was committed.
+    const isApplyingFirst = isWriting && ready.messagesAfterPersist.length === 0;
+    if (isApplyingFirst && ready.snapshot === undefined && ready.committed.length > 0) {
+      this.#apply(ready, work);
+      work.answer();
+      this.#persist(ready);
+    } else {
+      this.#persist(ready);
+      this.#apply(ready, work);
+    }
+    for (const { context, index } of ready.readStates) this.#reads.answered(context, index);
+    this.#reads.applied(this.#raft.appliedIndex);
+  }
+
+  #persist(ready: Ready): void {
     const { entries, hardState, snapshot } = ready;
     if (snapshot !== undefined) this.#install(ready);
     else if (entries.length > 0 || hardState !== undefined) {
@@ -320,18 +364,18 @@ export class RaftConsensus implements Consensus {
     this.#unwrittenBytes = 0;
     this.#raft.persisted(ready.sequence);
     this.#send(ready.messagesAfterPersist);
-    for (const entry of ready.committed) {
+  }
+
+  #apply({ committed }: Ready, { apply }: ConsensusWork): void {
+    for (const entry of committed) {
       apply(entry);
       this.#parts.checkpoints.applied();
     }
-    const last = ready.committed.at(-1);
-    if (last !== undefined) {
-      this.#raft.applied(last.index);
-      this.#trimMemory();
-      this.#hashes.answer();
-    }
-    for (const { context, index } of ready.readStates) this.#reads.answered(context, index);
-    this.#reads.applied(this.#raft.appliedIndex);
+    const last = committed.at(-1);
+    if (last === undefined) return;
+    this.#raft.applied(last.index);
+    this.#trimMemory();
+    this.#hashes.answer();
   }
 
   #send(messages: readonly Message[]): void {

@@ -1,20 +1,12 @@
 /**
- * A Store over the network: the client that ships, linked to one member at a time. When the link breaks
- * another member is tried; what had no answer is sent again there, and writes are executed once all the
- * same (client/write-session.ts).
+ * A Store over the network: the client that ships, linked to one member at a time. When the link breaks,
+ * or the member falls silent, another one is tried; what had no answer is sent again there, and writes are
+ * executed once all the same (client/write-session.ts).
  */
-import { WebSocket } from 'ws';
-import type { Link } from '../client/calls.ts';
 import { StoreClient } from '../client/client.ts';
-import {
-  DIAL_RETRY_MS_MAX,
-  DIAL_RETRY_MS_MIN,
-  HANDSHAKE_MS_MAX,
-  REPLY_BYTES_MAX,
-} from '../limits.ts';
+import { DIAL_RETRY_MS_MAX, DIAL_RETRY_MS_MIN } from '../limits.ts';
 import type { OwnStore } from '../port.ts';
-import { bytesOf } from './peer-links.ts';
-import { provedBy, tlsOptions } from './tls.ts';
+import { MemberLink } from './member-link.ts';
 import type { Credentials } from './tls.ts';
 
 export interface RemoteStoreOptions {
@@ -45,7 +37,7 @@ export async function connectStore(
 class RemoteStore extends StoreClient {
   readonly #stop: () => void;
 
-  constructor(link: Link, stop: () => void) {
+  constructor(link: MemberLink, stop: () => void) {
     super(link);
     this.#stop = stop;
   }
@@ -63,7 +55,7 @@ class Dialler {
   #next = 0;
   #failures = 0;
   #isStopped = false;
-  #socket: WebSocket | undefined;
+  #link: MemberLink | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: RemoteStoreOptions) {
@@ -78,51 +70,30 @@ class Dialler {
   stop(reason: unknown): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
-    this.#socket?.terminate();
+    this.#link?.terminate();
     this.#first.reject(reason);
   }
 
   #dial(): void {
-    const { addresses, credentials, memberKeys, path = '/client' } = this.#options;
+    const { addresses } = this.#options;
     const address = addresses[this.#next++ % addresses.length] ?? '';
-    const socket = new WebSocket(`wss://${address}${path}`, {
-      ...tlsOptions(credentials),
-      perMessageDeflate: false,
-      handshakeTimeout: HANDSHAKE_MS_MAX,
-      maxPayload: REPLY_BYTES_MAX,
-    });
-    this.#socket = socket;
-    let isTrusted = false;
     let isOpen = false;
-    socket.on('upgrade', (response) => {
-      response.socket.setNoDelay(true);
-      const key = provedBy(response.socket, Date.now())?.key;
-      isTrusted = key !== undefined && memberKeys.includes(key);
+    const link = new MemberLink(address, this.#options, {
+      opened: () => {
+        isOpen = true;
+        this.#failures = 0;
+        this.#linked(link);
+      },
+      received: (frames) => this.#client?.receive(frames),
+      closed: () => {
+        if (isOpen) this.#client?.disconnected();
+        this.#retry();
+      },
     });
-    socket.on('open', () => {
-      if (!isTrusted) {
-        socket.terminate();
-        return;
-      }
-      isOpen = true;
-      this.#failures = 0;
-      this.#linked(socket);
-    });
-    socket.on('message', (data) => {
-      if (isOpen) this.#client?.receive(bytesOf(data));
-    });
-    socket.on('error', () => socket.terminate());
-    socket.on('close', () => {
-      if (isOpen) this.#client?.disconnected();
-      this.#retry();
-    });
+    this.#link = link;
   }
 
-  #linked(socket: WebSocket): void {
-    const link: Link = {
-      send: (message) => socket.send(message),
-      close: () => Promise.resolve(),
-    };
+  #linked(link: MemberLink): void {
     if (this.#client === undefined) {
       this.#client = new RemoteStore(link, () => this.stop(undefined));
       this.#first.resolve(this.#client);

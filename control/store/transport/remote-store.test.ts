@@ -1,0 +1,120 @@
+/** The client that ships, over sockets to a real member: long answers, watches, members that fall silent. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Test } from 'tap';
+import { must } from '#base/assert.ts';
+import { silentLog } from '#base/log.ts';
+import { createCa, issueLeaf } from '#base/pki/pki.ts';
+import { SOCKET_PIECE_BYTES } from '../limits.ts';
+import { Member } from '../member.ts';
+import { Listener } from './listener.ts';
+import { connectStore } from './remote-store.ts';
+import { keyOfCertificate } from './tls.ts';
+
+const HOST = '127.0.0.1';
+const HOUR_MS = 3_600_000;
+const { signal } = new AbortController();
+const ca = await createCa({ commonName: 'test', nowMs: Date.now(), lifetimeMs: HOUR_MS });
+
+async function identity() {
+  const request = { subject: { commonName: 'x' }, usages: ['client', 'server'] as const };
+  const leaf = await issueLeaf(ca, { ...request, nowMs: Date.now(), lifetimeMs: HOUR_MS });
+  const key = keyOfCertificate(leaf.certificate);
+  return { certificate: leaf.certificate, privateKey: leaf.key, key };
+}
+
+const [own, client] = await Promise.all([identity(), identity()]);
+
+/** A group of one with a port. */
+async function startMember(t: Test): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), 'remote-store-'));
+  const file = (name: string, text: string) => {
+    writeFileSync(join(directory, name), text);
+    return join(directory, name);
+  };
+  const member = await Member.open({
+    dataDir: join(directory, 'data'),
+    log: silentLog,
+    settings: {},
+    network: {
+      host: HOST,
+      port: 0,
+      privateKey: file('key', own.privateKey),
+      certificate: file('certificate', own.certificate),
+      address: `${HOST}:1`,
+      peers: [],
+      memberKeys: [],
+      clientKeys: [client.key],
+    },
+    failed: (error) => t.fail(String(error)),
+    ended: () => {},
+  });
+  t.teardown(async () => {
+    await member.close();
+    rmSync(directory, { recursive: true });
+  });
+  return `${HOST}:${await member.listen()}`;
+}
+
+function connect(addresses: readonly string[], credentials = client) {
+  return connectStore({ addresses, credentials, memberKeys: [own.key] }, signal);
+}
+
+function put(key: string, value: Uint8Array) {
+  return { compare: [], success: [{ kind: 'put', request: { key, value } }], failure: [] } as const;
+}
+
+t.test('answers and events longer than a piece arrive whole', async (t) => {
+  const store = await connect([await startMember(t)]);
+  const watch = store.watch({ key: 'k', rangeEnd: 'l' });
+  const value = new Uint8Array(SOCKET_PIECE_BYTES * 2.5).fill(7);
+  await Promise.all(['k1', 'k2', 'k3'].map((key) => store.txn(put(key, value), signal)));
+  const { kvs } = await store.range({ key: 'k', rangeEnd: 'l' }, signal);
+  t.same(
+    kvs.map((kv) => [kv.key, kv.value.length, kv.value.at(-1)]),
+    ['k1', 'k2', 'k3'].map((key) => [key, value.length, 7]),
+  );
+  const seen: string[] = [];
+  for await (const batch of watch) {
+    if (batch.kind === 'events') seen.push(...batch.events.map(({ kv }) => kv.key));
+    if (seen.length === 3) break;
+  }
+  t.same(seen.toSorted(), ['k1', 'k2', 'k3'], 'a watch from now on saw what was put behind it');
+  await store.close();
+});
+
+t.test('a member that falls silent is left for another', { timeout: 30_000 }, async (t) => {
+  const silent = new Listener(own, (socket) => socket.pause());
+  t.teardown(() => silent[Symbol.asyncDispose]());
+  const port = await silent.listen(HOST, 0);
+  const store = await connect([`${HOST}:${port}`, await startMember(t)]);
+  const { revision } = await store.txn(put('k', new Uint8Array(1)), signal);
+  t.ok(revision > 1, 'the other one executed it');
+  await store.close();
+});
+
+t.test('a watch sees what is put, and a foreign key opens nothing', async (t) => {
+  const address = await startMember(t);
+  const store = await connect([address]);
+  const watch = store.watch({ key: 'k' });
+  await store.txn(put('k', new Uint8Array(1)), signal);
+  const [first] = await Array.fromAsync(one(watch));
+  t.equal(must(first, 'a batch').kind, 'events');
+  const foreign = connectStore(
+    { addresses: [address], credentials: await identity(), memberKeys: [own.key] },
+    AbortSignal.timeout(500),
+  );
+  const stranger = await foreign;
+  await t.rejects(stranger.range({ key: 'k' }, AbortSignal.timeout(300)), 'its key opens nothing');
+  stranger.close().catch(() => {});
+  await store.close();
+});
+
+async function* one<T>(from: AsyncIterable<T>): AsyncGenerator<T> {
+  for await (const item of from) {
+    yield item;
+    return;
+  }
+}
