@@ -3,7 +3,6 @@
  * meanwhile is one batch for the disk, and lets time pass. A failure ends it: nothing may be answered
  * from a state that is not known.
  */
-import { TICK_MS } from './engine/open-engine.ts';
 import type { Engine } from './engine/engine.ts';
 import { PUMPS_PER_TURN_MAX } from './limits.ts';
 
@@ -37,7 +36,7 @@ export class EngineHost {
     this.#ticks = setInterval(() => {
       this.#guard(() => engine.tick());
       this.pump();
-    }, TICK_MS);
+    }, engine.tickMs);
   }
 
   get isClosed(): boolean {

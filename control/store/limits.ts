@@ -219,6 +219,9 @@ export const ENTRY_RESPONSE_BYTES_MAX = 1024 * 1024;
 /** Ticks for which entries read from segments are kept for the next question. */
 export const ENTRY_SOURCE_TICKS = 50;
 
+/** A tick of a member whose directory is damaged. */
+export const REPAIR_TICK_MS = 100;
+
 /** Ticks until a member whose directory is damaged asks another member. */
 export const REPAIR_RETRY_TICKS = 5;
 

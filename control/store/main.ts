@@ -24,6 +24,8 @@ const {
   measure: isMeasured,
   quotaBytes,
   runsAsVersion,
+  heartbeatMs,
+  electionMs,
   checkpointLogBytes,
   logTailEntries,
   ...network
@@ -34,7 +36,14 @@ const measure = isMeasured === true ? new Measure() : undefined;
 const member = await Member.open({
   dataDir,
   log,
-  settings: { quotaBytes, runsAsVersion, checkpointLogBytes, logTailEntries },
+  settings: {
+    quotaBytes,
+    runsAsVersion,
+    heartbeatMs,
+    electionMs,
+    checkpointLogBytes,
+    logTailEntries,
+  },
   network,
   failed: (error) => {
     log.error('store failed', { error });

@@ -7,6 +7,9 @@ export const memberSettings = z.strictObject({
   quotaBytes: z.int().positive().optional(),
   /** As which version of this software the member acts (versions.ts); absent: the newest. */
   runsAsVersion: z.int().positive().optional(),
+  /** Of the core, checked together by the engine (engine/tick-plan.ts). */
+  heartbeatMs: z.int().positive().optional(),
+  electionMs: z.int().positive().optional(),
   checkpointLogBytes: z.int().positive().optional(),
   logTailEntries: z.int().positive().optional(),
 });

@@ -3,9 +3,9 @@
  * nothing else of a member, for as long as it takes.
  */
 import { RealDisk } from './disk/real-disk.ts';
-import { TICK_MS } from './engine/open-engine.ts';
 import type { DamagedDirectory } from './engine/read-directory.ts';
 import { Repair } from './engine/repair.ts';
+import { REPAIR_TICK_MS } from './limits.ts';
 import type { MemberOptions } from './member.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { Listener } from './transport/listener.ts';
@@ -51,7 +51,7 @@ export async function repairDirectory(
     stranger: () => {},
   });
   await listener.listen(network.host, network.port);
-  const ticks = setInterval(() => go((of) => of.tick()), TICK_MS);
+  const ticks = setInterval(() => go((of) => of.tick()), REPAIR_TICK_MS);
   try {
     await promise;
   } finally {

@@ -9,8 +9,9 @@ import type { Engine } from '#control/store/engine/engine.ts';
 import { DamagedDirectory } from '#control/store/engine/read-directory.ts';
 import { Repair } from '#control/store/engine/repair.ts';
 import type { RepairIo } from '#control/store/engine/repair.ts';
-import { TICK_MS, openEngine } from '#control/store/engine/open-engine.ts';
+import { openEngine } from '#control/store/engine/open-engine.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
+import { REPAIR_TICK_MS } from '#control/store/limits.ts';
 import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
@@ -77,8 +78,10 @@ export class SimMember {
       log: { info: note, warn: note, error: note },
       monotonicMs: () => time.nowMs * this.#pace,
       peers: {
-        send: (to: number, message: Parameters<typeof encodePeerMessage>[0]) =>
-          this.#io.send(this.id, to, encodePeerMessage(message)),
+        send: (to: number, message: Parameters<typeof encodePeerMessage>[0]) => {
+          this.#io.send(this.id, to, encodePeerMessage(message));
+          return true;
+        },
         setMembers: () => {},
       },
     };
@@ -105,7 +108,7 @@ export class SimMember {
       if (life !== this.life || this.repair === undefined) return;
       this.repair.tick();
       this.#repairOn();
-      this.#io.time.after(TICK_MS, tick);
+      this.#io.time.after(REPAIR_TICK_MS, tick);
     };
     tick();
   }
@@ -180,7 +183,8 @@ export class SimMember {
   }
 
   #scheduleTick(life: number): void {
-    this.#io.time.after(TICK_MS / this.#pace, () => {
+    const { tickMs = 0 } = this.engine ?? {};
+    this.#io.time.after(tickMs / this.#pace, () => {
       if (life !== this.life || this.engine === undefined) return;
       // Ticks that were missed come as one.
       if (this.#leftPausedMs === 0) {

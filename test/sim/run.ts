@@ -32,6 +32,7 @@ export class StoreRun {
       preallocateBytes: random.pick([2048, 8192]),
       ballastPieceBytes: random.pick([2048, 8192]),
       logTailEntries: random.pick([5, 20, 200]),
+      ...random.pick([{}, { heartbeatMs: 100, electionMs: 1000 }]),
       runsAsVersion: random.pick([VERSION, VERSION, VERSION - 1]),
     });
   }

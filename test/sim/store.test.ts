@@ -457,3 +457,82 @@ t.test('a group that was raised ends a member that runs the version before', asy
   t.match(group.failures, [{ code: 'UNSUPPORTED' }]);
   group.close();
 });
+
+/** A group whose clients use one lease of so many seconds, on which a key hangs. */
+async function leased(ttlSeconds: number) {
+  const group = await threeMembers(8);
+  const leader = must(group.leader, 'a leader');
+  const client = group.connect(leader);
+  const { store } = client;
+  const { leaseId } = await group.finish(store.leaseGrant(ttlSeconds, signal), 2000);
+  await group.finish(store.txn(put('leased', '1', leaseId), signal), 2000);
+  const isThere = () =>
+    group.members.some(({ engine }) => {
+      const mvcc = engine?.state.mvcc;
+      return mvcc !== undefined && mvcc.current(Buffer.from('leased')) !== 0;
+    });
+  return { group, leader, store, leaseId, isThere };
+}
+
+t.test('what a keepalive promised outlives its leader, whatever was logged before', async (t) => {
+  const { group, leader, store, leaseId, isThere } = await leased(200);
+  await group.run(130_000);
+  t.equal(await group.finish(store.leaseKeepAlive(leaseId, signal), 5000), 200);
+  await group.run(20);
+  leader.kill();
+  await group.run(190_000 * 0.9);
+  t.ok(isThere(), 'it is kept for what was promised');
+  await group.runUntil(() => !isThere(), 60_000);
+  t.pass('and no longer');
+  group.close();
+});
+
+t.test(
+  'leaders that die again and again keep no lease for ever',
+  { timeout: 60_000 },
+  async (t) => {
+    const { group, isThere } = await leased(60);
+    let changes = 0;
+    for (; isThere() && changes < 20; changes++) {
+      await group.run(20_000);
+      const leader = must(group.leader, 'a leader');
+      leader.kill();
+      await group.run(1000);
+      leader.start();
+    }
+    t.ok(changes < 10, `${changes} leaders saw it end`);
+    group.close();
+  },
+);
+
+t.test('a leader that is cut off acknowledges no keepalive', async (t) => {
+  const { group, leader, store, leaseId } = await leased(60);
+  for (const { id } of followers(group)) group.network.cut(leader.id, id, false);
+  const code = await group.finish(codeOf(store.leaseKeepAlive(leaseId, signal)), 20_000);
+  t.not(code, 'ok');
+  group.close();
+});
+
+t.test('keepalives at once share a round', async (t) => {
+  const { group, store, leaseId } = await leased(60);
+  await group.run(500);
+  let messages = 0;
+  group.network.watch = () => {
+    messages++;
+  };
+  const answers = Array.from({ length: 200 }, () => store.leaseKeepAlive(leaseId, signal));
+  await group.finish(Promise.all(answers), 5000);
+  t.ok(messages < 40, `${messages} messages between members`);
+  group.close();
+});
+
+t.test('a keepalive behind a revocation that is under way fails', async (t) => {
+  const { group, store, leaseId } = await leased(60);
+  const [revoked, kept] = [
+    codeOf(store.leaseRevoke(leaseId, signal)),
+    codeOf(store.leaseKeepAlive(leaseId, signal)),
+  ];
+  t.equal(await group.finish(revoked, 5000), 'ok');
+  t.equal(await group.finish(kept, 5000), 'LEASE_NOT_FOUND');
+  group.close();
+});

@@ -44,7 +44,7 @@ const rows: [string, number, Uint8Array, string][] = [
 
 t.test('a leader refuses what is no request of another member', async (t) => {
   const sent: PeerMessage[] = [];
-  const peers: Peers = { send: (_to, message) => sent.push(message), setMembers: () => {} };
+  const peers: Peers = { send: (_to, message) => sent.push(message) > 0, setMembers: () => {} };
   const log = { info: () => {}, warn: () => {}, error: () => {} };
   const disk = new MemoryDisk();
   const io = { disk, crc32, sha256, log, peers, random: () => 0.5, monotonicMs: () => 0 };

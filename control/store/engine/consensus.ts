@@ -63,7 +63,10 @@ export interface Consensus {
   greeted(from: number, lastIndex: number): void;
   /** Messages to this member do not get through. */
   unreachable(member: number): void;
+  /** Time passes for the core. */
   tick(): void;
+  /** Time passes for the rest, in longer steps (tick-plan.ts). */
+  round(): void;
   /** Ends the log in order. */
   close(): void;
   /** Ends it after a failure, when nothing may be written any more. */

@@ -38,11 +38,13 @@ import { SpaceLog, alarmsOf } from './space-log.ts';
 import { isSnapshotRequest, serveSnapshot } from './serve-snapshot.ts';
 import type { StateMachine } from './state-machine.ts';
 import type { Statements } from './statements.ts';
+import type { TickPlan } from './tick-plan.ts';
 
 export interface EngineOptions extends LeaderOptions {
   readonly peers: Peers;
   readonly log: EngineLog;
   readonly backups: Backups;
+  readonly ticks: TickPlan;
 }
 
 export class Engine {
@@ -54,6 +56,7 @@ export class Engine {
   readonly #spaceLog: SpaceLog;
   readonly #backups: Backups;
   readonly #parts: EngineOptions;
+  #ticks = 0;
   readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
@@ -139,6 +142,11 @@ export class Engine {
   tick(): void {
     this.#consensus.tick();
     this.#calls.leads(this.#consensus.leader);
+    if (++this.#ticks % this.#parts.ticks.ticksPerRound === 0) this.#round();
+  }
+
+  #round(): void {
+    this.#consensus.round();
     this.#calls.tick();
     this.#writes.tick();
     this.#backups.tick();
@@ -187,6 +195,11 @@ export class Engine {
   abort(): void {
     this.#backups.end();
     this.#consensus.abort();
+  }
+
+  /** Between two calls of `tick`. */
+  get tickMs(): number {
+    return this.#parts.ticks.tickMs;
   }
 
   get memberId(): number {
@@ -308,15 +321,9 @@ export class Engine {
       case REQUEST.readTxn:
         return this.#read(connection, id, (out) => this.state.readTxn(body, out));
       case REQUEST.leaseKeepAlive:
-        return this.#ask(ASK.keepAlive, restOf(body), (outcome) =>
-          this.#answerValue(connection, id, outcome),
-        );
+        return this.#askValue(ASK.keepAlive, { connection, id, body });
       case REQUEST.changeMembers:
-        return this.#ask(ASK.changeMembers, restOf(body), (outcome) =>
-          outcome.result === 'taken'
-            ? this.#writes.proposed({ connection, id, value: outcome.value }, outcome)
-            : this.#answerValue(connection, id, outcome),
-        );
+        return this.#askValue(ASK.changeMembers, { connection, id, body });
       case REQUEST.members:
         return this.#members(connection, id);
       case REQUEST.status:
@@ -339,6 +346,16 @@ export class Engine {
     const of = { connection, id, value: undefined };
     if (this.#consensus.isLeader) return this.#writes.proposed(of, this.#leader.propose(data));
     return this.#ask(ASK.propose, data, (outcome) => this.#writes.proposed(of, outcome));
+  }
+
+  /** What is answered by a number, at once or when an entry of the leader's is applied here. */
+  #askValue(what: number, of: { connection: Connection; id: number; body: ByteReader }): void {
+    const { connection, id, body } = of;
+    this.#ask(what, restOf(body), (outcome) =>
+      outcome.result === 'taken'
+        ? this.#writes.proposed({ connection, id, value: outcome.value }, outcome)
+        : this.#answerValue(connection, id, outcome),
+    );
   }
 
   #answerValue(connection: Connection, id: number, outcome: Outcome): void {

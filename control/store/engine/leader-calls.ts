@@ -9,7 +9,7 @@
  */
 import { LEADERLESS_TICKS_MAX, LEADER_CALLS_BYTES_MAX, REQUEST_TICKS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
-import type { Answer, PeerMessage } from './peers.ts';
+import type { Answer, Peers } from './peers.ts';
 import { leaderless } from './refusals.ts';
 
 export type Outcome =
@@ -30,7 +30,7 @@ interface Call {
 
 export class LeaderCalls {
   readonly #memberId: number;
-  readonly #send: (to: number, message: PeerMessage) => void;
+  readonly #send: Peers['send'];
   readonly #calls = new Map<number, Call>();
   #bytes = 0;
   #nextId: number;
@@ -42,7 +42,7 @@ export class LeaderCalls {
   constructor(options: {
     readonly memberId: number;
     readonly firstId: number;
-    readonly send: (to: number, message: PeerMessage) => void;
+    readonly send: Peers['send'];
   }) {
     this.#memberId = options.memberId;
     this.#nextId = options.firstId;
@@ -115,8 +115,9 @@ export class LeaderCalls {
   }
 
   #transmit(id: number, call: Call): void {
-    call.sentTo = this.#leader;
-    this.#send(this.#leader, { kind: 'ask', id, what: call.what, body: call.body });
+    const isSent = this.#send(this.#leader, { kind: 'ask', id, what: call.what, body: call.body });
+    // What did not leave is held, and tried again with the next tick: a new leader's sockets come soon.
+    call.sentTo = isSent ? this.#leader : 0;
   }
 
   #end(id: number, outcome: Outcome): void {

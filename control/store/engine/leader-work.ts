@@ -8,6 +8,7 @@ import type { MemberChange } from '#control/raft/raft.ts';
 import { ByteReader, ByteWriter, latin1Bytes } from '../codec/bytes.ts';
 import { everyone } from '#control/raft/raft.ts';
 import { COMMAND, asTxn, beginCommand, commandSince } from '../codec/command.ts';
+import { readCommandHead } from '../codec/read-command.ts';
 import { readMemberRequest, writeRosterRow } from '../codec/roster.ts';
 import type { MemberRequest } from '../codec/roster.ts';
 import { tokenKey } from '../codec/token-key.ts';
@@ -18,6 +19,7 @@ import { VERSION_FACTS } from '../versions.ts';
 import type { Consensus, Proposed } from './consensus.ts';
 import type { Lease } from './leases.ts';
 import { Lessor } from './lessor.ts';
+import type { LessorTick } from './lessor.ts';
 import { needOf } from './need.ts';
 import { ASK } from './peers.ts';
 import type { Answer } from './peers.ts';
@@ -72,15 +74,7 @@ export class LeaderWork {
     this.#lessor.lead(this.#consensus.term, nowMs);
     const { revoke, checkpoint } = this.#lessor.tick(nowMs);
     for (const lease of revoke) this.#proposeExpiry(lease, nowMs);
-    if (checkpoint.length === 0) return;
-    this.#proposeOwn((out) => {
-      beginCommand(out, COMMAND.leaseCheckpoint);
-      out.varint(checkpoint.length);
-      for (const row of checkpoint) {
-        out.varint(row.id);
-        out.varint(row.remainingMs);
-      }
-    });
+    if (checkpoint.length > 0) this.#proposeCheckpoint(checkpoint);
   }
 
   /**
@@ -124,7 +118,20 @@ export class LeaderWork {
   /** Takes a command into the log. */
   propose(data: Uint8Array): Answer {
     const command = this.#inVersion(data);
-    return answerOf(this.#consensus.propose(command, () => needOf(this.#state, command)));
+    const proposed = this.#consensus.propose(command, () => needOf(this.#state, command));
+    if (!(proposed instanceof StoreError)) this.#noteRevocation(command);
+    return answerOf(proposed);
+  }
+
+  /** From here on nobody renews the lease. */
+  #noteRevocation(command: Uint8Array): void {
+    if (command[1] !== COMMAND.leaseRevoke) return;
+    const input = new ByteReader(command);
+    readCommandHead(input);
+    const lease = this.#state.leases.get(input.varint());
+    const nowMs = this.#options.monotonicMs();
+    this.#lessor.lead(this.#consensus.term, nowMs);
+    if (lease !== undefined) this.#lessor.revoking(lease, nowMs);
   }
 
   /** As a group of this version knows it. */
@@ -144,9 +151,13 @@ export class LeaderWork {
       }
       const nowMs = this.#options.monotonicMs();
       this.#lessor.lead(term, nowMs);
-      const ttlSeconds = this.#lessor.renew(leaseId, nowMs);
-      if (ttlSeconds === undefined) return done(refused(leaseNotFound(leaseId)));
-      return done({ result: 'value', value: ttlSeconds });
+      const lease = this.#lessor.renew(leaseId, nowMs);
+      if (lease === undefined) return done(refused(leaseNotFound(leaseId)));
+      const { ttlSeconds, remainingMs } = lease;
+      if (remainingMs >= ttlSeconds * 1000) return done({ result: 'value', value: ttlSeconds });
+      // The next leader goes by the log: it has to know before the client does.
+      const whole = [{ id: leaseId, remainingMs: ttlSeconds * 1000 }];
+      return done(answerOf(this.#proposeCheckpoint(whole), ttlSeconds));
     });
   }
 
@@ -249,11 +260,26 @@ export class LeaderWork {
     return isProposed;
   }
 
-  /** Proposes a command of the store itself, whose answer nobody waits for. */
+  #proposeCheckpoint(rows: LessorTick['checkpoint']): Proposed | StoreError {
+    return this.#proposeCommand((out) => {
+      beginCommand(out, COMMAND.leaseCheckpoint);
+      out.varint(rows.length);
+      for (const { id, remainingMs } of rows) {
+        out.varint(id);
+        out.varint(remainingMs);
+      }
+    });
+  }
+
+  /** Proposes a command of the store itself; false when it was not taken. */
   #proposeOwn(write: (out: ByteWriter) => void): boolean {
+    return !(this.#proposeCommand(write) instanceof StoreError);
+  }
+
+  #proposeCommand(write: (out: ByteWriter) => void): Proposed | StoreError {
     const out = new ByteWriter(64);
     write(out);
-    return !(this.#consensus.propose(out.take(), () => 'relief') instanceof StoreError);
+    return this.#consensus.propose(out.take(), () => 'relief');
   }
 }
 

@@ -30,7 +30,7 @@ t.test('renewing starts the ttl over, until a revocation is proposed', (t) => {
   const { leases, lessor } = lead();
   leases.grant(7, 10);
   lessor.tick(0);
-  t.equal(lessor.renew(7, 9000), 10);
+  t.equal(lessor.renew(7, 9000)?.ttlSeconds, 10);
   t.same(revoked(lessor.tick(18_999)), []);
   t.same(revoked(lessor.tick(19_000)), [7]);
   lessor.revoking(must(leases.get(7), 'a lease'), 19_000);
@@ -55,7 +55,10 @@ t.test('the log learns each minute what is left', (t) => {
   const { leases, lessor } = lead();
   leases.grant(7, 1000);
   t.same(lessor.tick(0).checkpoint, []);
-  t.same(lessor.tick(60_000).checkpoint, [{ id: 7, remainingMs: 940_000 }]);
-  t.same(lessor.tick(60_001).checkpoint, []);
+  t.same(lessor.tick(10_000).checkpoint, [{ id: 7, remainingMs: 990_000 }], 'soon at first');
+  leases.setRemaining(7, 990_000, true);
+  t.same(lessor.tick(69_999).checkpoint, []);
+  t.same(lessor.tick(70_000).checkpoint, [{ id: 7, remainingMs: 930_000 }]);
+  t.same(lessor.tick(70_001).checkpoint, []);
   t.end();
 });

@@ -1,8 +1,9 @@
 /**
  * Counts leases down on the leader's monotonic clock. A lease that is new to this leader starts with
  * what the log says is left, so it may live longer across leaders, never shorter. Deadlines are
- * memory only; every minute the remaining times go into the log, so that crash loops do not keep
- * leases for ever (reference/store.md section 8, rule 7).
+ * memory only; every minute, and soon after a leader began, the remaining times go into the log, so that
+ * crash loops do not keep leases for ever (reference/store.md section 8, rule 7). A lease of which the log
+ * says that less is left is renewed in the log, or the promise would end with its leader.
  * Invariant: a lease whose revocation was proposed is never renewed by this leader. A revocation names the
  * generation of the lease that it was decided on; should the log have counted on meanwhile, it is refused,
  * and decided anew.
@@ -10,6 +11,8 @@
 import type { Lease, Leases } from './leases.ts';
 
 const CHECKPOINT_INTERVAL_MS = 60_000;
+/** Of a new leader: leaders that do not live for a minute must count, too. */
+const CHECKPOINT_FIRST_MS = 10_000;
 /** Revocations proposed in one tick; the rest waits for the next. */
 const REVOKES_PER_TICK_MAX = 1000;
 /** A revocation that did not come through (term change) is proposed again after this. */
@@ -42,18 +45,18 @@ export class Lessor {
     this.#term = term;
     this.#deadlines.clear();
     this.#revoking.clear();
-    this.#checkpointAtMs = nowMs + CHECKPOINT_INTERVAL_MS;
+    this.#checkpointAtMs = nowMs + CHECKPOINT_FIRST_MS;
     for (const lease of this.#state.leases.all()) {
       this.#deadlines.set(lease.id, nowMs + lease.remainingMs + this.#electionMs);
     }
   }
 
-  /** Seconds left after renewing, or undefined when the lease is gone or going. */
-  renew(id: number, nowMs: number): number | undefined {
+  /** The lease, which has its whole time again; undefined when it is gone or going. */
+  renew(id: number, nowMs: number): Lease | undefined {
     const lease = this.#state.leases.get(id);
     if (lease === undefined || this.#revoking.has(id)) return undefined;
     this.#deadlines.set(id, nowMs + lease.ttlSeconds * 1000);
-    return lease.ttlSeconds;
+    return lease;
   }
 
   /** A revocation of `id` was proposed. */
@@ -88,9 +91,11 @@ export class Lessor {
     const rows: { id: number; remainingMs: number }[] = [];
     for (const [id, deadlineMs] of this.#deadlines) {
       const lease = this.#state.leases.get(id);
-      const remainingMs = Math.max(0, Math.round(deadlineMs - nowMs));
+      const leftMs = Math.max(0, Math.round(deadlineMs - nowMs));
       // Unchanged leases stay out of the log.
       if (lease === undefined || this.#revoking.has(id)) continue;
+      // What an election added is no part of it.
+      const remainingMs = Math.min(leftMs, lease.ttlSeconds * 1000);
       if (Math.abs(lease.remainingMs - remainingMs) > 1000) {
         rows.push({ id, remainingMs });
       }

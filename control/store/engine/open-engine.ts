@@ -35,6 +35,8 @@ import { SnapshotSender } from './snapshot-sender.ts';
 import type { StateMachine } from './state-machine.ts';
 import { Statements } from './statements.ts';
 import type { Stated } from './statements.ts';
+import { TIMERS_DEFAULT, planTicks } from './tick-plan.ts';
+import type { TickPlan } from './tick-plan.ts';
 
 /** What an engine needs of the world; the simulator brings its own. */
 export interface EngineIo {
@@ -49,9 +51,6 @@ export interface EngineIo {
   readonly peers?: Peers;
 }
 
-export const TICK_MS = 100;
-const ELECTION_TICKS = 10;
-
 export interface EngineSettings {
   /** Bytes of live keys and values; absent: by the memory of the voters. */
   readonly quotaBytes?: number | undefined;
@@ -64,6 +63,9 @@ export interface EngineSettings {
   readonly runsAsVersion?: number | undefined;
   /** The system that this software runs on will not go back to the one before; absent = it will not. */
   readonly isVersionConfirmed?: boolean | undefined;
+  /** Timers of the core; absent = TIMERS_DEFAULT (tick-plan.ts). */
+  readonly heartbeatMs?: number | undefined;
+  readonly electionMs?: number | undefined;
   /** A directory without a log joins this group, which has added it under this id; else it founds one. */
   readonly join?: { readonly groupId: number; readonly memberId: number } | undefined;
   /**
@@ -83,6 +85,10 @@ export interface EngineSettings {
 
 /** Throws Outcast, DamagedDirectory, or another StoreError that says what is wrong. */
 export function openEngine(io: EngineIo, given: EngineSettings): Engine {
+  const ticks = planTicks({
+    heartbeatMs: given.heartbeatMs ?? TIMERS_DEFAULT.heartbeatMs,
+    electionMs: given.electionMs ?? TIMERS_DEFAULT.electionMs,
+  });
   removeUnfinished(io.disk);
   const note = readNote(io.disk);
   if (note !== undefined) {
@@ -102,8 +108,8 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
   const wal = openWal(io, settings, { recovered, ballast });
   try {
     const log = { identity: wal.identity, content: recovered.content };
-    const raft = openRaft(io, settings, { state, log });
-    const engine = assemble(io, settings, { state, wal, raft, ballast });
+    const raft = openRaft(io, settings, { state, log, ticks });
+    const engine = assemble(io, settings, { state, wal, raft, ballast, ticks });
     if (!raft.isSoleVoter || settings.isPatient === true) return engine;
     raft.campaign();
     engine.pump();
@@ -120,9 +126,9 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
 function assemble(
   io: EngineIo,
   settings: EngineSettings,
-  parts: { state: StateMachine; wal: Wal; raft: Raft; ballast: Ballast },
+  parts: { state: StateMachine; wal: Wal; raft: Raft; ballast: Ballast; ticks: TickPlan },
 ): Engine {
-  const { state, wal, raft, ballast } = parts;
+  const { state, wal, raft, ballast, ticks } = parts;
   const { groupId } = wal.identity;
   const peers = io.peers ?? NO_PEERS;
   const send: Peers['send'] = (to, message) => peers.send(to, message);
@@ -160,7 +166,8 @@ function assemble(
     state,
     consensus,
     peers,
-    electionMs: ELECTION_TICKS * TICK_MS,
+    electionMs: ticks.electionTicks * ticks.tickMs,
+    ticks,
     monotonicMs: io.monotonicMs,
     newId: () => drawId(io),
     quotaBytes: settings.quotaBytes,
@@ -209,8 +216,13 @@ function openWal(
 function openRaft(
   io: EngineIo,
   settings: EngineSettings,
-  { state, log }: { state: StateMachine; log: { identity: Identity; content: LogContent } },
+  parts: {
+    state: StateMachine;
+    log: { identity: Identity; content: LogContent };
+    ticks: TickPlan;
+  },
 ): Raft {
+  const { state, log, ticks } = parts;
   const { appliedIndex, appliedTerm } = state;
   const { memberId, isJoined } = log.identity;
   // Before its log names any members, a group is its founder.
@@ -223,8 +235,8 @@ function openRaft(
     {
       id: memberId,
       members,
-      heartbeatTicks: 1,
-      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: ticks.heartbeatTicks,
+      electionTicks: ticks.electionTicks,
       random: io.random,
     },
     {

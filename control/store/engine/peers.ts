@@ -168,11 +168,11 @@ export type PeerMessage =
   | CheckpointRequest;
 
 export interface Peers {
-  /** Sends, or loses it. */
-  send(to: number, message: PeerMessage): void;
+  /** Sends, or loses it. False = it did not even leave, for want of a connection. */
+  send(to: number, message: PeerMessage): boolean;
   /** Who the members are, and where; called at start and whenever that changes. */
   setMembers(rows: readonly RosterRow[]): void;
 }
 
 /** Of a group of one. */
-export const NO_PEERS: Peers = { send: () => {}, setMembers: () => {} };
+export const NO_PEERS: Peers = { send: () => false, setMembers: () => {} };

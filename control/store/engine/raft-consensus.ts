@@ -114,6 +114,9 @@ export class RaftConsensus implements Consensus {
       this.#parts.peers.send(to, { kind: 'termRequest' });
     }
     this.#raft.tick();
+  }
+
+  round(): void {
     this.#parts.room.tick();
     this.#parts.sender.tick();
     this.#parts.receiver.tick();
@@ -222,7 +225,8 @@ export class RaftConsensus implements Consensus {
         return sender.gaveUp(from, message.index);
       case 'termRequest': {
         const matchIndex = this.#matchOf(from);
-        return peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
+        peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
+        return;
       }
       case 'termResponse':
         return this.#heardTerm(from, message);
@@ -236,7 +240,8 @@ export class RaftConsensus implements Consensus {
         if (this.#hashes.isFenced(message)) this.#fenced(message.index);
         return;
       case 'entryRequest':
-        return peers.send(from, this.#entries.answer(message));
+        peers.send(from, this.#entries.answer(message));
+        return;
       case 'checkpointRequest':
         return sender.asked(from, message.index, this.#raft.term);
       case 'entryResponse':

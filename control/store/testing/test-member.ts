@@ -38,7 +38,9 @@ export class TestMember implements Link {
     const note = (message: string) => this.logged.push(message);
     const log: EngineLog = { info: note, warn: note, error: note };
     const { disk, random, monotonicMs } = io;
-    this.engine = openEngine({ disk, crc32, sha256, log, random, monotonicMs }, io.settings);
+    // A tick is a round, so that tests count one thing.
+    const settings = { heartbeatMs: 100, electionMs: 1000, ...io.settings };
+    this.engine = openEngine({ disk, crc32, sha256, log, random, monotonicMs }, settings);
     this.#connection = this.engine.connect((message) => {
       if (!this.dropsAnswers) this.client.receive(message);
     });

@@ -105,16 +105,22 @@ export class PeerLinks implements Peers, Disposable {
     }
   }
 
-  send(to: number, message: PeerMessage): void {
+  send(to: number, message: PeerMessage): boolean {
     const socketClass = classOf(message);
     const link = this.#link(to);
-    if (sinceVersion(message) > link.version) return; // It would not understand.
+    if (sinceVersion(message) > link.version) return false; // It would not understand.
     const socket = link.sockets[socketClass];
-    if (socket === undefined) this.#dial(to, link, socketClass);
-    else if (socket.bufferedAmount > SOCKET_BUFFERED_BYTES_MAX[socketClass]) {
+    if (socket === undefined) {
+      this.#dial(to, link, socketClass);
+      return false;
+    }
+    if (socket.bufferedAmount > SOCKET_BUFFERED_BYTES_MAX[socketClass]) {
       // Lost; where that is an append, the core must not count on it.
       if (socketClass === 'append') this.#home?.unreachable(to);
-    } else socket.send(encodePeerMessage(message));
+      return false;
+    }
+    socket.send(encodePeerMessage(message));
+    return true;
   }
 
   /** A socket that another member made, on the path of its class. */
