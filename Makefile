@@ -56,6 +56,11 @@ power-cuts: ## cut a machine's power CUTS= times, and look for lost writes; need
 	@./setup test
 	@$(NODE) test/vm/store-power.ts --cuts '$(or $(CUTS),200)' $(if $(SEED),--seed '$(SEED)')
 
+.PHONY: sim-soak
+sim-soak: ## run simulated groups of stores for MINUTES=, from a random seed on; JOBS=2 uses two cores
+	@./setup dev
+	@$(NODE) test/sim/soak.ts '$(or $(MINUTES),1)'
+
 .PHONY: test
 test: ## run every test, from checks and units up to virtual machines
 	@./setup test

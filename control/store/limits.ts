@@ -122,6 +122,9 @@ export const READ_RETRY_TICKS = 5;
 /** Bytes of requests that wait for a leader, or for its answer. */
 export const LEADER_CALLS_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Requests of each other member's clients that a leader knows again when they come doubled. */
+export const ASKS_REMEMBERED = 4096;
+
 /** Bytes of chunks sent in a tick, to all members: 80 MB/s leave the disk to the log. */
 export const SNAPSHOT_BYTES_PER_TICK = 8 * 1024 * 1024;
 

@@ -1,33 +1,50 @@
 /**
- * What goes wrong in a simulated group, drawn from its seed: kinds, how often each, and whom it meets;
- * a leader as often as not. Everything can be undone: `heal`.
+ * What goes wrong in a run: processes end, stop and hang, disks fail and fill, links break, clocks run
+ * at other paces, members come and go, in any combination; how often each happens is drawn per run.
+ * Half of it comes at any time; the other half when a member is in a state in which little happens
+ * (member-states.ts), or the moment would be missed. Faults that leave damage: damage.ts.
  */
 import { StoreError } from '#control/store/port.ts';
 import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import { DAMAGES, Damage } from './damage.ts';
+import type { DamageKind } from './damage.ts';
 import type { Group } from './group.ts';
-import { PowerFailure } from './member.ts';
+import { countFault, statesOf } from './member-states.ts';
+import type { FaultTable } from './member-states.ts';
+import { PowerFailure, calmDisk } from './member.ts';
 import type { SimMember } from './member.ts';
 import type { NetworkFaults } from './network.ts';
 
 const { signal } = new AbortController();
-const MEMBERS_EVER_MAX = 7;
+/** Members that a group has had, at most. */
+const MEMBERS_EVER_MAX = 9;
 
-const FAULTS = [
+/** What is aimed at one member. */
+const MEMBER_FAULTS = [
   'crash',
+  'restart',
   'upgrade',
   'cutPower',
   'failSync',
+  'hangSync',
   'fillDisk',
   'pause',
+  'skewClock',
   'isolate',
-  'partition',
-  'noise',
-  'heal',
-  'change',
-  'move',
+  'slowReader',
+  'narrowLink',
+  'reset',
+  'halfOpen',
+  ...DAMAGES,
 ] as const;
-type Fault = (typeof FAULTS)[number];
+/** What concerns the whole group. */
+const GROUP_FAULTS = ['partition', 'noise', 'change', 'move'] as const;
+export const FAULTS = [...MEMBER_FAULTS, ...GROUP_FAULTS] as const;
+type MemberFault = (typeof MEMBER_FAULTS)[number];
+type Fault = (typeof FAULTS)[number] | 'heal';
+
+const ALL: readonly Fault[] = [...FAULTS, 'heal'];
 
 export class Faults {
   readonly #group: Group;
@@ -35,7 +52,12 @@ export class Faults {
   readonly #count: (what: string) => void;
   readonly #noise: NetworkFaults;
   /** How often each comes. */
-  readonly #weights: Readonly<Record<Fault, number>>;
+  readonly #weights: ReadonlyMap<Fault, number>;
+  readonly #damage: Damage;
+  /** Chance that a rare state is met by a fault, at each event in it. */
+  readonly #eagerness: number;
+  readonly table: FaultTable = {};
+  #metAtMs = 0;
   #membersEver: number;
   #isEnding = false;
   #isChanging = false;
@@ -53,14 +75,20 @@ export class Faults {
       delayMsMax: random.pick([2, 10, 60]),
       late: random.pick([0, 0.02, 0.1]),
     };
-    const drawn = FAULTS.map((fault) => [fault, random.pick([0, 1, 1, 3])] as const);
-    this.#weights = { ...(Object.fromEntries(drawn) as Record<Fault, number>), heal: 2 }; // All of FAULTS.
+    this.#weights = new Map([
+      ...FAULTS.map((fault) => [fault, random.pick([0, 1, 1, 3])] as const),
+      ['heal', 4] as const,
+    ]);
+    this.#eagerness = random.pick([0, 0.02, 0.3]);
+    const restart = (member: SimMember) => this.#restartLater(member, random.chance(0.5));
+    this.#damage = new Damage(group, { count, restart });
+    group.watch = (member) => this.#observe(member);
     this.#schedule();
   }
 
-  /** A change of members is under way. */
-  get isChanging(): boolean {
-    return this.#isChanging;
+  /** Nothing is on its way any more that changes who the members are. */
+  get isSettled(): boolean {
+    return !this.#isChanging && !this.#damage.isAny;
   }
 
   /** Nothing goes wrong any more, whoever is down starts, and all run the newest software. */
@@ -69,6 +97,7 @@ export class Faults {
     this.#group.network.heal();
     for (const member of this.#group.members) {
       member.resume();
+      if (this.#damage.isDamaged(member)) continue;
       if (member.runsAsVersion < VERSION) this.#upgrade(member);
       this.#restart(member, member.life, true);
       calmDisk(member);
@@ -78,58 +107,122 @@ export class Faults {
   /** Throws what a change of members met. */
   async settle(): Promise<void> {
     await Promise.all(this.#changes);
+    await this.#damage.settle();
+  }
+
+  /** The leader ends, whatever was drawn. */
+  crashLeader(): void {
+    const { leader } = this.#group;
+    if (leader !== undefined && !this.#damage.isDamaged(leader)) this.#hit('crash', leader);
   }
 
   #schedule(): void {
     this.#group.time.after(50 + this.#random.next() * 1500, () => {
       if (this.#isEnding) return;
-      this.#inflict();
+      const { members, leader } = this.#group;
+      const up = members.filter(({ isUp }) => isUp);
+      const isAtLeader = this.#random.chance(0.5) && leader !== undefined;
+      if (up.length > 0) this.#inflict(this.#draw(), isAtLeader ? leader : this.#random.pick(up));
       this.#schedule();
     });
   }
 
-  #inflict(): void {
-    const { members, network, leader } = this.#group;
-    const up = members.filter(({ isUp }) => isUp);
-    if (up.length === 0) return;
-    const some = this.#random.chance(0.5) && leader !== undefined ? leader : this.#random.pick(up);
+  #observe(member: SimMember): void {
+    this.#damage.observe(member);
+    if (this.#isEnding || this.#eagerness === 0 || member.engine === undefined) return;
+    const { nowMs } = this.#group.time;
+    if (nowMs - this.#metAtMs < 300 || !isInRareState(member)) return;
+    if (!this.#random.chance(this.#eagerness)) return;
+    this.#metAtMs = nowMs;
     const fault = this.#draw();
-    this.#count(some === leader ? `${fault} leader` : fault);
-    if (fault === 'crash') this.#crash(some);
-    else if (fault === 'upgrade') this.#upgrade(some);
-    else if (fault === 'cutPower') this.#cutPower(some);
-    else if (fault === 'failSync') this.#failSync(some);
-    else if (fault === 'fillDisk') this.#fillDisk(some);
-    else if (fault === 'pause') some.pause(this.#random.next() * this.#random.pick([300, 5000]));
-    else if (fault === 'heal') network.heal();
-    else if (fault === 'noise') network.faults = this.#noise;
-    else if (fault === 'isolate') this.#isolate(some);
-    else if (fault === 'partition') this.#partition();
-    else if (fault === 'move') this.#move();
-    else this.#changes.push(this.#change());
+    // Not within the event that is being looked at.
+    this.#group.time.after(0, () => {
+      if (!this.#isEnding && fault !== 'heal' && member.isUp) this.#inflict(fault, member);
+    });
   }
 
   #draw(): Fault {
-    const total = FAULTS.reduce((sum, fault) => sum + this.#weights[fault], 0);
-    let draw = this.#random.next() * total;
-    for (const fault of FAULTS) {
-      draw -= this.#weights[fault];
+    const weight = (fault: Fault) => this.#weights.get(fault) ?? 0;
+    let draw = this.#random.next() * ALL.reduce((sum, fault) => sum + weight(fault), 0);
+    for (const fault of ALL) {
+      draw -= weight(fault);
       if (draw < 0) return fault;
     }
     return 'heal';
   }
 
-  /** The process dies; the page cache survives it, or not. */
-  #crash(member: SimMember): void {
-    member.kill();
-    this.#restartLater(member, this.#random.chance(0.5));
+  #inflict(fault: Fault, member: SimMember): void {
+    const { network } = this.#group;
+    if (this.#damage.isContagious) return;
+    if (fault === 'heal') network.heal();
+    else if (isGroupFault(fault)) this.#hitGroup(fault);
+    else if (!this.#damage.isDamaged(member)) this.#hit(fault, member);
+  }
+
+  #hitGroup(fault: (typeof GROUP_FAULTS)[number]): void {
+    const { members, network, leader, trace, time } = this.#group;
+    const isChange = fault === 'change';
+    if (isChange && (this.#isChanging || this.#damage.isAny)) return;
+    if (fault === 'move' && leader === undefined) return;
+    countFault(this.table, fault, [...new Set(members.flatMap(statesOf))]);
+    trace.note(fault, { atMs: time.nowMs, from: 0 });
+    if (fault === 'partition') this.#partition();
+    else if (fault === 'noise') network.faults = this.#noise;
+    else if (fault === 'move') this.#move();
+    else this.#changes.push(this.#change());
+  }
+
+  #hit(fault: MemberFault, member: SimMember): void {
+    const { network, trace, time } = this.#group;
+    if (isDamage(fault)) {
+      if (this.#isChanging || !this.#damage.isBearable(member)) return;
+      if (fault === 'corruptMemory' && !this.#damage.isCalm) return;
+      if (fault === 'rollBack' && !this.#damage.hasImageOf(member)) return;
+    }
+    countFault(this.table, fault, statesOf(member));
+    trace.note(fault, { atMs: time.nowMs, from: member.id });
+    if (process.env.DBG)
+      console.log(time.nowMs.toFixed(0), fault, member.id, statesOf(member).join());
+    if (isDamage(fault)) this.#damage.inflict(fault, member);
+    else if (fault === 'crash') this.#end(member, () => member.kill());
+    else if (fault === 'upgrade') this.#upgrade(member);
+    else if (fault === 'restart') this.#end(member, () => member.stop());
+    else if (fault === 'cutPower') this.#cutPower(member);
+    else if (fault === 'failSync') this.#failSync(member);
+    else if (fault === 'hangSync') this.#hangSync(member);
+    else if (fault === 'fillDisk') this.#fillDisk(member);
+    else if (fault === 'pause') member.pause(this.#random.next() * this.#random.pick([300, 5000]));
+    else if (fault === 'skewClock') member.skewClock();
+    else if (fault === 'isolate') this.#isolate(member);
+    else if (fault === 'slowReader') network.narrow({ reader: member.id }, this.#bytesPerMs());
+    else this.#breakLink(fault, member);
+  }
+
+  /** From a modem to what a snapshot just fits through. */
+  #bytesPerMs(): number {
+    return this.#random.pick([2, 10, 100]);
+  }
+
+  #breakLink(fault: 'narrowLink' | 'reset' | 'halfOpen', { id }: SimMember): void {
+    const { members, network } = this.#group;
+    const other = this.#random.pick(members.filter((member) => member.id !== id));
+    if (fault === 'reset') network.reset(id, other.id);
+    else if (fault === 'halfOpen') {
+      if (this.#random.chance(0.5)) network.halfOpen(id, other.id);
+      else network.halfOpen(other.id, id);
+    } else network.narrow({ from: id, to: other.id }, this.#bytesPerMs());
   }
 
   /** Another process, of the newest software. */
   #upgrade(member: SimMember): void {
     member.runsAsVersion = VERSION;
-    member.kill();
-    this.#restartLater(member, false);
+    this.#end(member, () => member.stop());
+  }
+
+  /** The process ends; the page cache survives it, or not. */
+  #end(member: SimMember, end: () => void): void {
+    end();
+    this.#restartLater(member, this.#random.chance(0.5));
   }
 
   /** The power fails within the next changes of the disk: in the middle of a write. */
@@ -144,15 +237,26 @@ export class Faults {
   /** A sync fails: the process must end, whatever the page cache makes of it. */
   #failSync(member: SimMember): void {
     const mode = this.#random.pick(['kept', 'dropped'] as const);
-    member.disk.faults.failSync = () => mode;
+    if (this.#random.chance(0.2)) member.disk.faults.failDirectorySync = () => true;
+    else member.disk.faults.failSync = () => mode;
     this.#endSoon(member, this.#random.chance(0.5));
+  }
+
+  /** The next syncs take long. */
+  #hangSync(member: SimMember): void {
+    const hangMs = this.#random.next() * this.#random.pick([200, 1500, 5000]);
+    let left = this.#random.between(1, 5);
+    member.disk.faults.failSync = () => {
+      if (left-- > 0) member.pause(hangMs);
+      return undefined;
+    };
   }
 
   /** The fault ends the process with its next write; if none comes, it is killed. */
   #endSoon(member: SimMember, isPowerCut: boolean): void {
     const { life } = member;
     this.#group.time.after(500, () => {
-      if (member.life !== life) return;
+      if (member.life !== life || this.#damage.isDamaged(member)) return;
       member.kill();
       this.#restartLater(member, isPowerCut);
     });
@@ -166,10 +270,16 @@ export class Faults {
 
   #restart(member: SimMember, life: number, isPowerCut: boolean): void {
     if (member.life !== life || member.isUp || !this.#group.members.includes(member)) return;
+    if (this.#damage.isDamaged(member) && !this.#damage.mayRestart(member)) return;
     calmDisk(member);
     const share = this.#random.pick([0, 0.5, 1]);
-    if (isPowerCut) member.disk.crash({ keep: () => this.#random.chance(share) });
-    else if (this.#random.chance(0.5)) member.disk.evict();
+    const torn = this.#random.pick([0, 0.3]);
+    if (isPowerCut) {
+      member.disk.crash({
+        keep: () => this.#random.chance(share),
+        tear: () => (this.#random.chance(torn) ? this.#random.below(512) : undefined),
+      });
+    } else if (this.#random.chance(0.5)) member.disk.evict();
     member.start();
   }
 
@@ -208,7 +318,6 @@ export class Faults {
 
   /** Adds a member, or removes one: the leader, too. */
   async #change(): Promise<void> {
-    if (this.#isChanging) return;
     this.#isChanging = true;
     const { members, clients, leader } = this.#group;
     const client = this.#random.pick(clients.slice(1));
@@ -221,7 +330,7 @@ export class Faults {
       } else if (members.length > 3) {
         const gone = this.#random.chance(0.4) ? leader : this.#random.pick(members);
         if (gone === undefined) return;
-        await client.store.removeMember(gone.id, signal);
+        await this.#group.dismiss(client, gone.id);
         this.#count(gone === leader ? 'leader removed' : 'member removed');
         await this.#group.pause(3000);
         this.#group.remove(gone);
@@ -234,10 +343,17 @@ export class Faults {
   }
 }
 
-function calmDisk({ disk }: SimMember): void {
-  disk.faults.beforeChange = () => {};
-  disk.faults.failSync = () => undefined;
-  disk.faults.capacityBytes = Number.POSITIVE_INFINITY;
+function isInRareState(member: SimMember): boolean {
+  const states = statesOf(member);
+  return states.length > (states.includes('leader') ? 1 : 0);
+}
+
+function isGroupFault(fault: string): fault is (typeof GROUP_FAULTS)[number] {
+  return GROUP_FAULTS.some((other) => other === fault);
+}
+
+function isDamage(fault: string): fault is DamageKind {
+  return DAMAGES.some((other) => other === fault);
 }
 
 function ignoreRefusal(error: unknown): void {

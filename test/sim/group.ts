@@ -7,6 +7,7 @@ import { isErrno } from '#base/errors.ts';
 import type { Link } from '#control/store/client/calls.ts';
 import { StoreClient } from '#control/store/client/client.ts';
 import { checkRequests } from '#control/store/codec/check-request.ts';
+import type { Engine } from '#control/store/engine/engine.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { StoreError } from '#control/store/port.ts';
 import { VERSION } from '#control/store/versions.ts';
@@ -15,6 +16,7 @@ import { EventQueue } from './event-queue.ts';
 import { PowerFailure, SimMember } from './member.ts';
 import { Network } from './network.ts';
 import { Oracle } from './oracle.ts';
+import { Trace } from './trace.ts';
 
 const CLIENT_DELAY_MS = 0.2;
 const { signal } = new AbortController();
@@ -48,7 +50,8 @@ export class SimClient {
   }
 
   #relink(): void {
-    const up = this.#group.members.filter(({ isUp }) => isUp);
+    const { members, oracle } = this.#group;
+    const up = members.filter((member) => member.isUp && !oracle.suspects.has(member));
     if (up.length === 0) {
       this.#group.time.after(50, () => this.#relink());
       return;
@@ -62,10 +65,13 @@ export class SimClient {
     const engine = must(member.engine, 'a link goes to a member that is up');
     const { time } = this.#group;
     const isCurrent = () => member.engine === engine && this.#member === member && this.#isLinked;
+    const receive = (bytes: Uint8Array) => {
+      if (!isCurrent()) return;
+      this.#group.trace.note('answer', { atMs: time.nowMs, from: member.id }, bytes);
+      this.store.receive(bytes);
+    };
     const connection = engine.connect((bytes) =>
-      time.after(CLIENT_DELAY_MS, () => {
-        if (isCurrent()) this.store.receive(bytes);
-      }),
+      member.whenAwake(() => time.after(CLIENT_DELAY_MS, () => receive(bytes))),
     );
     return {
       send: (bytes) => {
@@ -84,21 +90,41 @@ export class SimClient {
 export class Group {
   readonly random: SeededRandom;
   readonly time = new EventQueue();
+  readonly trace = new Trace();
   readonly oracle = new Oracle();
   readonly network: Network;
   readonly members: SimMember[] = [];
   readonly clients: SimClient[] = [];
   /** Ended by themselves, which no fault explains. */
   failures: unknown[] = [];
+  /** Whether a fault explains that a member ended so. */
+  isExplained: (member: SimMember, error: unknown) => boolean = () => false;
+  /** Whether a fault explains that a member's directory is damaged. */
+  isDamageExplained: (member: SimMember) => boolean = () => true;
+  /** Called after each event on a member. */
+  watch: (member: SimMember) => void = () => {};
+  /** Whether the others learn at once that a process ended, as from the kernel below it. */
+  readonly #areEndsTold: boolean;
+  readonly #turnMs: number;
   readonly #settings: EngineSettings;
   #keys = 0;
+  #isGrown = false;
 
   constructor(random: SeededRandom, settings: EngineSettings) {
     this.random = random;
     this.#settings = settings;
-    this.network = new Network(this.time, random, (from, to, bytes) =>
-      this.member(to)?.receive(from, bytes),
-    );
+    this.#areEndsTold = random.chance(0.5);
+    this.#turnMs = random.pick([0, 0.05, 0.5]);
+    this.network = new Network({
+      time: this.time,
+      random,
+      deliver: (from, to, bytes) => this.member(to)?.receive(from, bytes),
+      broke: (at, other) => this.#tell(at, (engine) => engine.unreachable(other)),
+      greet: (one, other) => {
+        this.#greet(one, other);
+        this.#greet(other, one);
+      },
+    });
     this.#create();
   }
 
@@ -118,12 +144,22 @@ export class Group {
     return client;
   }
 
-  /** Adds a member through a client, which asks until it is told, here or there; and starts it. */
+  /** Adds a member through a client, and starts it. */
   async add(client: SimClient): Promise<SimMember> {
     const wanted = { key: `key ${++this.#keys}`, address: '', isToVote: true };
+    return this.#create(await this.insist(client, (store) => store.addMember(wanted, signal)));
+  }
+
+  /** Takes a member out of the group. */
+  dismiss(client: SimClient, id: number): Promise<void> {
+    return this.insist(client, (store) => store.removeMember(id, signal));
+  }
+
+  /** Asks until it is told, here or there: a lost answer says nothing, and a refusal may pass. */
+  async insist<T>(client: SimClient, ask: (store: StoreClient) => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return this.#create(await client.store.addMember(wanted, signal));
+        return await ask(client.store);
       } catch (error) {
         if (!(error instanceof StoreError) || error.code === 'CLOSED') throw error;
         client.leave();
@@ -180,6 +216,7 @@ export class Group {
       const isVoter = () => member.engine?.state.members.voters.includes(member.id) === true;
       await this.runUntil(isVoter, 20_000);
     }
+    this.#isGrown = true;
     await this.finish(client.store.close(), 10_000);
   }
 
@@ -189,11 +226,26 @@ export class Group {
     for (const { engine } of this.members) engine?.abort();
   }
 
-  /** A group that was raised takes no member of the software before. */
-  #versionToAdd(): number | undefined {
-    const isRaised = this.members.some(({ engine }) => engine?.state.version === VERSION);
-    const { runsAsVersion } = this.#settings;
-    return isRaised || this.members.length >= 3 ? VERSION : runsAsVersion;
+  /** The one says how far its log reaches. */
+  #greet(one: number, other: number): void {
+    const tail = this.member(one)?.engine?.tail;
+    if (tail !== undefined) this.#tell(other, (engine) => engine.greeted(one, tail.lastIndex));
+  }
+
+  #tell(id: number, tell: (engine: Engine) => void): void {
+    const member = this.member(id);
+    if (member?.engine === undefined) return;
+    tell(member.engine);
+    member.pump();
+  }
+
+  #died(dead: SimMember, error: unknown): void {
+    const isFault = error instanceof PowerFailure || isErrno(error, 'EIO');
+    const isWanted = error === 'killed' || error === 'stopped';
+    if (!isWanted && !isFault && !this.isExplained(dead, error)) this.failures.push(error);
+    for (const client of this.clients) client.unlink(dead);
+    if (!this.#areEndsTold) return;
+    for (const { id } of this.members) if (id !== dead.id) this.network.reset(dead.id, id);
   }
 
   #create(join?: EngineSettings['join']): SimMember {
@@ -201,17 +253,24 @@ export class Group {
       {
         time: this.time,
         random: this.random,
+        trace: this.trace,
+        turnMs: this.#turnMs,
         send: (from, to, bytes) => this.network.send(from, to, bytes),
-        observe: (observed) => this.oracle.observe(observed, this.time.nowMs),
-        died: (dead, error) => {
-          const isFault = error instanceof PowerFailure || isErrno(error, 'EIO');
-          if (error !== 'killed' && !isFault) this.failures.push(error);
-          for (const client of this.clients) client.unlink(dead);
+        observe: (observed) => {
+          this.oracle.observe(observed, this.time.nowMs);
+          this.watch(observed);
         },
+        says: (speaker, to, message) => this.oracle.log.says(speaker, to, message),
+        ending: (dead) => this.oracle.log.ending(dead),
+        repairs: (damaged, damage) => {
+          if (!this.isDamageExplained(damaged)) this.failures.push(damage);
+        },
+        died: (dead, error) => this.#died(dead, error),
       },
       {
         ...this.#settings,
-        runsAsVersion: this.#versionToAdd(),
+        // A group that was raised takes no member of the software before.
+        runsAsVersion: this.#isGrown ? VERSION : this.#settings.runsAsVersion,
         memoryBytes: this.random.pick([1, 2, 16]) * 2 ** 30,
         join,
       },

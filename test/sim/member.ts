@@ -1,10 +1,14 @@
 /**
  * One member of a simulated group: the engine that ships on a disk in memory. The process may die at any
  * change of the disk, the disk keeps what POSIX promises, and another process goes on from there.
+ *
+ * The engine is synchronous. What takes time in the world, a turn's work or a sync that hangs, is time
+ * during which what the turn sends does not leave, and nothing is taken in.
  */
 import { ByteReader } from '#control/store/codec/bytes.ts';
 import { decodePeerMessage, encodePeerMessage, sinceVersion } from '#control/store/codec/peer.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import type { PeerMessage } from '#control/store/engine/peers.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
 import { DamagedDirectory } from '#control/store/engine/read-directory.ts';
 import { Repair } from '#control/store/engine/repair.ts';
@@ -16,15 +20,39 @@ import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import type { EventQueue } from './event-queue.ts';
+import { tracedDisk } from './trace.ts';
+import type { Trace } from './trace.ts';
 
 export class PowerFailure extends Error {}
+
+/** Clocks of members run up to this much too fast or too slow. */
+export const CLOCK_SKEW_MAX = 0.1;
+
+/** What a turn of work takes, at the longest. */
+const HANG_MS_LEAST = 0.01;
+
+/** What a member may have promised to others: its term, and where its log ends. */
+export interface Promised {
+  readonly term: number;
+  readonly lastTerm: number;
+  readonly lastIndex: number;
+}
 
 export interface MemberIo {
   readonly time: EventQueue;
   readonly random: SeededRandom;
+  readonly trace: Trace;
+  /** Of a turn of work, of virtual time. */
+  readonly turnMs: number;
   readonly send: (from: number, to: number, bytes: Uint8Array) => void;
   /** Something happened on this member: the oracle looks. */
   readonly observe: (member: SimMember) => void;
+  /** It is about to say this to another. */
+  readonly says: (member: SimMember, to: number, message: PeerMessage) => void;
+  /** Its process ends, maybe in the middle of something. */
+  readonly ending: (member: SimMember) => void;
+  /** Its directory is damaged, and it is about to ask others for what it lacks. */
+  readonly repairs: (member: SimMember, damage: DamagedDirectory) => void;
   /** The process ended, by a power failure or else by itself. */
   readonly died: (member: SimMember, error: unknown) => void;
 }
@@ -38,25 +66,33 @@ export class SimMember {
   engine: Engine | undefined;
   /** Of a damaged directory, before the engine starts. */
   repair: Repair | undefined;
-  /** Counts processes; what belongs to an earlier one does nothing. */
-  life = 0;
-  readonly logged: string[] = [];
   /** Of the software that the next process runs. */
   runsAsVersion: number;
   /** Who it is to be on an empty disk. */
   join: EngineSettings['join'];
-  /** How fast its clock runs. */
-  readonly #pace: number;
+  /** Counts processes; what belongs to an earlier one does nothing. */
+  life = 0;
+  /** By its last process when that ended. */
+  promised: Promised = { term: 0, lastTerm: 0, lastIndex: 0 };
+  readonly logged: string[] = [];
+  /** Its monotonic clock: what it showed at a moment, and how fast it has run since. */
+  readonly #clock = { atMs: 0, shownMs: 0, pace: 1 };
   #isPumpDue = false;
   /** Stopped until then, as by SIGSTOP or a hung disk. */
   #pausedUntil = 0;
+  /** What is to leave when the process goes on. */
+  #held: (() => void)[] = [];
+  /** Where the log ended when this process started: until then it replays. */
+  #replayIndex = 0;
+  /** Parts of snapshots came or went last. */
+  #snapshotAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(io: MemberIo, settings: EngineSettings) {
     this.#io = io;
     this.#settings = settings;
     this.runsAsVersion = settings.runsAsVersion ?? VERSION;
     this.join = settings.join;
-    this.#pace = 0.9 + io.random.next() * 0.2;
+    this.skewClock();
     this.start();
   }
 
@@ -64,22 +100,42 @@ export class SimMember {
     return this.engine !== undefined;
   }
 
+  /** Applies again what it had applied before it started. */
+  get isReplaying(): boolean {
+    return this.engine !== undefined && this.engine.state.appliedIndex < this.#replayIndex;
+  }
+
+  /** Sends or fetches a snapshot. */
+  get isSnapshotting(): boolean {
+    return this.#io.time.nowMs - this.#snapshotAtMs < 20;
+  }
+
   /** A process starts on the disk. */
   start(): void {
-    if (this.engine !== undefined) return;
+    if (this.engine !== undefined || this.repair !== undefined) return;
     const life = ++this.life;
-    const { time, random } = this.#io;
+    const { time, random, trace } = this.#io;
     const note = (text: string) => void this.logged.push(`${time.nowMs.toFixed(0)} ${text}`);
+    const noteChange = (what: string, bytes?: Uint8Array) =>
+      trace.note(what, { atMs: time.nowMs, from: this.id }, bytes);
+    this.#pausedUntil = 0;
+    // A process counts from its own start.
+    this.#clock.atMs = time.nowMs;
+    this.#clock.shownMs = 0;
     const io = {
-      disk: this.disk,
+      disk: tracedDisk(this.disk, noteChange),
       crc32,
       sha256,
       random: random.next,
       log: { info: note, warn: note, error: note },
-      monotonicMs: () => time.nowMs * this.#pace,
+      monotonicMs: () => this.#shownMs,
       peers: {
-        send: (to: number, message: Parameters<typeof encodePeerMessage>[0]) => {
-          this.#io.send(this.id, to, encodePeerMessage(message));
+        send: (to: number, message: PeerMessage) => {
+          const isOfSnapshot = message.kind === 'chunk' || message.kind === 'chunkRequest';
+          if (isOfSnapshot) this.#snapshotAtMs = time.nowMs;
+          this.#io.says(this, to, message);
+          const bytes = encodePeerMessage(message);
+          this.whenAwake(() => this.#io.send(this.id, to, bytes));
           return true;
         },
         setMembers: () => {},
@@ -90,6 +146,7 @@ export class SimMember {
       const engine = openEngine(io, { ...this.#settings, runsAsVersion, join });
       this.id = engine.memberId;
       this.engine = engine;
+      this.#replayIndex = engine.tail.lastIndex;
     } catch (error) {
       if (error instanceof DamagedDirectory && error.isRepairable) this.#beginRepair(io, error);
       else this.#io.died(this, error);
@@ -103,7 +160,8 @@ export class SimMember {
   #beginRepair(io: RepairIo, damage: DamagedDirectory): void {
     const { life } = this;
     this.id = damage.identity.memberId;
-    this.repair = new Repair(io, this.#settings, damage);
+    this.#io.repairs(this, damage);
+    this.repair = new Repair(io, { ...this.#settings, runsAsVersion: this.runsAsVersion }, damage);
     const tick = () => {
       if (life !== this.life || this.repair === undefined) return;
       this.repair.tick();
@@ -133,14 +191,15 @@ export class SimMember {
   }
 
   receive(from: number, bytes: Uint8Array): void {
+    if (this.engine === undefined && this.repair === undefined) return;
+    this.#io.trace.note('message', { atMs: this.#io.time.nowMs, from, to: this.id }, bytes);
+    const message = decodePeerMessage(new ByteReader(bytes));
     if (this.repair !== undefined) {
-      this.repair.receive(from, decodePeerMessage(new ByteReader(bytes)));
+      this.repair.receive(from, message);
       this.#repairOn();
     }
-    if (this.engine === undefined) return;
-    const message = decodePeerMessage(new ByteReader(bytes));
     // A socket would not have carried it: its member said in its hello what it runs.
-    if (sinceVersion(message) > this.engine.versions.version) return;
+    if (this.engine === undefined || sinceVersion(message) > this.engine.versions.version) return;
     this.engine.receive(from, message);
     this.pump();
   }
@@ -151,14 +210,34 @@ export class SimMember {
     this.repair = undefined;
     if (this.engine === undefined) return;
     const { engine } = this;
-    this.engine = undefined;
+    this.#leave(engine);
     engine.abort();
     this.#io.died(this, error);
   }
 
-  /** The process stands still for so long; what arrives waits. */
+  /** The process ends in order. */
+  stop(): void {
+    this.#work((engine) => {
+      engine.resign();
+      engine.pump();
+      engine.close();
+      return false;
+    });
+    if (this.engine === undefined) return;
+    this.#leave(this.engine);
+    this.#io.died(this, 'stopped');
+  }
+
+  #leave(engine: Engine): void {
+    this.#io.ending(this);
+    this.promised = { ...engine.tail, term: engine.status().raftTerm };
+    this.engine = undefined;
+    this.#held = [];
+  }
+
+  /** The process stands still for so long; what arrives waits, and nothing leaves. */
   pause(ms: number): void {
-    this.#pausedUntil = this.#io.time.nowMs + ms;
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#io.time.nowMs + ms);
   }
 
   resume(): void {
@@ -166,8 +245,41 @@ export class SimMember {
     this.pump();
   }
 
+  /** Its clock goes on at another pace. */
+  skewClock(): void {
+    this.#clock.shownMs = this.#shownMs;
+    this.#clock.atMs = this.#io.time.nowMs;
+    this.#clock.pace = 1 - CLOCK_SKEW_MAX + this.#io.random.next() * 2 * CLOCK_SKEW_MAX;
+  }
+
+  /** Runs at once, or in its turn when the process goes on; never when it ends before. */
+  whenAwake(run: () => void): void {
+    if (this.#held.length === 0 && this.#leftPausedMs === 0) run();
+    else if (this.#held.push(run) === 1) this.#releaseLater();
+  }
+
+  #releaseLater(): void {
+    const { life } = this;
+    this.#io.time.after(this.#leftPausedMs, () => {
+      if (life !== this.life) return;
+      if (this.#leftPausedMs > 0) {
+        this.#releaseLater();
+        return;
+      }
+      const held = this.#held;
+      this.#held = [];
+      for (const release of held) release();
+    });
+  }
+
+  get #shownMs(): number {
+    const { atMs, shownMs, pace } = this.#clock;
+    return shownMs + (this.#io.time.nowMs - atMs) * pace;
+  }
+
   get #leftPausedMs(): number {
-    return Math.max(0, this.#pausedUntil - this.#io.time.nowMs);
+    const leftMs = this.#pausedUntil - this.#io.time.nowMs;
+    return leftMs < HANG_MS_LEAST ? 0 : leftMs;
   }
 
   /** Does what is due at this moment, once however often it is asked for. */
@@ -175,7 +287,7 @@ export class SimMember {
     if (this.#isPumpDue) return;
     this.#isPumpDue = true;
     const { life } = this;
-    this.#io.time.after(this.#leftPausedMs, () => {
+    this.#io.time.after(Math.max(this.#leftPausedMs, this.#io.turnMs), () => {
       this.#isPumpDue = false;
       if (this.#leftPausedMs > 0) this.pump();
       else if (life === this.life) this.#work((engine) => engine.pump('later'));
@@ -184,7 +296,7 @@ export class SimMember {
 
   #scheduleTick(life: number): void {
     const { tickMs = 0 } = this.engine ?? {};
-    this.#io.time.after(tickMs / this.#pace, () => {
+    this.#io.time.after(tickMs / this.#clock.pace, () => {
       if (life !== this.life || this.engine === undefined) return;
       // Ticks that were missed come as one.
       if (this.#leftPausedMs === 0) {
@@ -208,4 +320,13 @@ export class SimMember {
     }
     this.#io.observe(this);
   }
+}
+
+/** No fault of the disk waits any more. */
+export function calmDisk({ disk }: SimMember): void {
+  disk.faults.beforeChange = () => {};
+  disk.faults.failSync = () => undefined;
+  disk.faults.failDirectorySync = () => false;
+  disk.faults.misdirect = () => undefined;
+  disk.faults.capacityBytes = Number.POSITIVE_INFINITY;
 }

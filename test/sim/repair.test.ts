@@ -218,6 +218,7 @@ t.test('a member whose disk was set back comes in anew under another id', async 
   victim.kill();
   const { id } = victim;
   victim.disk.rollBack(image);
+  group.oracle.log.forget(victim);
   victim.start();
   await t.rejects(group.run(5000), { cause: { code: 'CORRUPT', message: /was set back$/ } });
   group.failures = [];

@@ -1,7 +1,8 @@
 /**
  * One randomised life of a group of stores: clients read and write (load.ts), members crash with their
- * unsynced writes lost, links break, members come and go (faults.ts); at the end everything heals, the
- * members must agree, and all that clients were told must hold. Everything follows from the seed.
+ * unsynced writes lost, links break, disks rot, members come and go (faults.ts); at the end everything
+ * heals, the members must agree, and all that clients were told must hold. Everything follows from the
+ * seed. A run goes on until it counts: enough writes, changes of leader, and watches taken up again.
  *
  *   node test/sim/run.ts SEED            one run, prints `hash: HEX`
  *   node test/sim/run.ts COUNT FIRST     many seeds
@@ -11,22 +12,47 @@ import { runInNewContext } from 'node:vm';
 import { assert } from '#base/assert.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { VERSION } from '#control/store/versions.ts';
-import { Faults } from './faults.ts';
+import { FAULTS, Faults } from './faults.ts';
 import { Group } from './group.ts';
 import { Load } from './load.ts';
+import { addTable, formatTable } from './member-states.ts';
+import type { FaultTable } from './member-states.ts';
 
 /** Of virtual time: until a healed group must have settled. */
-const HEAL_MS_MAX = 60_000;
+const HEAL_MS_MAX = 120_000;
+/** Of virtual time: how long a run lasts at least, and until it must count. */
+const RUN_MS = 20_000;
+const RUN_MS_MAX = 600_000;
+/** From here on what a run lacks is brought about. */
+const RUN_MS_PATIENT = 60_000;
+
+/** What makes a run count; fewer writes are for tests that want to be short. */
+export interface Enough {
+  readonly writes: number;
+  readonly leaderChanges: number;
+  readonly watchesResumed: number;
+}
+
+export const ENOUGH: Enough = { writes: 1000, leaderChanges: 2, watchesResumed: 1 };
+
+export interface RunResult {
+  readonly counts: Readonly<Record<string, number>>;
+  readonly table: FaultTable;
+  readonly virtualMs: number;
+  /** Of the whole trace. */
+  readonly hash: string;
+}
 
 export class StoreRun {
   readonly #group: Group;
-  readonly #durationMs: number;
-  readonly counts = new Map<string, number>();
+  readonly #enough: Enough;
+  readonly #counts = new Map<string, number>();
 
-  constructor(seed: number, durationMs: number) {
+  constructor(seed: number, enough = ENOUGH) {
     const random = new SeededRandom(seed);
-    this.#durationMs = durationMs;
+    this.#enough = enough;
     this.#group = new Group(random, {
+      transition: random.pick(['auto', 'joint']),
       checkpointLogBytes: random.pick([3000, 10_000, 100_000]),
       segmentBytes: random.pick([4000, 20_000]),
       preallocateBytes: random.pick([2048, 8192]),
@@ -37,60 +63,88 @@ export class StoreRun {
     });
   }
 
-  /** What the members agreed on at the end. */
-  get digest(): string {
-    return this.#group.oracle.digest;
-  }
-
   describe(): string {
     const lines = this.#group.members.map(({ id, engine, logged }) => {
       const { members } = engine?.state ?? {};
       const status = { ...engine?.status(), isLeader: engine?.isLeader, members };
       return `${id}: ${JSON.stringify(status)}\n  ${logged.slice(-5).join('\n  ')}`;
     });
-    return [`at ${this.#group.time.nowMs} ms`, ...lines].join('\n');
+    const { oracle, time } = this.#group;
+    const suspects = [...oracle.suspects].map(({ id }) => id).join();
+    return [`at ${time.nowMs} ms, suspects: ${suspects}`, ...lines].join('\n');
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<RunResult> {
     const group = this.#group;
-    const count = (what: string, by = 1) =>
-      void this.counts.set(what, (this.counts.get(what) ?? 0) + by);
+    const count = (what: string, by = 1) => this.#count(what, by);
     try {
       await group.grow(3);
+      const { leaderCount } = group.oracle.log;
       const load = new Load(group, count);
       const faults = new Faults(group, count);
-      await group.run(this.#durationMs);
+      await group.run(RUN_MS);
+      for (;;) {
+        const leaderChanges = group.oracle.log.leaderCount - leaderCount;
+        const lack = this.#lack(leaderChanges);
+        if (lack === undefined) break;
+        assert(group.time.nowMs < RUN_MS_MAX, `a run has ${lack} at last`);
+        if (group.time.nowMs > RUN_MS_PATIENT) {
+          if (lack === 'leader changes') faults.crashLeader();
+          else if (lack === 'watches resumed') load.breakWatch();
+        }
+        await group.run(2000);
+      }
       load.end();
       faults.heal();
-      await group.runUntil(() => load.isIdle && !faults.isChanging, HEAL_MS_MAX);
+      await group.runUntil(() => load.isIdle && faults.isSettled, HEAL_MS_MAX);
       await faults.settle();
+      faults.heal(); // Who came back since, maybe with software of before.
       await group.runUntil(() => group.oracle.areLeasesOver, HEAL_MS_MAX);
       await group.runUntil(() => this.#hasConverged() && load.hasWatchedAll, HEAL_MS_MAX);
+      for (const member of this.#voters()) group.oracle.checkFinal(member);
       group.close();
       await load.settle();
-      group.oracle.checkClients();
-      count('leaders', group.oracle.leaderChanges);
+      group.oracle.clients.check();
+      count('leader changes', group.oracle.log.leaderCount - leaderCount);
       count('snapshots installed', group.oracle.installed);
       count('leases', group.oracle.leases.size);
-      count('virtual seconds', Math.round(group.time.nowMs / 1000));
+      const counts = Object.fromEntries(this.#counts);
+      const { hash } = group.trace;
+      return { counts, table: faults.table, virtualMs: group.time.nowMs, hash };
     } finally {
       group.close();
     }
   }
 
-  /** Who is a member holds all that the leader holds, and nobody is left a learner. */
-  #hasConverged(): boolean {
+  #count(what: string, by = 1): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + by);
+  }
+
+  #lack(leaderChanges: number): string | undefined {
+    const { writes, watchesResumed } = this.#enough;
+    if ((this.#counts.get('writes acknowledged') ?? 0) < writes) return 'writes';
+    if (leaderChanges < this.#enough.leaderChanges) return 'leader changes';
+    if ((this.#counts.get('watches resumed') ?? 0) < watchesResumed) return 'watches resumed';
+    return undefined;
+  }
+
+  #voters() {
     const { leader, members } = this.#group;
-    if (leader?.engine === undefined) return false;
-    const { state } = leader.engine;
-    if (state.version < VERSION) return false;
-    const { voters, learners, votersOutgoing } = state.members;
-    if (learners.length > 0 || votersOutgoing.length > 0) return false;
-    return voters.every((id) => {
+    return (leader?.engine?.state.members.voters ?? []).map((id) => {
       const member = members.find((other) => other.id === id);
       assert(member !== undefined, `voter ${id} is a member of the group`);
-      return member.engine?.state.appliedIndex === state.appliedIndex;
+      return member;
     });
+  }
+
+  /** Who is a member holds all that the leader holds, and nobody is left a learner. */
+  #hasConverged(): boolean {
+    const { engine } = this.#group.leader ?? {};
+    if (engine === undefined) return false;
+    const { appliedIndex, members, version } = engine.state;
+    if (version < VERSION) return false;
+    if (members.learners.length > 0 || members.votersOutgoing.length > 0) return false;
+    return this.#voters().every((member) => member.engine?.state.appliedIndex === appliedIndex);
   }
 }
 
@@ -98,35 +152,54 @@ export class StoreRun {
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void; // Exposed by the flag.
 
-/** Runs seeds one after the other; throws with the seed of the first that fails. */
-export async function runSeeds(
-  first: number,
-  count: number,
-  durationMs = 20_000,
-): Promise<{ counts: Map<string, number>; digests: string[] }> {
-  const counts = new Map<string, number>();
-  const digests: string[] = [];
-  for (let seed = first; seed < first + count; seed++) {
-    collect();
-    const run = new StoreRun(seed, durationMs);
-    try {
-      await run.run();
-    } catch (error) {
-      const text = `seed ${seed} failed, replay: node test/sim/run.ts ${seed}`;
-      throw new Error(`${text}\n${run.describe()}`, { cause: error });
-    }
-    digests.push(run.digest);
-    for (const [what, number] of run.counts) counts.set(what, (counts.get(what) ?? 0) + number);
+/** Runs a seed; throws an error that says how to replay it. */
+export async function runSeed(seed: number, enough = ENOUGH): Promise<RunResult> {
+  collect();
+  const run = new StoreRun(seed, enough);
+  try {
+    return await run.run();
+  } catch (error) {
+    const text = `seed ${seed} failed, replay: make sim SEED=${seed}`;
+    throw new Error(`${text}\n${run.describe()}`, { cause: error });
   }
-  return { counts, digests };
+}
+
+/** What several runs came to. */
+export class Tally {
+  seeds = 0;
+  virtualMs = 0;
+  readonly counts: Record<string, number> = {};
+  readonly table: FaultTable = {};
+
+  add(result: Pick<RunResult, 'counts' | 'table' | 'virtualMs'>, seeds = 1): void {
+    this.seeds += seeds;
+    this.virtualMs += result.virtualMs;
+    for (const [what, number] of Object.entries(result.counts)) {
+      this.counts[what] = (this.counts[what] ?? 0) + number;
+    }
+    addTable(this.table, result.table);
+  }
+
+  format(): string {
+    const counts = Object.entries(this.counts)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([what, number]) => `${String(number).padStart(10)} ${what}`);
+    const hours = (this.virtualMs / 3_600_000).toFixed(2);
+    const sum = `${this.seeds} seeds, ${hours} simulated hours`;
+    return [...counts, formatTable(this.table, FAULTS), sum].join('\n');
+  }
 }
 
 if (import.meta.main) {
   const [one = '1', first] = process.argv.slice(2);
   const [count, from] = first === undefined ? [1, Number(one)] : [Number(one), Number(first)];
-  const { counts, digests } = await runSeeds(from, count);
-  for (const [what, number] of [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    console.log(`${String(number).padStart(8)} ${what}`);
+  const tally = new Tally();
+  let hash = '';
+  for (let seed = from; seed < from + count; seed++) {
+    const result = await runSeed(seed);
+    ({ hash } = result);
+    tally.add(result);
   }
-  if (count === 1) console.log(`hash: ${digests[0]}`);
+  console.log(tally.format());
+  if (count === 1) console.log(`hash: ${hash}`);
 }

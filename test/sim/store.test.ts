@@ -1,18 +1,26 @@
 /**
  * Groups of stores in the simulator: random schedules (run.ts), and those whose every step matters.
- * SIM_SEEDS=1000 SIM_SEED=1 runs more of them, SIM_MS longer ones.
+ * SIM_SEEDS=1000 SIM_SEED=1 runs more of them.
  */
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
 import { must } from '#base/assert.ts';
+import { ByteReader, ByteWriter } from '#control/store/codec/bytes.ts';
+import { COMMAND, beginCommand } from '#control/store/codec/command.ts';
+import { decodePeerMessage } from '#control/store/codec/peer.ts';
+import { writeMemberRequest } from '#control/store/codec/roster.ts';
+import { ASK } from '#control/store/engine/peers.ts';
+import type { PeerMessage } from '#control/store/engine/peers.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { Store, TxnRequest, WatchEvent } from '#control/store/port.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { VERSION } from '#control/store/versions.ts';
 import { Group } from './group.ts';
+import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import { PowerFailure } from './member.ts';
 import type { SimMember } from './member.ts';
-import { runSeeds } from './run.ts';
+import { Trace, tracedDisk } from './trace.ts';
+import { ENOUGH, Tally, runSeed } from './run.ts';
 
 const { signal } = new AbortController();
 const patient = { timeout: 240_000 };
@@ -24,6 +32,9 @@ function put(key: string, value: string, leaseId?: string): TxnRequest {
 
 /** First byte of a chunk of a snapshot (codec/peer.ts). */
 const CHUNK = 14;
+
+const APPEND_RESPONSE = 6;
+const HEARTBEAT = 7;
 
 /** The same of a leader's answer to another member. */
 const ANSWER = 17;
@@ -68,21 +79,76 @@ async function fill(group: Group, store: Store, count: number): Promise<void> {
 }
 
 t.test('random schedules: what clients were told holds, and members agree', patient, async (t) => {
-  const { SIM_SEED = '1', SIM_SEEDS = '5', SIM_MS = '12000' } = process.env;
-  const { counts } = await runSeeds(Number(SIM_SEED), Number(SIM_SEEDS), Number(SIM_MS));
-  t.ok((counts.get('writes acknowledged') ?? 0) > 500, 'writes');
-  t.ok((counts.get('leaders') ?? 0) > Number(SIM_SEEDS), 'changes of leader');
+  const { SIM_SEED = '1', SIM_SEEDS = '5' } = process.env;
+  const tally = new Tally();
+  for (let i = 0; i < Number(SIM_SEEDS); i++) tally.add(await runSeed(Number(SIM_SEED) + i));
+  const { counts, seeds } = tally;
+  t.equal(seeds, Number(SIM_SEEDS));
+  t.ok((counts['writes acknowledged'] ?? 0) >= seeds * ENOUGH.writes, 'writes');
+  t.ok((counts['leader changes'] ?? 0) >= seeds * ENOUGH.leaderChanges, 'changes of leader');
+  t.ok((counts['watches resumed'] ?? 0) >= seeds * ENOUGH.watchesResumed, 'watches taken up again');
 });
 
 t.test('a seed gives the same run in another process', patient, (t) => {
-  const run = () =>
-    execFileSync(process.execPath, ['--no-warnings', `${import.meta.dirname}/run.ts`, '3'], {
+  const run = (seed: number) =>
+    execFileSync(process.execPath, ['--no-warnings', `${import.meta.dirname}/run.ts`, `${seed}`], {
       encoding: 'utf8',
     });
-  const first = run();
+  const first = run(3);
   t.match(first, /^hash: [0-9a-f]{16}$/m);
-  t.equal(run(), first);
+  t.equal(run(3), first);
   t.end();
+});
+
+t.test('the hash of a run covers messages, disks and answers', async (t) => {
+  const traceOf = async (change: (group: Group) => void) => {
+    const group = await threeMembers();
+    const { store } = group.connect(must(group.leader, 'a leader'));
+    change(group);
+    await group.finish(store.txn(put('a', '1'), signal), 2000);
+    await group.run(500);
+    group.close();
+    return group.trace.hash;
+  };
+  const plain = await traceOf(() => {});
+  t.equal(await traceOf(() => {}), plain);
+  const late = await traceOf(({ network }) => {
+    network.isLate = (bytes) => bytes[0] === HEARTBEAT;
+  });
+  t.not(late, plain, 'messages');
+  const traced: string[] = [];
+  const disk = tracedDisk(new MemoryDisk(), (what) => traced.push(what));
+  const file = disk.create('a');
+  file.write(new Uint8Array(3), 1);
+  file.truncate(2);
+  file.sync();
+  disk.rename('a', 'b');
+  disk.syncDirectory();
+  disk.remove('b');
+  t.same(traced, [
+    'create a',
+    'write a 1',
+    'truncate a 2',
+    'sync a',
+    'rename a b',
+    'sync directory',
+    'remove b',
+  ]);
+  const hashOf = (...notes: readonly (readonly [string, number, Uint8Array])[]) => {
+    const trace = new Trace();
+    for (const [what, atMs, bytes] of notes) trace.note(what, { atMs, from: 1 }, bytes);
+    return trace.hash;
+  };
+  const [one, other] = [new Uint8Array([1]), new Uint8Array([2])];
+  const hashes = [
+    hashOf(['answer', 1, one]),
+    hashOf(['answer', 1, other]),
+    hashOf(['answer', 2, one]),
+    hashOf(['message', 1, one]),
+    hashOf(['answer', 1, one], ['answer', 1, other]),
+    hashOf(['answer', 1, other], ['answer', 1, one]),
+  ];
+  t.equal(new Set(hashes).size, hashes.length, 'kind, time, content and order');
 });
 
 t.test('a write through a follower is seen there at once, and watched', async (t) => {
@@ -286,6 +352,50 @@ t.test('a member that was removed refuses in bounded time', async (t) => {
   group.close();
 });
 
+function askToAdd(id: number): PeerMessage {
+  const out = new ByteWriter(64);
+  writeMemberRequest(out, { kind: 'add', key: 'new', address: '', isToVote: true });
+  return { kind: 'ask', id, what: ASK.changeMembers, body: out.take() };
+}
+
+t.test('a request of another member that comes doubled is taken once', async (t) => {
+  const group = await threeMembers();
+  const leader = must(group.leader?.engine, 'a leader');
+  const [{ id }] = followers(group);
+  const before = leader.tail.lastIndex;
+  const out = new ByteWriter(8);
+  beginCommand(out, COMMAND.openSession);
+  const ask: PeerMessage = { kind: 'ask', id: 7, what: ASK.propose, body: out.take() };
+  leader.receive(id, ask);
+  leader.receive(id, ask);
+  leader.pump();
+  t.equal(leader.tail.lastIndex, before + 1);
+  leader.receive(id, { ...ask, id: 8 });
+  leader.pump();
+  t.equal(leader.tail.lastIndex, before + 2);
+  group.close();
+});
+
+t.test('who asks twice for a member gets one, though the first is just being added', async (t) => {
+  const group = await threeMembers();
+  const leader = must(group.leader?.engine, 'a leader');
+  const [{ id }] = followers(group);
+  await group.run(1000);
+  let asked = 1;
+  // The second question comes in the turn in which the first change is committed.
+  group.network.watch = (from, to, bytes) => {
+    if (to !== leader.memberId || bytes[0] !== APPEND_RESPONSE || asked > 1) return;
+    leader.receive(from, decodePeerMessage(new ByteReader(bytes)));
+    leader.receive(id, askToAdd(++asked));
+  };
+  leader.receive(id, askToAdd(asked));
+  leader.pump();
+  await group.run(1000);
+  t.equal(asked, 2);
+  t.equal(leader.state.roster.all().length, 4);
+  group.close();
+});
+
 t.test('leadership is handed on when asked for', async (t) => {
   const group = await threeMembers();
   const [next] = followers(group);
@@ -336,6 +446,7 @@ t.test('a member whose disk was set back takes no part any more', async (t) => {
   await group.runUntil(() => equalStates(group), 5000);
   old.kill();
   old.disk.rollBack(image);
+  group.oracle.log.forget(old);
   old.start();
   await t.rejects(group.run(5000), { cause: { code: 'CORRUPT', message: /was set back$/ } });
   t.equal(old.isUp, false);

@@ -82,6 +82,7 @@ export interface Consensus {
   /** 0 = not known. */
   readonly leader: number;
   readonly tail: { readonly lastIndex: number; readonly lastTerm: number };
+  readonly commitIndex: number;
   readonly walBytes: number;
   /** Only what does not grow is taken, for want of space on this member's disk. */
   readonly isDiskFull: boolean;

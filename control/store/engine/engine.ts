@@ -23,6 +23,7 @@ import type { MemberStatus } from '../port.ts';
 import { VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
 import type { Backups } from './backups.ts';
+import { AskedBefore } from './asked-before.ts';
 import { Connection } from './connection.ts';
 import type { Consensus } from './consensus.ts';
 import { LeaderCalls } from './leader-calls.ts';
@@ -36,8 +37,8 @@ import { PendingWrites, answerValue, lostChange } from './pending-writes.ts';
 import { leaderless } from './refusals.ts';
 import { SpaceLog, alarmsOf } from './space-log.ts';
 import { isSnapshotRequest, serveSnapshot } from './serve-snapshot.ts';
-import type { StateMachine } from './state-machine.ts';
 import type { Statements } from './statements.ts';
+import type { AppliedEntry, StateMachine } from './state-machine.ts';
 import type { TickPlan } from './tick-plan.ts';
 
 export interface EngineOptions extends LeaderOptions {
@@ -60,6 +61,7 @@ export class Engine {
   readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
+  readonly #askedBefore = new AskedBefore();
   #peerInbox: { readonly from: number; readonly message: PeerMessage }[] = [];
   /** As last told to the peers' port. */
   #rosterHash = { a: 0, b: 0 };
@@ -220,6 +222,16 @@ export class Engine {
     return { version: runsAs, versionMin: VERSION_MIN, groupVersion: version };
   }
 
+  /** Everything up to here is committed, as far as this member knows. */
+  get commitIndex(): number {
+    return this.#consensus.commitIndex;
+  }
+
+  /** The entry at `index`, while it is in memory. */
+  entry(index: number): AppliedEntry | undefined {
+    return this.#consensus.entry(index);
+  }
+
   /** Cut off, or removed: clients are better served elsewhere. */
   get isLeaderless(): boolean {
     return this.#calls.isLeaderless;
@@ -277,6 +289,7 @@ export class Engine {
       this.#peers.send(from, { kind: 'answer', id, result: 'refused', error });
       return;
     }
+    if (this.#askedBefore.check(from, id)) return;
     this.#leader.do(what, body, (answer) => {
       if (answer.result === 'taken') this.#consensus.proposedForOther();
       this.#peers.send(from, { kind: 'answer', id, ...answer });
@@ -396,7 +409,9 @@ export class Engine {
     const { a, b } = this.state.roster.hash;
     if (a === this.#rosterHash.a && b === this.#rosterHash.b) return;
     this.#rosterHash = { a, b };
-    this.#peers.setMembers(this.state.roster.all());
+    const rows = this.state.roster.all();
+    this.#peers.setMembers(rows);
+    this.#askedBefore.retain(rows.map(({ id }) => id));
   }
 }
 

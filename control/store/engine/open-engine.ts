@@ -75,7 +75,8 @@ export interface EngineSettings {
   readonly isPatient?: boolean | undefined;
   /** What a founder is to the members to come. */
   readonly founder?: { readonly key: string; readonly address: string } | undefined;
-  /** The rest is for tests that want checkpoints, new segments or a full disk often. */
+  /** The rest is for tests that want joint changes, checkpoints, new segments or a full disk often. */
+  readonly transition?: 'auto' | 'joint' | undefined;
   readonly checkpointLogBytes?: number | undefined;
   readonly segmentBytes?: number | undefined;
   readonly preallocateBytes?: number | undefined;
@@ -159,6 +160,7 @@ function assemble(
     peers,
     sender,
     receiver,
+    transition: settings.transition ?? 'auto',
     tailEntries: settings.logTailEntries ?? LOG_TAIL_ENTRIES,
   });
   const { key, address } = settings.founder ?? { key: '', address: '' };

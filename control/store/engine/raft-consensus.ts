@@ -41,6 +41,8 @@ export interface ConsensusParts {
   readonly peers: Peers;
   readonly sender: SnapshotSender;
   readonly receiver: SnapshotReceiver;
+  /** `joint`: also where one voter changes. */
+  readonly transition: 'auto' | 'joint';
   /** Applied entries that stay in memory behind the applied index. */
   readonly tailEntries: number;
 }
@@ -105,6 +107,10 @@ export class RaftConsensus implements Consensus {
     return this.#parts.room.isFull;
   }
 
+  get commitIndex(): number {
+    return this.#raft.commitIndex;
+  }
+
   get walBytes(): number {
     return this.#parts.wal.bytesUsed;
   }
@@ -147,7 +153,12 @@ export class RaftConsensus implements Consensus {
   changeMembers(changes: readonly MemberChange[], data: Uint8Array): Proposed | StoreError {
     const refusal = refusalOfChange(this.#raft, this.memberId, changes);
     if (refusal !== undefined) return refusal;
-    const entry = this.#raft.proposeChange(changes, { data });
+    // Who asks again for a member to be added is found by the state, once it holds the first answer.
+    if (this.#raft.appliedIndex < this.#raft.status.membersIndex) {
+      return new StoreError('UNAVAILABLE', 'members cannot be changed now: the last change is new');
+    }
+    const { transition } = this.#parts;
+    const entry = this.#raft.proposeChange(changes, { data, transition });
     if (typeof entry !== 'string') {
       this.#unwrittenBytes += data.length + MEMBERS_BYTES_MAX + RECORD_OVERHEAD_BYTES;
       return entry;

@@ -1,0 +1,190 @@
+/**
+ * The invariants of the replicated log, checked on each member after every event on it (paper figure 3,
+ * thesis 4.3; the core alone is held to the same in control/raft/simulation):
+ *
+ *   election safety       one leader in each term, and one vote of each member
+ *   log matching          entries of equal index and term are equal, and follow entries of equal term
+ *   leader completeness   who comes to lead a term holds all that was committed before it
+ *   commitment            what is committed is held by a quorum, and is the same everywhere
+ *   monotony              terms and commit indexes do not fall; what was durable when a process ended is
+ *                         there when the next one starts
+ */
+import { crc32 } from 'node:zlib';
+import { assert } from '#base/assert.ts';
+import { isQuorum } from '#control/raft/raft.ts';
+import type { Entry, Members } from '#control/raft/raft.ts';
+import type { PeerMessage } from '#control/store/engine/peers.ts';
+import type { SimMember } from './member.ts';
+
+/** What was seen of a member after its last event. */
+interface Seen {
+  life: number;
+  term: number;
+  commitIndex: number;
+  /** Where its log ended, durably. */
+  tail: { readonly lastTerm: number; readonly lastIndex: number };
+  /** By index; entries that it holds, or held behind its snapshot. */
+  readonly log: Entry[];
+  members: Members | undefined;
+}
+
+export class LogOracle {
+  readonly #seen = new Map<number, Seen>();
+  readonly #leaders = new Map<number, number>();
+  /** By member and term: whom it voted for. */
+  readonly #votes = new Map<string, number>();
+  /** By index and term: checksum, and the term before. */
+  readonly #made = new Map<string, { readonly sum: number; prevTerm: number | undefined }>();
+  /** By index, of the committed entries: their term, and in which one they were committed. */
+  readonly #committed: { readonly term: number; readonly inTerm: number }[] = [];
+
+  /** Terms that had a leader. */
+  get leaderCount(): number {
+    return this.#leaders.size;
+  }
+
+  observe(member: SimMember): void {
+    const { engine, id, life } = member;
+    if (engine === undefined) return;
+    const { raftTerm: term } = engine.status();
+    const { tail, commitIndex } = engine;
+    const seen = this.#of(member);
+    assert(term >= seen.term, `member ${id}: its term ${seen.term} does not fall to ${term}`);
+    if (seen.life === life) {
+      assert(commitIndex >= seen.commitIndex, `member ${id}: its commit index does not fall`);
+    } else {
+      assert(!isBehind(tail, seen.tail), `member ${id}: what was durable is there`);
+      seen.commitIndex = 0;
+    }
+    const before = seen.members;
+    this.#observeLog(member, seen);
+    this.#observeCommit(member, seen, before);
+    if (engine.isLeader) this.#observeLeader(member, term);
+    seen.life = life;
+    seen.term = term;
+    seen.tail = tail;
+    seen.commitIndex = commitIndex;
+  }
+
+  /** The process ends within an event: what its log holds may be durable, and others be told so. */
+  ending(member: SimMember): void {
+    if (member.engine !== undefined) this.#observeLog(member, this.#of(member));
+  }
+
+  /** The member's disk was damaged: what was durable need not be. */
+  forget({ id }: SimMember): void {
+    const seen = this.#seen.get(id);
+    if (seen === undefined) return;
+    seen.life = 0;
+    seen.term = 0;
+    seen.tail = { lastTerm: 0, lastIndex: 0 };
+  }
+
+  /** A message leaves the member. */
+  says(member: SimMember, to: number, message: PeerMessage): void {
+    if (message.kind === 'voteResponse' && !message.rejected) {
+      this.#vote(member.id, message.term, to);
+    }
+  }
+
+  #vote(id: number, term: number, of: number): void {
+    const key = `${id}/${term}`;
+    const known = this.#votes.get(key);
+    assert(known === undefined || known === of, `member ${id} votes once in term ${term}`);
+    this.#votes.set(key, of);
+  }
+
+  #of({ id, life }: SimMember): Seen {
+    const known = this.#seen.get(id);
+    if (known !== undefined) return known;
+    const tail = { lastTerm: 0, lastIndex: 0 };
+    const seen: Seen = { life, term: 0, commitIndex: 0, tail, log: [], members: undefined };
+    this.#seen.set(id, seen);
+    return seen;
+  }
+
+  #observeLog({ engine, id }: SimMember, seen: Seen): void {
+    if (engine === undefined) return;
+    const { log } = seen;
+    const { lastIndex } = engine.tail;
+    log.length = Math.min(log.length, lastIndex + 1);
+    let index = lastIndex;
+    for (; index > 0; index--) {
+      const entry = engine.entry(index);
+      if (entry === undefined || log[index] === entry) break;
+      log[index] = entry;
+    }
+    for (index++; index <= lastIndex; index++) {
+      const prevTerm = engine.entry(index - 1)?.term;
+      this.#checkMade(log[index] as Entry, prevTerm, id); // Just put there.
+    }
+    // What is in memory no more is applied, and the state says it.
+    seen.members = engine.state.members;
+    for (let at = lastIndex; at > 0; at--) {
+      const entry = engine.entry(at);
+      if (entry?.members !== undefined) seen.members = entry.members;
+      if (entry === undefined || entry.members !== undefined) break;
+    }
+  }
+
+  #checkMade(entry: Entry, prevTerm: number | undefined, id: number): void {
+    const sum = crc32(JSON.stringify(entry.members ?? ''), crc32(entry.data));
+    const key = `${entry.index}/${entry.term}`;
+    const made = this.#made.get(key);
+    if (made === undefined) {
+      this.#made.set(key, { sum, prevTerm });
+      return;
+    }
+    assert(made.sum === sum, `entry ${key} of member ${id} is the one that was made`);
+    made.prevTerm ??= prevTerm;
+    const isSame = prevTerm === undefined || made.prevTerm === prevTerm;
+    assert(isSame, `entry ${key} of member ${id} follows the same`);
+  }
+
+  #observeCommit({ engine, id }: SimMember, seen: Seen, before: Members | undefined): void {
+    if (engine === undefined) return;
+    const { raftTerm } = engine.status();
+    for (let index = seen.commitIndex + 1; index <= engine.commitIndex; index++) {
+      const entry = seen.log[index];
+      if (entry === undefined || engine.entry(index) === undefined) continue; // In a snapshot.
+      const known = this.#committed[index];
+      if (known !== undefined) {
+        assert(known.term === entry.term, `member ${id} commits the same at ${index}`);
+        continue;
+      }
+      this.#committed[index] = { term: entry.term, inTerm: raftTerm };
+      const isHeld = (other: number) => this.#isHeld(other, entry);
+      const configurations = [seen.members, before].filter((members) => members !== undefined);
+      const isHeldByOne = configurations.some((members) => isQuorum(members, isHeld));
+      assert(isHeldByOne, `entry ${index}, committed by ${id}, is held by a quorum`);
+    }
+  }
+
+  #isHeld(id: number, { index, term }: Entry): boolean {
+    const seen = this.#seen.get(id);
+    return seen !== undefined && (seen.log[index]?.term === term || seen.commitIndex >= index);
+  }
+
+  #observeLeader({ engine, id }: SimMember, term: number): void {
+    const known = this.#leaders.get(term);
+    assert(known === undefined || known === id, `term ${term} has one leader`);
+    if (known !== undefined || engine === undefined) return;
+    this.#leaders.set(term, id);
+    this.#vote(id, term, id);
+    const { lastIndex } = engine.tail;
+    for (let index = this.#committed.length - 1; index > 0; index--) {
+      const committed = this.#committed[index];
+      // Who wins an election late, in a term that is over, need not know what came after it.
+      if (committed === undefined || committed.inTerm >= term) continue;
+      assert(lastIndex >= index, `member ${id} leads term ${term} and holds ${index}`);
+      const entry = engine.entry(index);
+      if (entry === undefined) return;
+      assert(entry.term === committed.term, `member ${id} leads term ${term}, ${index} is right`);
+    }
+  }
+}
+
+function isBehind(one: Seen['tail'], other: Seen['tail']): boolean {
+  if (one.lastTerm !== other.lastTerm) return one.lastTerm < other.lastTerm;
+  return one.lastIndex < other.lastIndex;
+}
