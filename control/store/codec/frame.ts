@@ -5,6 +5,12 @@
  */
 import type { ByteReader, ByteWriter } from './bytes.ts';
 
+/**
+ * Version of these frames and of what is in them, as WebSocket's subprotocol: a client over a network
+ * offers it, and a member that speaks another refuses the socket.
+ */
+export const CLIENT_PROTOCOL = 'bareboat-store.1';
+
 /** Kinds of requests. `propose` carries a whole command, which goes into the log as it is. */
 export const REQUEST = {
   range: 1,

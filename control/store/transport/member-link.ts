@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { WebSocket } from 'ws';
 import type { Link } from '../client/calls.ts';
+import { CLIENT_PROTOCOL } from '../codec/frame.ts';
 import {
   CLIENT_PINGS_UNANSWERED_MAX,
   CLIENT_PING_MS,
@@ -84,7 +85,8 @@ export class MemberLink implements Link {
 
   #dial(path: '/client' | '/member' | '/events', opened: () => void): WebSocket {
     const { credentials, memberKeys } = this.#trust;
-    const socket = new WebSocket(`wss://${this.#address}${path}/${this.#token}`, {
+    const url = `wss://${this.#address}${path}/${this.#token}`;
+    const socket = new WebSocket(url, [CLIENT_PROTOCOL], {
       ...tlsOptions(credentials),
       perMessageDeflate: false,
       handshakeTimeout: HANDSHAKE_MS_MAX,

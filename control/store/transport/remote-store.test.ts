@@ -1,17 +1,20 @@
 /** The client that ships, over sockets to a real member: long answers, watches, members that fall silent. */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
+import { WebSocket } from 'ws';
 import { must } from '#base/assert.ts';
 import { silentLog } from '#base/log.ts';
 import { createCa, issueLeaf } from '#base/pki/pki.ts';
 import { SOCKET_PIECE_BYTES } from '../limits.ts';
 import { Member } from '../member.ts';
 import { Listener } from './listener.ts';
+import { CLOSE } from './peer-links.ts';
 import { connectStore } from './remote-store.ts';
-import { keyOfCertificate } from './tls.ts';
+import { keyOfCertificate, tlsOptions } from './tls.ts';
 
 const HOST = '127.0.0.1';
 const HOUR_MS = 3_600_000;
@@ -118,3 +121,13 @@ async function* one<T>(from: AsyncIterable<T>): AsyncGenerator<T> {
     return;
   }
 }
+
+t.test('a client that speaks other frames is refused with the reason', async (t) => {
+  const address = await startMember(t);
+  for (const protocols of [[], ['bareboat-store.99']]) {
+    const socket = new WebSocket(`wss://${address}/client`, protocols, tlsOptions(client));
+    const [code, reason] = (await once(socket, 'close')) as [number, Buffer]; // As ws documents it.
+    t.equal(code, CLOSE.version);
+    t.match(reason.toString(), /^a client speaks bareboat-store\.\d+ here$/);
+  }
+});

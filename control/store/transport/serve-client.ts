@@ -9,6 +9,7 @@
 import type { WebSocket } from 'ws';
 import type { Log } from '#base/log.ts';
 import type { EngineHost } from '../engine-host.ts';
+import { CLIENT_PROTOCOL } from '../codec/frame.ts';
 import type { Connection } from '../engine/connection.ts';
 import { CLIENT_BUFFERED_BYTES_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
@@ -48,6 +49,10 @@ export class ClientSockets {
 
   /** Serves the socket, or closes it when its key opens nothing on this path. */
   accept(socket: WebSocket, { key }: Proved, path: string): void {
+    if (socket.protocol !== CLIENT_PROTOCOL) {
+      socket.close(CLOSE.version, `a client speaks ${CLIENT_PROTOCOL} here`);
+      return;
+    }
     const [, kind, token] = PATH.exec(path) ?? [];
     if (kind === 'events') {
       this.#serveEvents(socket, key, token ?? '');
