@@ -11,6 +11,7 @@ import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { checkpointName } from '../checkpoint/format.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
+import { ENTRIES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
@@ -290,15 +291,15 @@ export class RaftConsensus implements Consensus {
 
   pump(work: ConsensusWork): boolean {
     this.#reads.flush();
-    this.#work(work);
+    const isMore = this.#work(work, ENTRIES_PER_PUMP);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
       this.#deliver(received);
-      this.#work(work);
+      this.#work(work, Number.POSITIVE_INFINITY);
       this.#received = undefined; // Wanted or not.
     }
     const isSending = this.#parts.sender.pump();
-    return this.#parts.checkpoints.pump() || isSending || received !== false;
+    return this.#parts.checkpoints.pump() || isSending || received !== false || isMore;
   }
 
   /** A checkpoint of this index is complete. */
@@ -321,16 +322,23 @@ export class RaftConsensus implements Consensus {
     this.#parts.receiver.close();
   }
 
-  #work(work: ConsensusWork): void {
+  /** True = more to do: about `entriesMax` entries were applied, and that is enough for a turn. */
+  #work(work: ConsensusWork, entriesMax: number): boolean {
+    let left = entriesMax;
+    let isMore = false;
     for (;;) {
       const news = this.#isAwaited() ? 'now' : work.news;
-      if (!this.#raft.isReady(news)) break;
+      isMore = this.#raft.isReady(news);
+      if (!isMore || left <= 0) break;
       if (news === 'now') this.#told();
-      this.#carryOut(this.#raft.ready(news), work);
+      const ready = this.#raft.ready(news);
+      this.#carryOut(ready, work);
+      left -= ready.committed.length;
     }
     this.#noteLeader();
     const { lostLog } = this.#raft;
     if (lostLog !== undefined) this.expel(setBack(lostLog.commitIndex, lostLog.lastIndex));
+    return isMore;
   }
 
   #isAwaited(): boolean {
