@@ -122,12 +122,17 @@ async function leaderAlone(t: Test, scene: Scene): Promise<void> {
   await isWhole(t, scene);
 }
 
-/** Neither members nor clients reach it: its clients are not told anything, and hold no rights. */
+/** Neither members nor clients reach it: its clients hear nothing, and who knows others goes there. */
 async function followerUnreachable(t: Test, scene: Scene): Promise<void> {
   const { number, others } = await choose(scene, 'follower');
+  const rest = [...scene.stores.keys()].filter((other) => other !== number);
+  const client = await scene.group.connect([number, ...rest], scene.signal);
+  await client.status(scene.signal);
   scene.net.cutFromMembers(number);
   scene.net.cutFromClients(number);
-  await Promise.all([goesOn(t, scene, others), sleep(PAUSE_MS)]);
+  const read = within(RECOVERY_MS_MAX, client.range({ key: 'k' }, scene.signal));
+  await Promise.all([goesOn(t, scene, others), sleep(PAUSE_MS), read]);
+  t.ok((await read).revision > 0, 'a client that knows other members asks them');
   scene.net.heal();
   await isWhole(t, scene);
 }

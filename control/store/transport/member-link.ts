@@ -105,13 +105,22 @@ export class MemberLink implements Link {
     });
     socket.on('message', (data) => {
       UNANSWERED.set(socket, 0);
-      if (!isTrusted) return;
-      const frames = joiner.add(bytesOf(data));
-      if (frames.length > 0) this.#on.received(frames);
+      if (isTrusted) this.#receive(socket, joiner, data);
     });
     socket.on('pong', () => UNANSWERED.set(socket, 0));
     socket.on('error', () => socket.terminate());
     return socket;
+  }
+
+  /** What is no answer says nothing of the requests: they are asked elsewhere. */
+  #receive(socket: WebSocket, joiner: FrameJoiner, data: unknown): void {
+    try {
+      const frames = joiner.add(bytesOf(data));
+      if (frames.length > 0) this.#on.received(frames);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      socket.terminate();
+    }
   }
 
   #ping(): void {

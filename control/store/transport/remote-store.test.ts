@@ -9,6 +9,7 @@ import { WebSocket } from 'ws';
 import { must } from '#base/assert.ts';
 import { silentLog } from '#base/log.ts';
 import { createCa, issueLeaf } from '#base/pki/pki.ts';
+import { REPLY } from '../codec/frame.ts';
 import { SOCKET_PIECE_BYTES } from '../limits.ts';
 import { Member } from '../member.ts';
 import { Listener } from './listener.ts';
@@ -130,4 +131,16 @@ t.test('a client that speaks other frames is refused with the reason', async (t)
     t.equal(code, CLOSE.version);
     t.match(reason.toString(), /^a client speaks bareboat-store\.\d+ here$/);
   }
+});
+
+t.test('a member that sends what does not decode is left for another', async (t) => {
+  // A frame of events whose body ends early.
+  const message = Uint8Array.of(0, REPLY.events, 1, 0, 0, 0, 255);
+  const odd = new Listener(own, (socket) => socket.send(message));
+  t.teardown(() => odd[Symbol.asyncDispose]());
+  const port = await odd.listen(HOST, 0);
+  const store = await connect([`${HOST}:${port}`, await startMember(t)]);
+  const { revision } = await store.txn(put('k', new Uint8Array(1)), signal);
+  t.ok(revision > 1, 'the other one executed it');
+  await store.close();
 });
