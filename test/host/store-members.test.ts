@@ -81,7 +81,9 @@ async function throughFaults(t: Test, faults: Iterable<Fault>): Promise<void> {
     await t.test(fault.name, (t) => fault.run(t, scene));
     if (t.passing()) continue;
     for (const member of group.members) t.comment(member.logged.join(''));
-    return; // What follows would only fail for the same reason.
+    // What follows would only fail for the same reason. They end with their stores.
+    for (const work of [load, ...followers]) work.stop().catch(() => {});
+    return;
   }
   await within(END_MS_MAX, load.stop());
   t.comment(describeLoad(load));
