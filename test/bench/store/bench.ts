@@ -80,9 +80,10 @@ export async function inPairs<T>(
   bench: Bench,
   ours: { readonly group: Group; readonly run: () => Promise<T> },
   etcd: { readonly group: Group; readonly run: () => Promise<T> } | undefined,
+  pairs = bench.settings.pairs,
 ): Promise<{ ours: T[]; etcd: T[] }> {
   const results: { ours: T[]; etcd: T[] } = { ours: [], etcd: [] };
-  for (let pair = 0; pair < bench.settings.pairs; pair++) {
+  for (let pair = 0; pair < pairs; pair++) {
     const sides = [
       { ...ours, into: results.ours },
       ...(etcd === undefined ? [] : [{ ...etcd, into: results.etcd }]),

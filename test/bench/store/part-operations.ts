@@ -5,6 +5,7 @@ import type { Bench, Load } from './bench.ts';
 import type { EtcdGroup } from './etcd-group.ts';
 import { runLoad } from './run-load.ts';
 import type { Run } from './run-load.ts';
+import { FEW_PAIRS } from './settings.ts';
 import { atLeast, atMost, atMostTimes, formatTable } from './table.ts';
 import type { Row } from './table.ts';
 
@@ -93,6 +94,7 @@ async function pairs(bench: Bench, { ours, etcd }: Groups, load: Load): Promise<
     etcd === undefined || generate === undefined
       ? undefined
       : { group: etcd, run: () => noted(bench, 'etcd', load, generate(load)) },
+    Math.min(bench.settings.pairs, load.operation === 'get' ? FEW_PAIRS : bench.settings.pairs),
   );
 }
 

@@ -1,6 +1,7 @@
 /** Watches: how long after a put its event arrives, and how many events are delivered. */
 import { inPairs, loadOf, withGroups } from './bench.ts';
 import type { Bench } from './bench.ts';
+import { FEW_PAIRS } from './settings.ts';
 import { runLoad, runOfficialWatch } from './run-load.ts';
 import { atMost, formatTable } from './table.ts';
 import type { Row } from './table.ts';
@@ -38,6 +39,7 @@ export async function watchPart(bench: Bench): Promise<string> {
         bench,
         { group: ours, run: () => run(ours) },
         etcd && { group: etcd, run: () => run(etcd) },
+        Math.min(bench.settings.pairs, FEW_PAIRS),
       );
       const of = (figure: (result: Awaited<ReturnType<typeof run>>) => number) => ({
         ours: runs.ours.map(figure),

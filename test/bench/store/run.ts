@@ -73,7 +73,7 @@ function describe({ settings, etcdBinary }: Bench): string {
   const machine = `${cpus()[0]?.model}, ${cpus().length} cores, ${(totalmem() / 1e9).toFixed(0)} GB`;
   const lines = [
     `${machine}, Linux ${release()}, Node ${process.version}, load ${load()}; ${new Date().toISOString()}.`,
-    `Medians of ${settings.pairs} interleaved pairs of ${settings.seconds} s (all but puts a third of it), lowest and`,
+    `Medians of ${settings.pairs} interleaved pairs of ${settings.seconds} s (gets and watches: at most 3 pairs of a third of it), lowest and`,
     'highest in brackets; connections as many as clients up to 1, 16 for 64, 100 for 1,000, all to the leader; each ratio',
     "uses the generator, ours or etcd's own, that does better by etcd.",
   ];

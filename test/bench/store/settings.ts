@@ -10,7 +10,7 @@ export const HELP = `Our store beside etcd: three members each, mutual TLS, one 
 
   --parts LIST    of ${PARTS.join(',')}; all but stability when left out
   --seconds N     measured seconds of a run of puts (30); other runs take a third of it
-  --pairs N       interleaved pairs of runs (5)
+  --pairs N       interleaved pairs of runs (5); of gets and watches at most 3
   --kills N       leaders of ours killed (50); of etcd a fifth
   --keys N        keys of 1 KB in memory and restart (1000000)
   --minutes N     length of stability, beside two CPU hogs and a disk hog (30)
@@ -70,19 +70,25 @@ export function estimateSeconds(settings: Settings): number {
   const sides = isOursOnly ? 1 : 2;
   const runs = (count: number, each: number) => count * (each + RUN_OVERHEAD_SECONDS);
   const fill = keys / 20_000 + 20;
+  const few = Math.min(pairs, FEW_PAIRS);
+  const isBothLarge = settings.parts.includes('memory');
   const parts: Record<PartName, number> = {
-    put: runs(3 * pairs * sides + 6, seconds) + runs(pairs * sides, seconds / 3),
-    get: runs(2 * pairs * sides + 4, seconds / 3),
-    watch: runs(2 * pairs * sides, seconds / 3),
+    put: runs(3 * pairs * sides, seconds) + runs(pairs * sides, seconds / 3) + CALIBRATION_SECONDS,
+    get: runs(2 * few * sides, seconds / 3) + CALIBRATION_SECONDS,
+    watch: runs(2 * few * sides, seconds / 3) + CALIBRATION_SECONDS,
     memory: sides * fill + seconds,
-    restart: sides * (fill + 20),
-    failover: 2 * kills * 3 + (sides - 1) * 2 * (kills / 5) * 5,
+    restart: sides * ((isBothLarge ? 0 : fill) + 10),
+    failover: 2 * kills * 2.5 + (sides - 1) * 2 * (kills / 5) * 5,
     stability: minutes * 60,
   };
   return settings.parts.reduce((sum, part) => sum + parts[part], 20);
 }
 
+/** Of gets and watches, which vary less. */
+export const FEW_PAIRS = 3;
+
 const RUN_OVERHEAD_SECONDS = 6;
+const CALIBRATION_SECONDS = 45;
 
 function partName(text: string): PartName {
   const found = PARTS.find((part) => part === text);
