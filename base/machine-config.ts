@@ -105,6 +105,14 @@ export const machineConfigSchema = z.strictObject({
     .prefault({}),
   store: z
     .strictObject({
+      /**
+       * Of the cluster's state, live keys and values; absent: a quarter of the memory of the smallest machine
+       * that keeps it, at most 2 GiB.
+       */
+      quotaBytes: z
+        .int()
+        .min(64 * 2 ** 20)
+        .optional(),
       /** Snapshots of the cluster's state that control takes by itself, kept on STORE beside it. */
       backup: z
         .strictObject({

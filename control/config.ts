@@ -2,7 +2,7 @@
  * The configuration file of the control process, checked: unknown keys and bad values name the key.
  */
 import * as z from 'zod';
-import { memberNetwork } from '#control/store/store.ts';
+import { memberNetwork, memberSettings } from '#control/store/store.ts';
 
 /** An external etcd in place of the own store. Files are PEM; they are read at each connection. */
 const etcd = z
@@ -58,6 +58,8 @@ const fields = z.strictObject({
   backup: z.strictObject({ everyHours: z.int().min(0), keep: z.int().min(1) }).optional(),
   /** How the own store's other members reach it; without it the store has but this member. */
   store: memberNetwork.optional(),
+  /** Bounds and timers of the own store. */
+  storeSettings: memberSettings.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   version: z
     .strictObject({ gitVersion: z.string(), gitCommit: z.string(), buildDate: z.string() })

@@ -109,7 +109,8 @@ async function openStore(
     const { onFailure } = io;
     const network = config.store;
     const dataDir = join(config.dataDir, STORE_DIR);
-    const own = await startStoreWorker({ dataDir, network, logLevel, onFailure });
+    const settings = config.storeSettings ?? {};
+    const own = await startStoreWorker({ dataDir, settings, network, logLevel, onFailure });
     return { store: own, own };
   }
   const { endpoints, prefix, ...tls } = etcd;

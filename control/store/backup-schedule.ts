@@ -73,11 +73,11 @@ export class BackupSchedule {
     }
   }
 
-  /** Of a clock that was set back: now. */
   #dueAtMs(): number {
-    const newest = this.#list()[0] ?? 0;
-    const nowMs = this.#clock.nowMs();
-    return newest > nowMs ? nowMs : newest + this.#settings.everyHours * 3_600_000;
+    const newest = this.#list()[0];
+    // Of a clock that was set right since: it says nothing of when that was.
+    if (newest === undefined || newest > this.#clock.nowMs()) return 0;
+    return newest + this.#settings.everyHours * 3_600_000;
   }
 
   async #attempt(signal: AbortSignal): Promise<boolean> {
@@ -117,11 +117,13 @@ export class BackupSchedule {
       rmSync(join(this.#dir, backupName(takenAtMs)));
   }
 
-  /** When the snapshots were taken, newest first. */
+  /** When the snapshots were taken, newest first; those that a wrong clock dated ahead are the oldest. */
   #list(): number[] {
+    const nowMs = this.#clock.nowMs();
+    const isAhead = (ms: number) => Number(ms > nowMs);
     return readdirSync(this.#dir)
       .map(parseBackupName)
       .filter((ms) => ms !== undefined)
-      .sort((a, b) => b - a);
+      .sort((a, b) => isAhead(a) - isAhead(b) || b - a);
   }
 }

@@ -37,7 +37,7 @@ export {
 export { BackupSchedule, type BackupSettings } from './backup-schedule.ts';
 export { createJoinToken } from './join-token.ts';
 export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
-export { type MemberNetwork, memberNetwork } from './member-config.ts';
+export { type MemberNetwork, memberNetwork, memberSettings } from './member-config.ts';
 export { type StoreOptions, openStore } from './open.ts';
 export {
   type RecoveredGroup,

@@ -193,6 +193,7 @@ function sharedConfig({ node, cluster }: MachineConfig): object {
 
 export function planControlConfig({ config, primary }: Pick<Facts, 'config' | 'primary'>): object {
   const { audit } = config.apiServer;
+  const { backup, quotaBytes } = config.store;
   return {
     ...sharedConfig(config),
     dataDir: PLACES.control,
@@ -200,7 +201,8 @@ export function planControlConfig({ config, primary }: Pick<Facts, 'config' | 'p
     advertiseAddress: primary,
     nodePortRange: [30000, 32767],
     socketPath: PLACES.controlSocket,
-    backup: config.store.backup,
+    backup,
+    ...(quotaBytes !== undefined && { storeSettings: { quotaBytes } }),
     ...(audit && { audit: { path: PLACES.audit, ...audit } }),
     pkiDir: join(PLACES.pki, 'control'),
   };
