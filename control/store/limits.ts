@@ -91,6 +91,18 @@ export const CHECKPOINT_MANIFEST_BYTES_LIMIT = 64 * 1024 * 1024;
 /** Keys written to a checkpoint in one slice. */
 export const CHECKPOINT_KEYS_PER_SLICE = 512;
 
+/** Records of a checkpoint put into place in one slice, and bytes of it read: about a millisecond. */
+export const RESTORE_SLICE_RECORDS = 512;
+export const RESTORE_SLICE_BYTES = 128 * 1024;
+
+/** Bytes of the disk read again in a tick, 10 MB/s; the first time, and how long between rounds. */
+export const SCRUB_BYTES_PER_TICK = 1024 * 1024;
+export const SCRUB_FIRST_TICKS = 10 * 60 * 10;
+export const SCRUB_PAUSE_TICKS = 3 * 24 * 3600 * 10;
+
+/** After a round that found damage: until the next, which must find none. */
+export const SCRUB_AGAIN_TICKS = 600;
+
 /** Bytes of requests of one client taken in one turn; the rest waits for the next. */
 export const REQUEST_BYTES_PER_PUMP = 4 * 1024 * 1024;
 
@@ -112,6 +124,12 @@ export const LOG_TAIL_ENTRIES = 256;
  */
 export const LOG_MEMORY_BYTES_MAX = 64 * 1024 * 1024;
 
+/**
+ * The same while a member fetches a snapshot or catches up behind one: 1 GB at 10 MB/s takes 100 s, and
+ * 2,000 writes of 1 KB a second are 200 MB meanwhile.
+ */
+export const LOG_CATCH_UP_BYTES_MAX = 256 * 1024 * 1024;
+
 /** Ticks until a request that no leader can take, or no quorum can confirm, is given up: 5 s. */
 export const REQUEST_TICKS_MAX = 50;
 
@@ -131,8 +149,15 @@ export const LEADER_CALLS_BYTES_MAX = 64 * 1024 * 1024;
 /** Requests of each other member's clients that a leader knows again when they come doubled. */
 export const ASKS_REMEMBERED = 4096;
 
-/** Bytes of chunks sent in a tick, to all members: 80 MB/s leave the disk to the log. */
+/** Bytes of chunks sent or asked for in a tick, at most: 80 MB/s. Less where the log would feel it. */
 export const SNAPSHOT_BYTES_PER_TICK = 8 * 1024 * 1024;
+
+/** The least that is left to bulk traffic, 1 MB/s, and the step by which it grows again. */
+export const BULK_BYTES_PER_TICK_MIN = 100 * 1024;
+export const BULK_BYTES_PER_TICK_STEP = 256 * 1024;
+
+/** Syncs of the log whose duration is remembered, with and without bulk traffic each. */
+export const BULK_SYNCS_KEPT = 256;
 
 /** Chunks asked for and not yet there. */
 export const CHUNKS_IN_FLIGHT_MAX = 8;

@@ -28,6 +28,7 @@ const {
   electionMs,
   checkpointLogBytes,
   logTailEntries,
+  bulkBytesPerSecondMax,
   ...network
 } = config;
 
@@ -43,6 +44,7 @@ const member = await Member.open({
     electionMs,
     checkpointLogBytes,
     logTailEntries,
+    bulkBytesPerSecondMax,
   },
   network,
   failed: (error) => {

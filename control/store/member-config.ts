@@ -12,6 +12,7 @@ export const memberSettings = z.strictObject({
   electionMs: z.int().positive().optional(),
   checkpointLogBytes: z.int().positive().optional(),
   logTailEntries: z.int().positive().optional(),
+  bulkBytesPerSecondMax: z.int().positive().optional(),
 });
 export type MemberSettings = z.infer<typeof memberSettings>;
 

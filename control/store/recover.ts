@@ -13,7 +13,7 @@
  * Everything in the log is applied, committed or not: what was acknowledged may be among it. One rename
  * makes the new group; before it the directory is what it was.
  */
-import { NO_MEMBERS, everyone, isVoter } from '#control/raft/raft.ts';
+import { everyone, isVoter } from '#control/raft/raft.ts';
 import { errorText } from '#base/errors.ts';
 import { checkpointName, parseCheckpointName } from './checkpoint/format.ts';
 import { CheckpointWriter } from './checkpoint/write.ts';
@@ -27,9 +27,10 @@ import { readDirectory } from './engine/read-directory.ts';
 import { rosterOfLog } from './engine/roster-of-log.ts';
 import { partName } from './engine/snapshot-receiver.ts';
 import type { StateMachine } from './engine/state-machine.ts';
-import { PREALLOCATE_BYTES, RESTORE_REVISION_STEP } from './limits.ts';
+import { PREALLOCATE_BYTES } from './limits.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { StoreError } from './port.ts';
+import { beginGroup } from './restore.ts';
 import type { GroupMember } from './port.ts';
 import type { Identity } from './wal/format.ts';
 import type { LogContent } from './wal/record.ts';
@@ -111,7 +112,9 @@ export function recoverDisk(
     if (entry.index > state.appliedIndex) state.apply(entry, reply);
     reply.truncate(0);
   }
-  begin(state);
+  beginGroup(state);
+  // A place in the log of its own: no checkpoint of the old group has this index.
+  state.appliedIndex++;
   const draw = () => 1 + Math.floor(IO.random() * (2 ** 53 - 1));
   const identity = { groupId: draw(), memberId: draw(), isJoined: false };
   const { groupId } = identity;
@@ -174,18 +177,6 @@ function describe({ state, content, identity }: Read, expelled: string | undefin
     }),
     expelled,
   };
-}
-
-/** From the state of a group to that of another one, which has no members yet. */
-function begin(state: StateMachine): void {
-  const { mvcc } = state;
-  state.roster.retain([]);
-  state.members = NO_MEMBERS;
-  // A place in the log of its own: no checkpoint of the old group has this index.
-  state.appliedIndex++;
-  mvcc.skipTo(mvcc.revision + RESTORE_REVISION_STEP);
-  mvcc.compact(mvcc.revision);
-  while (mvcc.compactSlice());
 }
 
 /** The one that holds most comes first; one that had been expelled comes last. */

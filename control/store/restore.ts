@@ -48,7 +48,7 @@ export function restoreSnapshot(
     throw new StoreError('INVALID_REQUEST', 'there is a store already: nothing was restored');
   }
   const { state } = readSnapshot(io, from.file, from.name);
-  begin(state);
+  beginGroup(state);
   const draw = () => 1 + Math.floor(io.random() * (2 ** 53 - 1));
   const identity = { groupId: draw(), memberId: draw(), isJoined: false };
   writeCheckpoint(io, disk, { state, groupId: identity.groupId });
@@ -58,7 +58,7 @@ export function restoreSnapshot(
 }
 
 /** From the state of a group to that of another one, which has no members yet. */
-function begin(state: StateMachine): void {
+export function beginGroup(state: StateMachine): void {
   const { mvcc } = state;
   state.sessions.clear();
   state.roster.retain([]);

@@ -76,6 +76,9 @@ export class Checkpoints {
   #shedIndex = 0;
   /** Bytes of the state when the last checkpoint was begun; a smaller one may fit where it did not. */
   #bytesAtLast: number;
+  /** Something on the disk is to be replaced; the checkpoint that is written does so. */
+  #isDamaged = false;
+  #isReplacing = false;
 
   constructor(
     io: CheckpointIo,
@@ -111,6 +114,14 @@ export class Checkpoints {
     if (this.#writer === undefined && this.#shedding === undefined) this.#begin();
   }
 
+  /**
+   * A checkpoint, or log that is closed, turned out damaged where it lies. Memory holds the state: once it
+   * is in a checkpoint of now, all that is older goes.
+   */
+  replaceDamaged(): void {
+    this.#isDamaged = true;
+  }
+
   /** The state was replaced by this checkpoint: all others stand before a hole in the log. */
   installed(index: number): void {
     this.#writer?.abandon();
@@ -123,7 +134,8 @@ export class Checkpoints {
   /** Goes on with what was begun; true = more to do at once. */
   pump(): boolean {
     if (this.#writer !== undefined) return this.#writeOn(this.#writer);
-    if (!this.#room.isFull) return false;
+    if (this.#isDamaged && this.#shedding === undefined && !this.#room.isFull) this.#begin();
+    if (!this.#room.isFull) return this.#writer !== undefined;
     this.#shedding ??= this.#planShedding();
     if (this.#shedding !== undefined) return this.#shedOn(this.#shedding);
     const { mvcc } = this.#state;
@@ -136,7 +148,9 @@ export class Checkpoints {
     this.#bytesAtLast = this.#state.mvcc.storedBytes;
     const { disk, sha256 } = this.#io;
     const name = checkpointName(this.#state.appliedIndex);
-    if (disk.list().includes(name)) return; // A full disk had one written out of turn.
+    // A full disk had one written out of turn. One that may be damaged is replaced.
+    if (disk.list().includes(name) && !this.#isDamaged) return;
+    this.#isReplacing = this.#isDamaged;
     this.#attempt(() => {
       const options = { disk, sha256, groupId: this.#groupId, name, spare };
       this.#writer = new CheckpointWriter(options, this.#state);
@@ -150,7 +164,9 @@ export class Checkpoints {
     if (isDone === undefined) return false;
     this.#io.log.info('checkpoint written', { index: writer.index });
     this.#written(writer.index);
-    this.#keep(this.#room.isFull ? 1 : KEPT);
+    if (this.#isReplacing) this.#isDamaged = false;
+    this.#keep(this.#room.isFull || this.#isReplacing ? 1 : KEPT);
+    this.#isReplacing = false;
     return this.#room.isFull;
   }
 

@@ -8,7 +8,11 @@ import type { Crc32, Sha256 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
 import { StateMachine } from '../engine/state-machine.ts';
 import type { StateOptions } from '../engine/state-machine.ts';
-import { CHECKPOINT_MANIFEST_BYTES_LIMIT } from '../limits.ts';
+import {
+  CHECKPOINT_MANIFEST_BYTES_LIMIT,
+  RESTORE_SLICE_BYTES,
+  RESTORE_SLICE_RECORDS,
+} from '../limits.ts';
 import { compareBytes } from '../mvcc/byte-range.ts';
 import { formatHash } from '../mvcc/state-hash.ts';
 import {
@@ -50,9 +54,18 @@ export function loadCheckpoint(
   name: string,
   options: StateOptions,
 ): LoadedCheckpoint {
+  return finished(loadInSlices(io, name, options));
+}
+
+/** The same, some milliseconds at a time. */
+export function* loadInSlices(
+  io: { readonly disk: Disk; readonly crc32: Crc32; readonly sha256: Sha256 },
+  name: string,
+  options: StateOptions,
+): Generator<void, LoadedCheckpoint> {
   const file = io.disk.open(name);
   try {
-    return loadCheckpointFile(io, file, { ...options, name });
+    return yield* fileInSlices(io, file, { ...options, name });
   } finally {
     file.close();
   }
@@ -64,6 +77,21 @@ export function loadCheckpointFile(
   file: DiskFile,
   options: StateOptions & { readonly name: string },
 ): LoadedCheckpoint {
+  return finished(fileInSlices(io, file, options));
+}
+
+function finished<T>(slices: Generator<void, T>): T {
+  for (;;) {
+    const step = slices.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+function* fileInSlices(
+  io: { readonly crc32: Crc32; readonly sha256: Sha256 },
+  file: DiskFile,
+  options: StateOptions & { readonly name: string },
+): Generator<void, LoadedCheckpoint> {
   const { name } = options;
   try {
     const manifest = loadManifest(file, name, io.sha256);
@@ -73,10 +101,11 @@ export function loadCheckpointFile(
     }
     state.version = manifest.version;
     const restore = new Restore(state, name);
+    state.mvcc.expect(recordsOf(manifest));
     for (const { place, body } of chunksOf(file, name, { manifest, sha256: io.sha256 })) {
-      restore.chunk(place, body);
+      yield* restore.chunk(place, body);
     }
-    restore.end(manifest);
+    yield* restore.end(manifest);
     return { state, manifest };
   } catch (error) {
     throw asCorrupt(error, name);
@@ -164,6 +193,18 @@ function asCorrupt(error: unknown, name: string): unknown {
     : error;
 }
 
+/** By the manifest, as far as its chunks have bytes for them. */
+function recordsOf({ chunks }: Manifest): number {
+  let count = 0;
+  for (const { kind, rows, length } of chunks) {
+    if (kind === CHUNK_KIND.records) count += Math.min(rows, length / ROW_BYTES_MIN);
+  }
+  return Math.ceil(count);
+}
+
+/** Of a record: seven fields. */
+const ROW_BYTES_MIN = 7;
+
 class Restore {
   readonly #state: StateMachine;
   readonly #name: string;
@@ -176,8 +217,13 @@ class Restore {
     this.#name = name;
   }
 
-  chunk({ kind, rows }: ChunkPlace, body: ByteReader): void {
+  *chunk({ kind, rows }: ChunkPlace, body: ByteReader): Generator<void> {
+    let yieldAt = RESTORE_SLICE_BYTES;
     for (let row = 0; row < rows; row++) {
+      if (row % RESTORE_SLICE_RECORDS === 0 || body.at >= yieldAt) {
+        yieldAt = body.at + RESTORE_SLICE_BYTES;
+        yield;
+      }
       if (kind === CHUNK_KIND.records) this.#record(body);
       else if (kind === CHUNK_KIND.leases) readLeaseRow(body, this.#state);
       else if (kind === CHUNK_KIND.sessions) readSessionRow(body, this.#state);
@@ -186,7 +232,7 @@ class Restore {
     if (body.remaining > 0) throw corruptCheckpoint(this.#name, 'has a chunk that is too long');
   }
 
-  end(manifest: Manifest): void {
+  *end(manifest: Manifest): Generator<void> {
     const state = this.#state;
     state.appliedIndex = manifest.index;
     state.appliedTerm = manifest.term;
@@ -197,8 +243,8 @@ class Restore {
     state.quota.isFull = manifest.isFull;
     for (const row of manifest.memory) state.quota.setMemory(row);
     for (const row of manifest.roster) state.roster.set(row);
-    state.mvcc.restoreEnd(manifest.revision, manifest.compactRevision, this.#records);
-    this.#attachLeases();
+    yield* state.mvcc.restoreEnd(manifest.revision, manifest.compactRevision, this.#records);
+    yield* this.#attachLeases();
     if (state.hash.equals(manifest.hash)) return;
     const text = `holds a state with hash ${formatHash(state.hash)}`;
     throw corruptCheckpoint(this.#name, `${text}, not ${formatHash(manifest.hash)}`);
@@ -216,9 +262,10 @@ class Restore {
   }
 
   /** A key hangs on the lease of its newest record. */
-  #attachLeases(): void {
+  *#attachLeases(): Generator<void> {
     const { keys, records } = this.#state.mvcc;
-    for (const record of this.#records) {
+    for (const [i, record] of this.#records.entries()) {
+      if (i % RESTORE_SLICE_RECORDS === 0) yield;
       const keyId = records.keyId[record] as number; // Just restored.
       if (keys.head[keyId] !== record || records.version[record] === 0) continue;
       const lease = records.lease[record] as number; // Just restored.

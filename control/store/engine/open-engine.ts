@@ -7,6 +7,8 @@ import type { EngineLog } from './engine-log.ts';
 import { NO_MEMBERS, Raft, isQuorum, membersOf } from '#control/raft/raft.ts';
 import { Checkpoints } from '../checkpoint/checkpoints.ts';
 import type { Crc32, Sha256 } from '../codec/digest.ts';
+import { Scrubber } from '../checkpoint/scrub.ts';
+import type { ScrubTimes } from '../checkpoint/scrub.ts';
 import { Ballast } from '../disk/ballast.ts';
 import { removeUnfinished } from '../disk/disk.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -16,6 +18,7 @@ import {
   LOG_TAIL_ENTRIES,
   QUOTA_BYTES_DEFAULT,
   QUOTA_MEMORY_SHARE,
+  SNAPSHOT_BYTES_PER_TICK,
 } from '../limits.ts';
 import { VERSION } from '../versions.ts';
 import type { Identity } from '../wal/format.ts';
@@ -23,6 +26,7 @@ import type { LogContent } from '../wal/record.ts';
 import type { Recovered } from '../wal/recover.ts';
 import { Wal } from '../wal/wal.ts';
 import { Backups } from './backups.ts';
+import { BulkRate } from './bulk-rate.ts';
 import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
 import { NO_PEERS } from './peers.ts';
@@ -35,7 +39,7 @@ import { SnapshotSender } from './snapshot-sender.ts';
 import type { StateMachine } from './state-machine.ts';
 import { Statements } from './statements.ts';
 import type { Stated } from './statements.ts';
-import { TIMERS_DEFAULT, planTicks } from './tick-plan.ts';
+import { ROUND_MS, TIMERS_DEFAULT, planTicks } from './tick-plan.ts';
 import type { TickPlan } from './tick-plan.ts';
 
 /** What an engine needs of the world; the simulator brings its own. */
@@ -75,6 +79,10 @@ export interface EngineSettings {
   readonly isPatient?: boolean | undefined;
   /** What a founder is to the members to come. */
   readonly founder?: { readonly key: string; readonly address: string } | undefined;
+  /** For contents of snapshots, sent or fetched, at most; less where the log would feel it. */
+  readonly bulkBytesPerSecondMax?: number | undefined;
+  /** When what lies on the disk is read again; absent = every few days. */
+  readonly scrub?: ScrubTimes | undefined;
   /** The rest is for tests that want joint changes, checkpoints, new segments or a full disk often. */
   readonly transition?: 'auto' | 'joint' | undefined;
   readonly checkpointLogBytes?: number | undefined;
@@ -106,11 +114,14 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
     pieceBytes: settings.ballastPieceBytes ?? BALLAST_PIECE_BYTES,
     pieces: BALLAST_PIECES,
   });
-  const wal = openWal(io, settings, { recovered, ballast });
+  const { bulkBytesPerSecondMax: perSecond = Number.POSITIVE_INFINITY } = settings;
+  const perTick = Math.min(SNAPSHOT_BYTES_PER_TICK, (perSecond * ROUND_MS) / 1000);
+  const bulk = new BulkRate(perTick);
+  const wal = openWal(io, settings, { recovered, ballast, bulk });
   try {
     const log = { identity: wal.identity, content: recovered.content };
     const raft = openRaft(io, settings, { state, log, ticks });
-    const engine = assemble(io, settings, { state, wal, raft, ballast, ticks });
+    const engine = assemble(io, settings, { state, wal, raft, ballast, ticks, bulk });
     if (!raft.isSoleVoter || settings.isPatient === true) return engine;
     raft.campaign();
     engine.pump();
@@ -128,16 +139,24 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
 function assemble(
   io: EngineIo,
   settings: EngineSettings,
-  parts: { state: StateMachine; wal: Wal; raft: Raft; ballast: Ballast; ticks: TickPlan },
+  parts: {
+    state: StateMachine;
+    wal: Wal;
+    raft: Raft;
+    ballast: Ballast;
+    ticks: TickPlan;
+    bulk: BulkRate;
+  },
 ): Engine {
-  const { state, wal, raft, ballast, ticks } = parts;
+  const { state, wal, raft, ballast, ticks, bulk } = parts;
   const { groupId } = wal.identity;
   const peers = io.peers ?? NO_PEERS;
   const send: Peers['send'] = (to, message) => peers.send(to, message);
   const options = stateOptions(settings);
   const room = new DiskRoom({ wal, ballast, log: io.log });
-  const sender = new SnapshotSender(io, { send, failed: (to) => raft.snapshotEnded(to, 'failed') });
-  const receiver = new SnapshotReceiver(io, { groupId, options, send });
+  const failed = (to: number) => raft.snapshotEnded(to, 'failed');
+  const sender = new SnapshotSender(io, { send, failed, bulk });
+  const receiver = new SnapshotReceiver(io, { groupId, options, send, bulk });
   const backups = new Backups(io, drawId(io));
   const checkpoints = new Checkpoints(io, {
     groupId,
@@ -149,6 +168,14 @@ function assemble(
   });
   backups.attach(checkpoints);
   const { disk, crc32 } = io;
+  const scrubber = new Scrubber(io, {
+    isAtRest: (name) => wal.isClosed(name),
+    damaged: (name, error) => {
+      io.log.error('found damaged where it lies, and replaced', { name, error });
+      checkpoints.replaceDamaged();
+    },
+    times: settings.scrub,
+  });
   const consensus = new RaftConsensus({
     raft,
     wal,
@@ -162,6 +189,8 @@ function assemble(
     sender,
     receiver,
     transition: settings.transition ?? 'auto',
+    bulk,
+    scrubber,
     tailEntries: settings.logTailEntries ?? LOG_TAIL_ENTRIES,
   });
   const { key, address } = settings.founder ?? { key: '', address: '' };
@@ -197,7 +226,7 @@ function drawId(io: EngineIo): number {
 function openWal(
   io: EngineIo,
   settings: EngineSettings,
-  { recovered, ballast }: { recovered: Recovered; ballast: Ballast },
+  { recovered, ballast, bulk }: { recovered: Recovered; ballast: Ballast; bulk: BulkRate },
 ): Wal {
   const { join } = settings;
   const options = {
@@ -210,6 +239,11 @@ function openWal(
         : { ...join, isJoined: true },
     seed: () => Math.floor(io.random() * 2 ** 32),
     spare: () => ballast.release(0),
+    measured: (sync: () => void) => {
+      const startMs = io.monotonicMs();
+      sync();
+      bulk.synced(io.monotonicMs() - startMs);
+    },
     segmentBytes: settings.segmentBytes,
     preallocateBytes: settings.preallocateBytes,
   };

@@ -9,20 +9,22 @@ import { isVoter } from '#control/raft/raft.ts';
 import type { Entry, MemberChange, Message, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { checkpointName } from '../checkpoint/format.ts';
+import type { Scrubber } from '../checkpoint/scrub.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
 import { ENTRIES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
+import type { BulkRate } from './bulk-rate.ts';
 import type { Consensus, ConsensusWork, MemberStanding, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
 import { EntrySource } from './entry-source.ts';
+import { Expulsion } from './expulsion.ts';
 import { HashRounds } from './hash-rounds.ts';
-import { caughtUpLearner, neededIndex, refusalOfChange } from './others.ts';
+import { CatchUp, caughtUpLearner, neededIndex, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
-import { Outcast, noteFence, removeFormer, writeNote } from './outcast.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
 import type { Received, SnapshotReceiver } from './snapshot-receiver.ts';
@@ -44,6 +46,8 @@ export interface ConsensusParts {
   readonly receiver: SnapshotReceiver;
   /** `joint`: also where one voter changes. */
   readonly transition: 'auto' | 'joint';
+  readonly bulk: BulkRate;
+  readonly scrubber: Scrubber;
   /** Applied entries that stay in memory behind the applied index. */
   readonly tailEntries: number;
 }
@@ -55,11 +59,11 @@ export class RaftConsensus implements Consensus {
   readonly #startTerms: StartTerms;
   readonly #hashes: HashRounds;
   readonly #entries: EntrySource;
+  readonly #expulsion: Expulsion;
+  readonly #catchUp = new CatchUp();
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
   #notedLeader = 0;
-  /** Nothing is left of a former member with this key. */
-  #isSettled = false;
   /** Of entries that were proposed for other members: the first whose commit may be untold, the last. */
   #awaited = { first: 0, last: 0 };
   /** Its content is here; the core is about to decide whether it is wanted. */
@@ -71,6 +75,7 @@ export class RaftConsensus implements Consensus {
     this.#reads = new PendingReads((context) => this.#raft.read(context));
     this.#startTerms = new StartTerms(this.memberId);
     this.#entries = new EntrySource(parts, parts.raft);
+    this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
     const { state, peers } = parts;
     this.#hashes = new HashRounds({
       memberId: this.memberId,
@@ -131,7 +136,10 @@ export class RaftConsensus implements Consensus {
     this.#entries.tick();
     if (this.#raft.lacksSnapshot) this.#parts.checkpoints.want();
     this.#retainTransfers();
-    this.#removeFormer();
+    this.#catchUp.observe(this.#raft);
+    this.#parts.bulk.tick();
+    this.#parts.scrubber.tick();
+    this.#expulsion.tick();
     if (this.isLeader) this.#hashes.tick(this.#raft.progress.map(({ id }) => id));
     else this.#hashes.stop();
   }
@@ -187,17 +195,7 @@ export class RaftConsensus implements Consensus {
   }
 
   expel(reason: string): never {
-    const { disk, state } = this.#parts;
-    const { groupId, memberId } = this;
-    const others = state.roster.all().filter(({ id }) => id !== memberId);
-    const note = { groupId, memberId, reason, others };
-    try {
-      writeNote(disk, note);
-    } catch (error) {
-      // Without the note the next process finds out again.
-      this.#parts.log.error('no note can be left of what happened', { error });
-    }
-    throw new Outcast(note);
+    return this.#expulsion.expel(reason);
   }
 
   get isSoleVoter(): boolean {
@@ -246,10 +244,12 @@ export class RaftConsensus implements Consensus {
         return this.#hashes.asked(from, message.index);
       case 'stateHashAnswer':
         if (!this.isLeader) return;
-        if (this.#hashes.answered(from, message, this.#raft.members)) this.#fenced(message.index);
+        if (this.#hashes.answered(from, message, this.#raft.members)) {
+          this.#expulsion.fenced(message.index);
+        }
         return;
       case 'fence':
-        if (this.#hashes.isFenced(message)) this.#fenced(message.index);
+        if (this.#hashes.isFenced(message)) this.#expulsion.fenced(message.index);
         return;
       case 'entryRequest':
         peers.send(from, this.#entries.answer(message));
@@ -320,6 +320,7 @@ export class RaftConsensus implements Consensus {
   #end(): void {
     this.#parts.sender.close();
     this.#parts.receiver.close();
+    this.#parts.scrubber.close();
   }
 
   /** True = more to do: about `entriesMax` entries were applied, and that is enough for a turn. */
@@ -337,7 +338,7 @@ export class RaftConsensus implements Consensus {
     }
     this.#noteLeader();
     const { lostLog } = this.#raft;
-    if (lostLog !== undefined) this.expel(setBack(lostLog.commitIndex, lostLog.lastIndex));
+    if (lostLog !== undefined) this.#expulsion.setBack(lostLog.commitIndex, lostLog.lastIndex);
     return isMore;
   }
 
@@ -440,17 +441,10 @@ export class RaftConsensus implements Consensus {
     this.#parts.log.info('snapshot installed', { index: snapshot.index });
   }
 
-  /** This member's state differs from a quorum's: its memory is wrong, or else its disk. */
-  #fenced(index: number): never {
-    const text = `state behind entry ${index} differs from that of a quorum of members`;
-    if (noteFence(this.#parts.disk, index)) this.expel(text);
-    throw new StoreError('CORRUPT', text);
-  }
-
   #heardTerm(from: number, { term, matchIndex }: { term: number; matchIndex: number }): void {
     // A leader of an older term may have counted on what was overwritten since.
     if (term >= this.#raft.term && matchIndex > this.#raft.lastIndex) {
-      this.expel(setBack(matchIndex, this.#raft.lastIndex));
+      this.#expulsion.setBack(matchIndex, this.#raft.lastIndex);
     }
     const highest = this.#startTerms.heard(from, term, this.#raft.members);
     if (highest !== undefined) this.#raft.voteAbove(highest);
@@ -485,25 +479,15 @@ export class RaftConsensus implements Consensus {
     this.#parts.sender.retain(waiting);
   }
 
-  /** This member votes: what it was before is of no use any more. */
-  #removeFormer(): void {
-    if (this.#isSettled || !this.#parts.state.members.voters.includes(this.memberId)) return;
-    this.#isSettled = true;
-    const { disk, log } = this.#parts;
-    if (removeFormer(disk)) log.info('files of the former member removed');
-  }
-
   /** Old entries leave memory when nobody needs them; the disk still has them. */
   #trimMemory(): void {
     const raft = this.#raft;
     const { tailEntries } = this.#parts;
     let index = raft.appliedIndex - tailEntries;
     if (index - raft.firstIndex <= tailEntries) return;
-    if (hasOthers(raft.members, this.memberId)) index = Math.min(index, neededIndex(raft));
+    if (hasOthers(raft.members, this.memberId)) {
+      index = Math.min(index, neededIndex(raft, this.#catchUp));
+    }
     if (index - raft.firstIndex > tailEntries) raft.compact(index);
   }
-}
-
-function setBack(promised: number, lastIndex: number): string {
-  return `log ends at entry ${lastIndex}, but ${promised} were acknowledged: it was set back`;
 }

@@ -19,6 +19,7 @@ import { REPAIR_RETRY_TICKS, REPAIR_TICKS_MAX } from '../limits.ts';
 import { VERSION, VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
 import type { Gap } from '../wal/join.ts';
+import { BulkRate } from './bulk-rate.ts';
 import type { EntryResponse, PeerMessage, Peers } from './peers.ts';
 import {
   DamagedDirectory,
@@ -60,6 +61,8 @@ export class Repair {
     this.#receiver = new SnapshotReceiver(io, {
       groupId: damage.identity.groupId,
       options: stateOptions(settings),
+      // Nothing else is to be done here.
+      bulk: new BulkRate(Number.POSITIVE_INFINITY),
       send: (to, message) => io.peers.send(to, message),
     });
     this.#look();

@@ -14,13 +14,14 @@ import type { CheckpointIo } from '../checkpoint/checkpoints.ts';
 import { ChunkSource, hashKey } from '../checkpoint/chunk-source.ts';
 import { checkpointName, readManifest, writeTrailer } from '../checkpoint/format.ts';
 import type { Manifest } from '../checkpoint/format.ts';
-import { listCheckpoints, loadCheckpoint } from '../checkpoint/read.ts';
+import { listCheckpoints, loadInSlices } from '../checkpoint/read.ts';
 import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { isNoSpace } from '../disk/disk.ts';
 import type { DiskFile } from '../disk/disk.ts';
 import { CHUNKS_IN_FLIGHT_MAX, SNAPSHOT_OFFER_TICKS, SNAPSHOT_SILENT_TICKS } from '../limits.ts';
 import { compareBytes } from '../mvcc/byte-range.ts';
 import { StoreError } from '../port.ts';
+import type { BulkRate } from './bulk-rate.ts';
 import type { Chunk, PeerMessage, SnapshotOffer } from './peers.ts';
 import type { StateMachine, StateOptions } from './state-machine.ts';
 
@@ -56,7 +57,10 @@ interface Transfer {
   readonly name: string;
   readonly file: DiskFile;
   /** Of the chunks that are not there yet: hash and all its places. */
-  readonly missing: Map<string, { readonly sha256: Uint8Array; readonly places: number[] }>;
+  readonly missing: Map<
+    string,
+    { readonly sha256: Uint8Array; readonly length: number; readonly places: number[] }
+  >;
   /** Not yet looked for on this disk. */
   readonly unsearched: string[];
   readonly sources: ChunkSource[];
@@ -68,12 +72,23 @@ interface Transfer {
   askedAt: number;
 }
 
+interface Loading {
+  readonly from: number;
+  readonly index: number;
+  readonly offer: SnapshotOffer;
+  readonly name: string;
+  readonly slices: ReturnType<typeof loadInSlices>;
+}
+
 export class SnapshotReceiver {
   readonly #io: CheckpointIo;
   readonly #groupId: number;
   readonly #options: StateOptions;
   readonly #send: (to: number, message: PeerMessage) => void;
   #transfer: Transfer | undefined;
+  readonly #bulk: BulkRate;
+  /** Of a snapshot whose content is all there. */
+  #loading: Loading | undefined;
   #ticks = 0;
 
   constructor(
@@ -81,6 +96,7 @@ export class SnapshotReceiver {
     parts: {
       readonly groupId: number;
       readonly options: StateOptions;
+      readonly bulk: BulkRate;
       readonly send: (to: number, message: PeerMessage) => void;
     },
   ) {
@@ -88,10 +104,17 @@ export class SnapshotReceiver {
     this.#groupId = parts.groupId;
     this.#options = parts.options;
     this.#send = parts.send;
+    this.#bulk = parts.bulk;
   }
 
   offered(from: number, offer: SnapshotOffer): void {
     const { index } = offer.snapshot;
+    if (this.#loading !== undefined) {
+      if (offer.term < this.#loading.offer.term) return;
+      // Whoever leads now waits for it.
+      if (this.#loading.index === index) this.#loading = { ...this.#loading, from, offer };
+      return;
+    }
     const running = this.#transfer;
     if (running !== undefined) {
       // An older leader's offer, late.
@@ -139,6 +162,8 @@ export class SnapshotReceiver {
 
   /** Goes on; true = more to do at once. The snapshot, when it is complete. */
   pump(): boolean | Received {
+    const loading = this.#loading;
+    if (loading !== undefined) return this.#guard(loading, () => this.#loadOn(loading)) ?? false;
     const transfer = this.#transfer;
     if (transfer === undefined) return false;
     const { from, offer } = transfer;
@@ -176,7 +201,7 @@ export class SnapshotReceiver {
     let at = 0;
     for (const { sha256, length } of manifest.chunks) {
       const chunk = missing.get(hashKey(sha256));
-      if (chunk === undefined) missing.set(hashKey(sha256), { sha256, places: [at] });
+      if (chunk === undefined) missing.set(hashKey(sha256), { sha256, length, places: [at] });
       else chunk.places.push(at);
       at += length;
     }
@@ -246,23 +271,36 @@ export class SnapshotReceiver {
 
   #ask(transfer: Transfer): void {
     const { index } = transfer.offer.snapshot;
-    while (transfer.asked.size < CHUNKS_IN_FLIGHT_MAX) {
+    // What is asked for is written here when it comes.
+    while (transfer.asked.size < CHUNKS_IN_FLIGHT_MAX && this.#bulk.hasBudget) {
       const key = transfer.unasked.pop();
       if (key === undefined) return;
       const chunk = transfer.missing.get(key);
       if (chunk === undefined) continue;
       transfer.asked.add(key);
+      this.#bulk.spend(chunk.length);
       transfer.askedAt = this.#ticks;
       this.#send(transfer.from, { kind: 'chunkRequest', index, sha256: chunk.sha256 });
     }
   }
 
-  #complete(transfer: Transfer): Received {
+  #complete(transfer: Transfer): boolean {
     const { from, offer, name, file } = transfer;
     file.sync();
     this.#io.disk.syncDirectory();
     this.#stop();
-    const { state } = loadCheckpoint(this.#io, name, this.#options);
+    const { index } = offer.snapshot;
+    const slices = loadInSlices(this.#io, name, this.#options);
+    this.#loading = { from, index, offer, name, slices };
+    return true;
+  }
+
+  /** A slice of what a large state takes to be put together. */
+  #loadOn({ from, offer, name, slices }: Loading): boolean | Received {
+    const step = slices.next();
+    if (step.done !== true) return true;
+    this.#loading = undefined;
+    const { state } = step.value;
     return { from, term: offer.term, snapshot: offer.snapshot, name, state };
   }
 
@@ -288,6 +326,8 @@ export class SnapshotReceiver {
   }
 
   #stop(): void {
+    this.#loading?.slices.return(undefined as never); // Closes its file.
+    this.#loading = undefined;
     this.#transfer?.file.close();
     for (const source of this.#transfer?.sources ?? []) source.close();
     this.#transfer = undefined;

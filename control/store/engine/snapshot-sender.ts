@@ -8,8 +8,9 @@ import type { InstallSnapshot } from '#control/raft/raft.ts';
 import { checkpointName } from '../checkpoint/format.ts';
 import { ChunkSource } from '../checkpoint/chunk-source.ts';
 import type { CheckpointIo } from '../checkpoint/checkpoints.ts';
-import { SNAPSHOT_BYTES_PER_TICK, SNAPSHOT_OFFER_TICKS, SNAPSHOT_SILENT_TICKS } from '../limits.ts';
+import { SNAPSHOT_OFFER_TICKS, SNAPSHOT_SILENT_TICKS } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import type { BulkRate } from './bulk-rate.ts';
 import type { ChunkRequest, PeerMessage } from './peers.ts';
 
 interface Transfer {
@@ -27,7 +28,7 @@ export class SnapshotSender {
   /** Of the checkpoint asked for last. */
   #source: ChunkSource | undefined;
   #requests: { readonly to: number; readonly request: ChunkRequest }[] = [];
-  #budget = SNAPSHOT_BYTES_PER_TICK;
+  readonly #bulk: BulkRate;
   #ticks = 0;
 
   /** `failed`: the transfer to a member ended without success. */
@@ -36,11 +37,13 @@ export class SnapshotSender {
     parts: {
       readonly send: (to: number, message: PeerMessage) => void;
       readonly failed: (to: number) => void;
+      readonly bulk: BulkRate;
     },
   ) {
     this.#io = io;
     this.#send = parts.send;
     this.#failed = parts.failed;
+    this.#bulk = parts.bulk;
   }
 
   begin(message: InstallSnapshot): void {
@@ -95,7 +98,6 @@ export class SnapshotSender {
 
   tick(): void {
     this.#ticks++;
-    this.#budget = SNAPSHOT_BYTES_PER_TICK;
     for (const [to, transfer] of this.#transfers) {
       const last = Math.max(transfer.offeredAt, transfer.heardAt);
       if (this.#ticks - last < SNAPSHOT_OFFER_TICKS) continue;
@@ -106,13 +108,13 @@ export class SnapshotSender {
 
   /** Answers a chunk; true = there are more requests that may be answered now. */
   pump(): boolean {
-    const next = this.#budget > 0 ? this.#requests.shift() : undefined;
+    const next = this.#bulk.hasBudget ? this.#requests.shift() : undefined;
     if (next === undefined) return false;
     const { index, sha256 } = next.request;
     const bytes = this.#read(index, sha256);
-    this.#budget -= bytes?.length ?? 0;
+    this.#bulk.spend(bytes?.length ?? 0);
     this.#send(next.to, { kind: 'chunk', index, sha256, bytes });
-    return this.#requests.length > 0 && this.#budget > 0;
+    return this.#requests.length > 0 && this.#bulk.hasBudget;
   }
 
   close(): void {

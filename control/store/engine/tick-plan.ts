@@ -30,7 +30,7 @@ export interface TickPlan {
 }
 
 /** What is due at each tick, but for the core. */
-const ROUND_MS = 100;
+export const ROUND_MS = 100;
 
 const HEARTBEAT_MS_MIN = 10;
 const ELECTION_MS_MAX = 60_000;

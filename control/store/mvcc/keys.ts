@@ -47,6 +47,16 @@ export class Keys {
     });
   }
 
+  /** Makes room for so many keys at once; cheap where there are none yet. */
+  expect(count: number): void {
+    let capacity = this.head.length;
+    while (capacity < count + 1) capacity *= 2;
+    if (capacity > this.head.length) this.#growColumns(capacity);
+    let slots = this.#table.length;
+    while (slots < count * 2) slots *= 2;
+    if (slots > this.#table.length) this.#growTable(slots);
+  }
+
   /** Keys known, deleted ones with history included. */
   get count(): number {
     return this.#count;
@@ -101,7 +111,7 @@ export class Keys {
     this.#hash[id] = hashOf(key);
     this.head[id] = NONE;
     this.#count++;
-    if (this.#count * 2 > this.#table.length) this.#growTable();
+    if (this.#count * 2 > this.#table.length) this.#growTable(this.#table.length * 2);
     this.#enter(id);
     this.#insertOrdered(id, key);
     return id;
@@ -272,9 +282,9 @@ export class Keys {
     table[hole] = NONE;
   }
 
-  #growTable(): void {
+  #growTable(slots: number): void {
     const old = this.#table;
-    this.#table = new Uint32Array(old.length * 2);
+    this.#table = new Uint32Array(slots);
     for (const id of old) if (id !== NONE) this.#enter(id);
   }
 
@@ -284,12 +294,11 @@ export class Keys {
       this.#free = this.#nextFree[id] as number; // Free rows are in bounds.
       return id;
     }
-    if (this.#used === this.head.length) this.#growColumns();
+    if (this.#used === this.head.length) this.#growColumns(this.head.length * 2);
     return this.#used++;
   }
 
-  #growColumns(): void {
-    const capacity = this.head.length * 2;
+  #growColumns(capacity: number): void {
     this.head = growU32(this.head, capacity);
     this.#address = growU32(this.#address, capacity);
     this.#size = growU32(this.#size, capacity);

@@ -11,13 +11,18 @@
  */
 import { assert } from '#base/assert.ts';
 import type { Crc32 } from '../codec/digest.ts';
-import { COMPACTION_KEYS_PER_SLICE, RELOCATION_BYTES_PER_SLICE } from '../limits.ts';
+import {
+  COMPACTION_KEYS_PER_SLICE,
+  RELOCATION_BYTES_PER_SLICE,
+  RESTORE_SLICE_RECORDS,
+} from '../limits.ts';
 import type { ByteRange } from './byte-range.ts';
 import { HashLedger } from './hash-ledger.ts';
 import { History } from './history.ts';
 import { type KeyPosition, Keys, hashOf } from './keys.ts';
 import { NONE, Records } from './records.ts';
 import { NO_ADDRESS, Slabs } from './slab.ts';
+import { sortInSlices } from './sort-slices.ts';
 import type { Lanes } from './state-hash.ts';
 
 export interface RangeLimits {
@@ -298,16 +303,37 @@ export class Mvcc {
     return record;
   }
 
-  /** Finishes a restore: sets the revisions and the history, whose records come in any order. */
-  restoreEnd(revision: number, compactRevision: number, records: number[]): void {
+  /** Before a restore: makes room for so many records, so that none of them waits for it. */
+  expect(records: number): void {
+    this.records.expect(records);
+    this.keys.expect(records);
+  }
+
+  /**
+   * Finishes a restore, in slices: sets the revisions and the history, whose records come in any order.
+   */
+  *restoreEnd(
+    revision: number,
+    compactRevision: number,
+    records: readonly number[],
+  ): Generator<void> {
     const { mod, sub } = this.records;
     this.#revision = revision;
     this.#compactRevision = compactRevision;
-    const kept = records.filter((record) => (mod[record] as number) >= compactRevision);
+    const kept = new Uint32Array(records.length);
+    let count = 0;
+    for (const [i, record] of records.entries()) {
+      if (i % RESTORE_SLICE_RECORDS === 0) yield;
+      if ((mod[record] as number) >= compactRevision) kept[count++] = record; // Just restored.
+    }
     const by = (column: Float64Array | Uint32Array, a: number, b: number) =>
       (column[a] as number) - (column[b] as number); // Restored rows are in bounds.
-    kept.sort((a, b) => by(mod, a, b) || by(sub, a, b));
-    for (const record of kept) this.#hashes.pushHistory(record);
+    const sorted = kept.subarray(0, count);
+    yield* sortInSlices(sorted, (a, b) => by(mod, a, b) || by(sub, a, b));
+    for (const [i, record] of sorted.entries()) {
+      if (i % RESTORE_SLICE_RECORDS === 0) yield;
+      this.#hashes.pushHistory(record);
+    }
     this.#hashes.compact(compactRevision);
   }
 

@@ -32,8 +32,15 @@ export class Records {
       this.#free = this.prev[id] as number; // Free rows are in bounds.
       return id;
     }
-    if (this.#used === this.mod.length) this.#grow();
+    if (this.#used === this.mod.length) this.#grow(this.mod.length * 2);
     return this.#used++;
+  }
+
+  /** Makes room for so many rows at once; nothing is copied where there are none yet. */
+  expect(count: number): void {
+    let capacity = this.mod.length;
+    while (capacity < count + 1) capacity *= 2;
+    if (capacity > this.mod.length) this.#grow(capacity);
   }
 
   /** The record's part of the state hash. */
@@ -52,8 +59,7 @@ export class Records {
     this.#free = id;
   }
 
-  #grow(): void {
-    const capacity = this.mod.length * 2;
+  #grow(capacity: number): void {
     this.keyId = growU32(this.keyId, capacity);
     this.mod = growF64(this.mod, capacity);
     this.sub = growU32(this.sub, capacity);

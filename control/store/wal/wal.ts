@@ -35,6 +35,8 @@ export interface WalOptions extends Omit<SegmentIo, 'preallocateBytes'> {
   readonly seed: () => number;
   /** Frees some space for what must be written on a full disk; false when there is none left. */
   readonly spare?: () => boolean;
+  /** Runs the sync of a batch, for who measures it. */
+  readonly measured?: (sync: () => void) => void;
   readonly segmentBytes?: number | undefined;
   readonly preallocateBytes?: number | undefined;
 }
@@ -87,6 +89,11 @@ export class Wal {
     return this.#older.reduce((sum, segment) => sum + segment.bytesUsed, this.#current.bytesUsed);
   }
 
+  /** Whether nothing will be written to this segment any more. */
+  isClosed(name: string): boolean {
+    return this.#older.some(({ number }) => segmentName(number) === name);
+  }
+
   get segmentCount(): number {
     return this.#older.length + 1;
   }
@@ -117,7 +124,9 @@ export class Wal {
     const others = [hardState, restart].filter((record) => record !== undefined).length;
     const content = { recordCount: entries.length + others, last: entries.at(-1) ?? restart };
     this.#position = this.#current.append(out, content, this.#position);
-    this.#current.sync();
+    const sync = () => this.#current.sync();
+    if (this.#options.measured === undefined) sync();
+    else this.#options.measured(sync);
   }
 
   /** Removes segments that hold only entries up to `index`; a checkpoint has those. */

@@ -1,0 +1,63 @@
+/** How a member ends that may not go on as who it is, and what it leaves behind (outcast.ts). */
+import type { Disk } from '../disk/disk.ts';
+import { StoreError } from '../port.ts';
+import type { Identity } from '../wal/format.ts';
+import type { EngineLog } from './engine-log.ts';
+import { Outcast, noteFence, removeFormer, writeNote } from './outcast.ts';
+import type { StateMachine } from './state-machine.ts';
+
+export class Expulsion {
+  readonly #disk: Disk;
+  readonly #log: EngineLog;
+  readonly #state: StateMachine;
+  readonly #identity: Identity;
+  /** Nothing is left of a former member with this key. */
+  #isSettled = false;
+
+  constructor(parts: {
+    readonly disk: Disk;
+    readonly log: EngineLog;
+    readonly state: StateMachine;
+    readonly identity: Identity;
+  }) {
+    this.#disk = parts.disk;
+    this.#log = parts.log;
+    this.#state = parts.state;
+    this.#identity = parts.identity;
+  }
+
+  /** Leaves a note, and throws Outcast. */
+  expel(reason: string): never {
+    const { groupId, memberId } = this.#identity;
+    const others = this.#state.roster.all().filter(({ id }) => id !== memberId);
+    const note = { groupId, memberId, reason, others };
+    try {
+      writeNote(this.#disk, note);
+    } catch (error) {
+      // Without the note the next process finds out again.
+      this.#log.error('no note can be left of what happened', { error });
+    }
+    throw new Outcast(note);
+  }
+
+  /** The log is shorter than what was acknowledged of it. */
+  setBack(promised: number, lastIndex: number): never {
+    const text = `log ends at entry ${lastIndex}, but ${promised} were acknowledged: it was set back`;
+    return this.expel(text);
+  }
+
+  /** The state differs from a quorum's: the memory is wrong, or else the disk. */
+  fenced(index: number): never {
+    const text = `state behind entry ${index} differs from that of a quorum of members`;
+    if (noteFence(this.#disk, index)) this.expel(text);
+    throw new StoreError('CORRUPT', text);
+  }
+
+  /** Once this member votes, what it was before is of no use any more. */
+  tick(): void {
+    const { voters } = this.#state.members;
+    if (this.#isSettled || !voters.includes(this.#identity.memberId)) return;
+    this.#isSettled = true;
+    if (removeFormer(this.#disk)) this.#log.info('files of the former member removed');
+  }
+}

@@ -1,0 +1,48 @@
+/** Reads a closed segment through, a batch a step, without holding more than one. */
+import { isErrno } from '#base/errors.ts';
+import type { Crc32 } from '../codec/digest.ts';
+import type { DiskFile } from '../disk/disk.ts';
+import {
+  BATCH_HEADER_BYTES,
+  SEGMENT_HEADER_BYTES,
+  corrupt,
+  paddedBytes,
+  parseBatchHeader,
+  parseSegmentHeader,
+} from './format.ts';
+
+/** Yields the bytes of each batch. Throws StoreError CORRUPT where the segment is damaged. */
+export function* scrubSegment(file: DiskFile, name: string, crc32: Crc32): Generator<number> {
+  const { seed } = parseSegmentHeader(read(file, name, 0, SEGMENT_HEADER_BYTES), name, crc32);
+  let batch: number | undefined;
+  let crc: number | undefined;
+  for (let at = SEGMENT_HEADER_BYTES; at + BATCH_HEADER_BYTES <= file.size; ) {
+    const bytes = read(file, name, at, BATCH_HEADER_BYTES);
+    const header = parseBatchHeader(bytes, 0, { seed, crc32 });
+    // Zeros ahead of the writes stay where a process ended before it gave them back.
+    if (header === undefined && bytes.every((byte) => byte === 0)) return;
+    const isNext = batch === undefined || (header?.batch === batch && header.previousCrc === crc);
+    const bodyAt = at + BATCH_HEADER_BYTES;
+    if (header === undefined || !isNext || bodyAt + header.bodyBytes > file.size) {
+      throw corrupt(name, at, 'has a damaged batch');
+    }
+    const body = read(file, name, bodyAt, header.bodyBytes);
+    if (crc32(body, header.previousCrc) !== header.bodyCrc) {
+      throw corrupt(name, at, `has a damaged batch ${header.batch}`);
+    }
+    batch = header.batch + 1;
+    crc = header.bodyCrc;
+    at = bodyAt + paddedBytes(header.bodyBytes);
+    yield BATCH_HEADER_BYTES + body.length;
+  }
+}
+
+function read(file: DiskFile, name: string, at: number, count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  try {
+    return bytes.subarray(0, file.read(bytes, at));
+  } catch (error) {
+    if (!isErrno(error, 'EIO')) throw error;
+    throw corrupt(name, at, 'cannot be read', error);
+  }
+}
