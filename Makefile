@@ -61,6 +61,11 @@ sim-soak: ## run simulated groups of stores for MINUTES=, from a random seed on;
 	@./setup dev
 	@$(NODE) test/sim/soak.ts '$(or $(MINUTES),1)'
 
+.PHONY: mutation-gate
+mutation-gate: ## does the simulator find known bugs in the store? NAME= for one of them (an hour)
+	@./setup dev
+	@$(NODE) test/sim/mutation-gate.ts $(NAME)
+
 .PHONY: test
 test: ## run every test, from checks and units up to virtual machines
 	@./setup test

@@ -1,0 +1,283 @@
+/**
+ * Known bugs, each as a patch over the shipped sources: mutation-gate.ts holds the simulator to find
+ * them. A number is that of the bug in reference/store.md section 2.
+ */
+import { assert } from '#base/assert.ts';
+
+export interface Patch {
+  readonly file: string;
+  /** Stands there once. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export type Area = 'raft' | 'log' | 'mvcc' | 'lease';
+
+export interface Mutation {
+  readonly name: string;
+  readonly area: Area;
+  /** Of the bug in reference/store.md. */
+  readonly bug?: number;
+  readonly patches: readonly Patch[];
+}
+
+function one(
+  name: string,
+  area: Area,
+  [file, find, replace]: readonly [string, string, string],
+  bug?: number,
+): Mutation {
+  const patches = [{ file, find, replace }];
+  return bug === undefined ? { name, area, patches } : { name, area, bug, patches };
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  one(
+    'new-leader-answers-reads',
+    'raft',
+    [
+      'control/raft/reads.ts',
+      "role.kind === 'leader' && role.reads.hasWaiting && hasCommittedInTerm(state)",
+      "role.kind === 'leader' && role.reads.hasWaiting",
+    ],
+    1,
+  ),
+  one(
+    'late-answer-confirms-read',
+    'raft',
+    [
+      'control/raft/read-rounds.ts',
+      'return this.#answered.get(id) ?? 0;',
+      'return this.#answered.has(id) ? this.#counter : 0;',
+    ],
+    2,
+  ),
+  {
+    name: 'two-leaders-change-members',
+    area: 'raft',
+    bug: 7,
+    patches: [
+      {
+        file: 'control/raft/leader.ts',
+        find: "if (log.membersIndex > log.commitIndex) return 'changePending';",
+        replace: '',
+      },
+      {
+        file: 'control/raft/leader.ts',
+        find: "if (!hasCommittedInTerm(state)) return 'termUncommitted';",
+        replace: '',
+      },
+      {
+        file: 'control/store/engine/raft-consensus.ts',
+        find: 'this.#raft.appliedIndex < this.#raft.status.membersIndex',
+        replace: 'false',
+      },
+    ],
+  },
+  one(
+    'quorum-of-unsorted-list',
+    'raft',
+    ['control/raft/quorum.ts', '.sort((a, b) => b - a)', ''],
+    10,
+  ),
+  one(
+    'append-cuts-without-conflict',
+    'raft',
+    [
+      'control/raft/log.ts',
+      'if (entry.index <= this.#snapshotIndex || this.matches(entry.index, entry.term)) continue;',
+      'if (entry.index <= this.#commitIndex) continue;',
+    ],
+    11,
+  ),
+  one(
+    'vote-is-not-kept',
+    'raft',
+    [
+      'control/raft/ready.ts',
+      'term !== takenHardState.term || vote !== takenHardState.vote',
+      'term !== takenHardState.term',
+    ],
+    13,
+  ),
+  one(
+    'end-of-overwritten-write-counts',
+    'raft',
+    ['control/raft/log.ts', 'this.#persistedIndex = Math.min(this.#persistedIndex, from - 1);', ''],
+    14,
+  ),
+  one(
+    'lost-appends-are-not-sent-again',
+    'raft',
+    [
+      'control/raft/progress.ts',
+      "if (this.#state === 'replicate' && this.#matchIndex < lastIndex) this.#isPoked = true;",
+      '',
+    ],
+    15,
+  ),
+  one(
+    'transfer-never-ends',
+    'raft',
+    [
+      'control/raft/ticks.ts',
+      'if (transfer.elapsed < state.config.electionTicks) return;',
+      'if (transfer.elapsed < 1_000_000) return;',
+    ],
+    21,
+  ),
+  one('vote-ignores-the-log', 'raft', [
+    'control/raft/election.ts',
+    'mayVote && state.log.isUpToDate(message.lastIndex, message.lastTerm)',
+    'mayVote',
+  ]),
+  one('commit-of-earlier-term', 'raft', [
+    'control/raft/leader.ts',
+    'if (index <= log.commitIndex || log.term(index) !== state.term) return;',
+    'if (index <= log.commitIndex || index > log.lastIndex) return;',
+  ]),
+  {
+    name: 'set-back-disk-goes-on',
+    area: 'raft',
+    bug: 24,
+    patches: [
+      {
+        file: 'control/raft/follower.ts',
+        find: 'if (commitIndex > log.lastIndex) {',
+        replace: 'if (false as boolean) {',
+      },
+    ],
+  },
+  one(
+    'acknowledged-before-sync',
+    'log',
+    [
+      'control/store/wal/wal.ts',
+      'this.#position = this.#current.append(out, content, this.#position);\n    this.#current.sync();',
+      'this.#position = this.#current.append(out, content, this.#position);',
+    ],
+    16,
+  ),
+  one(
+    'hard-state-not-in-new-segment',
+    'log',
+    [
+      'control/store/wal/wal.ts',
+      'if (this.#hardState === undefined) return position;\n    const out',
+      'if (this.#hardState !== undefined) return position;\n    const out',
+    ],
+    17,
+  ),
+  one(
+    'applied-index-apart-from-data',
+    'log',
+    [
+      'control/store/checkpoint/write.ts',
+      'index: state.appliedIndex,',
+      'index: Math.max(1, state.appliedIndex - 1),',
+    ],
+    18,
+  ),
+  one('segment-name-not-synced', 'log', [
+    'control/store/wal/segment-writer.ts',
+    'this.#io.disk.rename(this.#temporaryName, this.name);\n      this.#io.disk.syncDirectory();',
+    'this.#io.disk.rename(this.#temporaryName, this.name);',
+  ]),
+  one('segment-not-synced-before-its-name', 'log', [
+    'control/store/wal/segment-writer.ts',
+    'publish(): void {\n    this.#file.sync();',
+    'publish(): void {',
+  ]),
+  one('log-released-too-far', 'log', [
+    'control/store/wal/wal.ts',
+    'this.#older.findIndex((segment) => segment.lastIndex > index)',
+    'this.#older.findIndex((segment) => segment.lastIndex > index + 30)',
+  ]),
+  one('overwritten-entries-come-back', 'log', [
+    'control/store/wal/record.ts',
+    'this.#entries.length = place;',
+    'if (this.#entries.length < place) this.#entries.length = place;',
+  ]),
+  one('tombstone-at-compaction-goes', 'mvcc', [
+    'control/store/mvcc/mvcc.ts',
+    'if (revision === this.#compactRevision) continue;',
+    '',
+  ]),
+  one('read-of-the-past-sees-the-present', 'mvcc', [
+    'control/store/mvcc/mvcc.ts',
+    'if (changed < revision) break;',
+    'if (changed <= revision + 1) break;',
+  ]),
+  one('version-goes-on-after-delete', 'mvcc', [
+    'control/store/mvcc/mvcc.ts',
+    'records.version[record] = lived ? (records.version[old] as number) + 1 : 1;',
+    'records.version[record] = (records.version[old] ?? 0) + (lived ? 1 : 2);',
+  ]),
+  one('watch-skips-when-it-joins', 'mvcc', [
+    'control/store/watch/hub.ts',
+    'if (!behind && watch.next < this.#next) watch.next = this.#next;',
+    'if (watch.next < this.#next) watch.next = this.#next;',
+  ]),
+  one('watch-hears-twice', 'mvcc', [
+    'control/store/watch/hub.ts',
+    'watch.next = revision + 1;',
+    'watch.next = revision;',
+  ]),
+  one('progress-before-events', 'mvcc', [
+    'control/store/watch/hub.ts',
+    'if (this.#progress.size === 0 || this.#next <= this.#mvcc.revision) return;',
+    'if (this.#progress.size === 0) return;',
+  ]),
+  one('previous-value-of-a-deleted-key', 'mvcc', [
+    'control/store/mvcc/mvcc.ts',
+    'return this.#living(this.records.prev[record] as number);',
+    'return this.records.prev[record] as number;',
+  ]),
+  one('new-leader-forgets-renewals', 'lease', [
+    'control/store/engine/lessor.ts',
+    'this.#deadlines.set(lease.id, nowMs + lease.remainingMs + this.#electionMs);',
+    'this.#deadlines.set(lease.id, nowMs + 500);',
+  ]),
+  one('lease-runs-on-half-time', 'lease', [
+    'control/store/engine/lessor.ts',
+    'this.#deadlines.set(id, nowMs + lease.ttlSeconds * 1000);',
+    'this.#deadlines.set(id, nowMs + lease.ttlSeconds * 500);',
+  ]),
+  one('retry-is-executed-again', 'lease', [
+    'control/store/engine/sessions.ts',
+    "if (outcome === 0) return 'new';",
+    "if (outcome >= 0) return 'new';",
+  ]),
+  one('sessions-not-in-checkpoint', 'lease', [
+    'control/store/checkpoint/write.ts',
+    'kind: CHUNK_KIND.sessions, rows: sessionRows,',
+    'kind: CHUNK_KIND.sessions, rows: 0,',
+  ]),
+  one('doubled-request-is-taken-twice', 'lease', [
+    'control/store/engine/engine.ts',
+    'if (this.#askedBefore.check(from, id)) return;',
+    '',
+  ]),
+  one('lost-write-is-called-refused', 'lease', [
+    'control/store/client/write-session.ts',
+    'answer === ANSWER_NOT_TAKEN && numbered.attempts > 1',
+    'answer === ANSWER_NOT_TAKEN && numbered.attempts > 1_000',
+  ]),
+  one('removed-leader-keeps-leading', 'lease', [
+    'control/raft/leader.ts',
+    'if (!isVoter(log.members, state.id)) handOver(state, leading);',
+    '',
+  ]),
+];
+
+/** The source with the patches of its file; throws where one's text does not stand there once. */
+export function patched(mutation: Mutation, file: string, source: string): string {
+  let text = source;
+  for (const patch of mutation.patches) {
+    if (patch.file !== file) continue;
+    const count = text.split(patch.find).length - 1;
+    assert(count === 1, `${mutation.name}: its text stands ${count} times in ${file}`);
+    text = text.replace(patch.find, () => patch.replace);
+  }
+  return text;
+}
