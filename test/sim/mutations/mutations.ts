@@ -90,42 +90,76 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     11,
   ),
+  {
+    // A member that starts asks the others for their terms first (rule 2), which would hide it.
+    name: 'vote-is-not-kept',
+    area: 'raft',
+    bug: 13,
+    patches: [
+      {
+        file: 'control/store/wal/record.ts',
+        find: 'out.varint(hardState.vote);',
+        replace: 'out.varint(0);',
+      },
+      {
+        file: 'control/store/engine/open-engine.ts',
+        find: 'isAlone && settings.isPatient !== true ? 0 : Number.POSITIVE_INFINITY',
+        replace: 'isAlone && settings.isPatient !== true ? 0 : 0',
+      },
+    ],
+  },
   one(
-    'vote-is-not-kept',
+    // The host writes before it goes on, so no write of its own ends late: the others' answers do.
+    'answer-for-overwritten-entries-counts',
     'raft',
     [
-      'control/raft/ready.ts',
-      'term !== takenHardState.term || vote !== takenHardState.vote',
-      'term !== takenHardState.term',
+      'control/raft/admit.ts',
+      'if (message.term < state.term) {',
+      "if (message.term < state.term && message.kind !== 'appendResponse') {",
     ],
-    13,
-  ),
-  one(
-    'end-of-overwritten-write-counts',
-    'raft',
-    ['control/raft/log.ts', 'this.#persistedIndex = Math.min(this.#persistedIndex, from - 1);', ''],
     14,
   ),
-  one(
-    'lost-appends-are-not-sent-again',
-    'raft',
-    [
-      'control/raft/progress.ts',
-      "if (this.#state === 'replicate' && this.#matchIndex < lastIndex) this.#isPoked = true;",
-      '',
+  {
+    name: 'lost-appends-are-not-sent-again',
+    area: 'raft',
+    bug: 15,
+    patches: [
+      {
+        file: 'control/raft/progress.ts',
+        find: "if (this.#state === 'replicate' && this.#matchIndex < lastIndex) this.#isPoked = true;",
+        replace: '',
+      },
+      {
+        file: 'control/raft/limits.ts',
+        find: 'inflightAppendsMax: 256,',
+        replace: 'inflightAppendsMax: 2,',
+      },
     ],
-    15,
-  ),
-  one(
-    'transfer-never-ends',
-    'raft',
-    [
-      'control/raft/ticks.ts',
-      'if (transfer.elapsed < state.config.electionTicks) return;',
-      'if (transfer.elapsed < 1_000_000) return;',
+  },
+  {
+    name: 'transfer-outlasts-leadership',
+    area: 'raft',
+    bug: 21,
+    patches: [
+      {
+        file: 'control/raft/leader.ts',
+        find: 'transfer: undefined,',
+        replace: "transfer: (state as { kept?: Leading['transfer'] }).kept,",
+      },
+      {
+        file: 'control/raft/transfer.ts',
+        find: 'role.transfer = to === state.id ? undefined : { to, elapsed: 0 };',
+        replace:
+          'role.transfer = to === state.id ? undefined : { to, elapsed: 0 };\n' +
+          "  (state as { kept?: Leading['transfer'] }).kept = role.transfer;",
+      },
+      {
+        file: 'control/raft/ticks.ts',
+        find: 'transfer.elapsed++;',
+        replace: 'if (transfer.elapsed < 0) transfer.elapsed++;',
+      },
     ],
-    21,
-  ),
+  },
   one('vote-ignores-the-log', 'raft', [
     'control/raft/election.ts',
     'mayVote && state.log.isUpToDate(message.lastIndex, message.lastTerm)',
