@@ -19,6 +19,8 @@ registerHooks({
     const file = urls.get(url);
     const loaded = next(url, context);
     if (file === undefined) return loaded;
-    return { ...loaded, source: patched(mutation, file, String(loaded.source)) };
+    const { source = '' } = loaded;
+    const text = typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString(); // As read.
+    return { ...loaded, source: patched(mutation, file, text) };
   },
 });
