@@ -72,6 +72,7 @@ export async function search(
   });
   const code = await new Promise((resolve) => child.on('close', resolve));
   clearTimeout(watchdog);
+  if (seeds === 0 && failure === undefined && code !== 0) throw new Error(trouble);
   // Where a bug ends the whole process, that is how it was found.
   if (code !== 0) failure ??= trouble.split('\n').find((line) => line.includes('Error')) ?? trouble;
   return { seeds, cpuSeconds, failure };

@@ -187,8 +187,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'log',
     [
       'control/store/wal/wal.ts',
-      'this.#position = this.#current.append(out, content, this.#position);\n    this.#current.sync();',
-      'this.#position = this.#current.append(out, content, this.#position);',
+      'const sync = () => this.#current.sync();',
+      'const sync = () => {};',
     ],
     16,
   ),
