@@ -22,7 +22,7 @@ export const LIMITS: Limits = {
   inflightAppendsMax: 256,
   inflightBytesMax: 16 * MEBIBYTE,
   uncommittedBytesMax: 64 * MEBIBYTE,
-  committedBytesPerReadyMax: 64 * 1024,
+  committedBytesPerReadyMax: 4 * MEBIBYTE,
   readsPendingMax: 65_536,
 };
 

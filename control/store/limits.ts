@@ -109,12 +109,6 @@ export const REQUEST_BYTES_PER_PUMP = 4 * 1024 * 1024;
 /** Messages of other members taken in one turn. */
 export const PEER_MESSAGES_PER_PUMP = 1024;
 
-/** Entries applied in one turn: a few milliseconds; what arrived meanwhile, heartbeats too, comes next. */
-export const ENTRIES_PER_PUMP = 128;
-
-/** Requests of all clients taken in one turn, about: no more than are applied. */
-export const REQUESTS_PER_PUMP = 128;
-
 /** Applied entries that stay in memory behind the applied index. */
 export const LOG_TAIL_ENTRIES = 256;
 

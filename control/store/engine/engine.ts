@@ -17,12 +17,7 @@ import { checkAsked } from '../codec/check-request.ts';
 import { REQUEST, readFrame } from '../codec/frame.ts';
 import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
-import {
-  PEER_INBOX_MAX,
-  PEER_MESSAGES_PER_PUMP,
-  REQUESTS_PER_PUMP,
-  REQUEST_BYTES_PER_PUMP,
-} from '../limits.ts';
+import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
 import { VERSION_MIN } from '../versions.ts';
@@ -122,7 +117,9 @@ export class Engine {
   pump(news: CommitNews = 'now'): boolean {
     let more = this.#takePeers();
     this.#calls.leads(this.#consensus.leader);
-    if (this.#takeAllRequests()) more = true;
+    for (const connection of this.#connections) {
+      if (this.#takeRequests(connection)) more = true;
+    }
     const { mvcc } = this.state;
     const isMore = this.#consensus.pump({
       apply: (entry) => this.#writes.apply(entry),
@@ -309,50 +306,23 @@ export class Engine {
     });
   }
 
-  /** From clients in turns, up to a bound of requests; true = some are left. */
-  #takeAllRequests(): boolean {
-    let left = REQUESTS_PER_PUMP;
-    let more = false;
-    const served: Connection[] = [];
-    for (const connection of this.#connections) {
-      if (connection.inbox.length === 0) continue;
-      if (left <= 0) {
-        more = true;
-        break;
-      }
-      left -= this.#takeRequests(connection, left);
-      if (connection.inbox.length > 0) more = true;
-      served.push(connection);
-    }
-    if (left > 0) return more;
-    // Who had a turn comes behind the others in the next one.
-    for (const connection of served) {
-      this.#connections.delete(connection);
-      this.#connections.add(connection);
-    }
-    return more;
-  }
-
-  /** Takes in messages up to bounds of requests and of bytes; returns how many requests there were. */
-  #takeRequests(connection: Connection, requestsMax: number): number {
+  /** Takes in messages up to a bound of bytes; true = some are left. */
+  #takeRequests(connection: Connection): boolean {
     const { inbox } = connection;
     let bytes = 0;
     let taken = 0;
-    let requests = 0;
     for (; taken < inbox.length && bytes < REQUEST_BYTES_PER_PUMP; taken++) {
-      if (requests >= requestsMax) break;
       const message = inbox[taken] as Uint8Array; // Below length.
       const input = new ByteReader(message);
       while (input.remaining > 0) {
         const frame = readFrame(input);
         const body = new ByteReader(message, frame.start, frame.end);
         this.#request(connection, frame.id, frame.kind, body);
-        requests++;
       }
       bytes += message.length;
     }
     inbox.splice(0, taken);
-    return requests;
+    return inbox.length > 0;
   }
 
   #request(connection: Connection, id: number, kind: number, body: ByteReader): void {

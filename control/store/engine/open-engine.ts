@@ -126,7 +126,6 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
     raft.campaign();
     engine.pump();
     assert(raft.isLeader, 'a sole voter elects itself');
-    while (raft.appliedIndex < raft.commitIndex) engine.pump();
     engine.settle();
     engine.pump();
     return engine;

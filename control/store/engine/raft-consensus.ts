@@ -12,7 +12,6 @@ import { checkpointName } from '../checkpoint/format.ts';
 import type { Scrubber } from '../checkpoint/scrub.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
-import { ENTRIES_PER_PUMP } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
@@ -291,15 +290,15 @@ export class RaftConsensus implements Consensus {
 
   pump(work: ConsensusWork): boolean {
     this.#reads.flush();
-    const isMore = this.#work(work, ENTRIES_PER_PUMP);
+    this.#work(work);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
       this.#deliver(received);
-      this.#work(work, Number.POSITIVE_INFINITY);
+      this.#work(work);
       this.#received = undefined; // Wanted or not.
     }
     const isSending = this.#parts.sender.pump();
-    return this.#parts.checkpoints.pump() || isSending || received !== false || isMore;
+    return this.#parts.checkpoints.pump() || isSending || received !== false;
   }
 
   /** A checkpoint of this index is complete. */
@@ -323,23 +322,16 @@ export class RaftConsensus implements Consensus {
     this.#parts.scrubber.close();
   }
 
-  /** True = more to do: about `entriesMax` entries were applied, and that is enough for a turn. */
-  #work(work: ConsensusWork, entriesMax: number): boolean {
-    let left = entriesMax;
-    let isMore = false;
+  #work(work: ConsensusWork): void {
     for (;;) {
       const news = this.#isAwaited() ? 'now' : work.news;
-      isMore = this.#raft.isReady(news);
-      if (!isMore || left <= 0) break;
+      if (!this.#raft.isReady(news)) break;
       if (news === 'now') this.#told();
-      const ready = this.#raft.ready(news);
-      this.#carryOut(ready, work);
-      left -= ready.committed.length;
+      this.#carryOut(this.#raft.ready(news), work);
     }
     this.#noteLeader();
     const { lostLog } = this.#raft;
     if (lostLog !== undefined) this.#expulsion.setBack(lostLog.commitIndex, lostLog.lastIndex);
-    return isMore;
   }
 
   #isAwaited(): boolean {
