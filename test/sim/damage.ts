@@ -270,7 +270,6 @@ export class Damage {
       heads.push(record);
     });
     const what = this.#random.below(4);
-    if (process.env.DBG) console.log('what', what, heads.length);
     if (heads.length === 0 || what === 0) state.leases.grant(999_999_999, 1000);
     else {
       const record = this.#random.pick(heads);

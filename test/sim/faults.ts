@@ -181,8 +181,6 @@ export class Faults {
     }
     countFault(this.table, fault, statesOf(member));
     trace.note(fault, { atMs: time.nowMs, from: member.id });
-    if (process.env.DBG)
-      console.log(time.nowMs.toFixed(0), fault, member.id, statesOf(member).join());
     if (isDamage(fault)) this.#damage.inflict(fault, member);
     else if (fault === 'crash') this.#end(member, () => member.kill());
     else if (fault === 'upgrade') this.#upgrade(member);
