@@ -12,14 +12,18 @@ export const SLAB_BYTES = 4 * 1024 * 1024;
 /** Longest key. etcd has no limit of its own; object names are far shorter. */
 export const KEY_BYTES_MAX = 4096;
 
-/** Undelivered bytes that one client may hold before its watches become cursors. */
-export const WATCH_INFLIGHT_BYTES_MAX = 8 * 1024 * 1024;
+/** Of the watches of one client; it and the engine go by the same. */
+export interface WatchLimits {
+  /** Undelivered bytes that the client may hold before its watches become cursors. */
+  readonly inflightBytes: number;
+  /** Events encoded for lagging watches in one turn, so that writes are not held up behind them. */
+  readonly catchUpEvents: number;
+}
+
+export const WATCH_LIMITS: WatchLimits = { inflightBytes: 8 * 1024 * 1024, catchUpEvents: 512 };
 
 /** Batches that wait in one Watch for their reader; beyond it the watch re-reads history later. */
 export const WATCH_QUEUE_BATCHES_MAX = 4096;
-
-/** Events encoded for lagging watches in one turn, so that writes are not held up behind them. */
-export const WATCH_CATCH_UP_EVENTS_PER_TURN = 512;
 
 /** Watches of one client. */
 export const WATCHES_MAX = 100_000;

@@ -7,6 +7,8 @@ import { isErrno } from '#base/errors.ts';
 import type { Link } from '#control/store/client/calls.ts';
 import { StoreClient } from '#control/store/client/client.ts';
 import { checkRequests } from '#control/store/codec/check-request.ts';
+import { WATCH_LIMITS } from '#control/store/limits.ts';
+import type { WatchLimits } from '#control/store/limits.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
 import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { StoreError } from '#control/store/port.ts';
@@ -25,16 +27,22 @@ const { signal } = new AbortController();
 export class SimClient {
   readonly store: StoreClient;
   readonly #group: Group;
+  readonly #limits: WatchLimits;
   #member: SimMember | undefined;
   #isLinked = true;
 
   constructor(group: Group, member: SimMember) {
     this.#group = group;
-    const { time } = group;
-    this.store = new StoreClient(this.#link(member), {
-      soon: (run) => time.after(0, run),
-      later: (ms, run) => time.after(ms, run),
-    });
+    const { time, random } = group;
+    this.#limits = {
+      inflightBytes: random.pick([200, WATCH_LIMITS.inflightBytes]),
+      catchUpEvents: random.pick([3, WATCH_LIMITS.catchUpEvents]),
+    };
+    const timers = {
+      soon: (run: () => void) => time.after(0, run),
+      later: (ms: number, run: () => void) => time.after(ms, run),
+    };
+    this.store = new StoreClient(this.#link(member), timers, this.#limits);
   }
 
   /** Its member died, or is left. */
@@ -70,8 +78,9 @@ export class SimClient {
       this.#group.trace.note('answer', { atMs: time.nowMs, from: member.id }, bytes);
       this.store.receive(bytes);
     };
-    const connection = engine.connect((bytes) =>
-      member.whenAwake(() => time.after(CLIENT_DELAY_MS, () => receive(bytes))),
+    const connection = engine.connect(
+      (bytes) => member.whenAwake(() => time.after(CLIENT_DELAY_MS, () => receive(bytes))),
+      this.#limits,
     );
     return {
       send: (bytes) => {

@@ -46,6 +46,7 @@ import type {
   Watch,
   WatchRequest,
 } from '../port.ts';
+import { WATCH_LIMITS } from '../limits.ts';
 import { ClientWatches } from '../watch/client-watches.ts';
 import { ClientSnapshot } from './client-snapshot.ts';
 import { Calls, REAL_TIMERS } from './calls.ts';
@@ -64,13 +65,16 @@ export class StoreClient implements OwnStore {
   readonly #listening = new AbortController();
   #ended: StoreError | undefined;
 
-  constructor(link: Link, timers = REAL_TIMERS) {
+  constructor(link: Link, timers = REAL_TIMERS, limits = WATCH_LIMITS) {
     this.#calls = new Calls(timers);
     this.#writes = new WriteSession(this.#calls);
-    this.#watches = new ClientWatches({
-      post: (id, kind, write) => this.#calls.post(id, kind, write),
-      nextId: () => this.#calls.newId(),
-    });
+    this.#watches = new ClientWatches(
+      {
+        post: (id, kind, write) => this.#calls.post(id, kind, write),
+        nextId: () => this.#calls.newId(),
+      },
+      limits,
+    );
     this.#calls.connect(link);
   }
 

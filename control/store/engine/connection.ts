@@ -4,6 +4,7 @@
  */
 import { ByteWriter } from '../codec/bytes.ts';
 import { REPLY, beginFrame, endFrame } from '../codec/frame.ts';
+import type { WatchLimits } from '../limits.ts';
 import type { StoreError } from '../port.ts';
 import { WatchHub } from '../watch/hub.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -21,9 +22,9 @@ export class Connection {
   sendEvents: Send | undefined;
   readonly #state: StateMachine;
 
-  constructor(state: StateMachine, send: Send) {
+  constructor(state: StateMachine, send: Send, limits: WatchLimits) {
     this.#state = state;
-    this.hub = new WatchHub(state, this.events);
+    this.hub = new WatchHub(state, this.events, limits);
     this.#send = send;
   }
 

@@ -17,7 +17,13 @@ import { checkAsked } from '../codec/check-request.ts';
 import { REQUEST, readFrame } from '../codec/frame.ts';
 import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
-import { PEER_INBOX_MAX, PEER_MESSAGES_PER_PUMP, REQUEST_BYTES_PER_PUMP } from '../limits.ts';
+import {
+  PEER_INBOX_MAX,
+  PEER_MESSAGES_PER_PUMP,
+  REQUEST_BYTES_PER_PUMP,
+  WATCH_LIMITS,
+} from '../limits.ts';
+import type { WatchLimits } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { MemberStatus } from '../port.ts';
 import { VERSION_MIN } from '../versions.ts';
@@ -83,8 +89,11 @@ export class Engine {
     });
   }
 
-  connect(send: (message: Uint8Array<ArrayBuffer>) => void): Connection {
-    const connection = new Connection(this.state, send);
+  connect(
+    send: (message: Uint8Array<ArrayBuffer>) => void,
+    limits: WatchLimits = WATCH_LIMITS,
+  ): Connection {
+    const connection = new Connection(this.state, send, limits);
     this.#connections.add(connection);
     return connection;
   }

@@ -9,7 +9,8 @@ import { writeCount, writeKeyRange } from '../codec/command.ts';
 import { REPLY, REQUEST } from '../codec/frame.ts';
 import type { Frame } from '../codec/frame.ts';
 import { readError, readEvent } from '../codec/reply.ts';
-import { WATCH_INFLIGHT_BYTES_MAX, WATCH_QUEUE_BATCHES_MAX } from '../limits.ts';
+import { WATCH_QUEUE_BATCHES_MAX } from '../limits.ts';
+import type { WatchLimits } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { Watch, WatchBatch, WatchEvent, WatchRequest } from '../port.ts';
 
@@ -20,11 +21,13 @@ export interface WatchPost {
 
 export class ClientWatches {
   readonly #io: WatchPost;
+  readonly #limits: WatchLimits;
   readonly #watches = new Map<number, ClientWatch>();
   #bytesTaken = 0;
 
-  constructor(io: WatchPost) {
+  constructor(io: WatchPost, limits: WatchLimits) {
     this.#io = io;
+    this.#limits = limits;
   }
 
   open(request: WatchRequest): Watch {
@@ -74,7 +77,7 @@ export class ClientWatches {
   /** Tells the engine now and then how far this client has come. */
   #taken(bytes: number): void {
     this.#bytesTaken += bytes;
-    if (this.#bytesTaken < WATCH_INFLIGHT_BYTES_MAX / 8) return;
+    if (this.#bytesTaken < this.#limits.inflightBytes / 8) return;
     const taken = this.#bytesTaken;
     this.#bytesTaken = 0;
     this.#io.post(0, REQUEST.watchTaken, (out) => out.varint(taken));

@@ -12,11 +12,8 @@ import { readKeyRange } from '../codec/read-command.ts';
 import { EVENT_DELETE, EVENT_HAS_PREVIOUS, writeError } from '../codec/reply.ts';
 import { compacted } from '../engine/refusals.ts';
 import { writeRecord } from '../engine/range.ts';
-import {
-  WATCHES_MAX,
-  WATCH_CATCH_UP_EVENTS_PER_TURN,
-  WATCH_INFLIGHT_BYTES_MAX,
-} from '../limits.ts';
+import { WATCHES_MAX } from '../limits.ts';
+import type { WatchLimits } from '../limits.ts';
 import { covers } from '../mvcc/byte-range.ts';
 import type { ByteRange } from '../mvcc/byte-range.ts';
 import type { Mvcc } from '../mvcc/mvcc.ts';
@@ -36,6 +33,7 @@ interface HubWatch {
 export class WatchHub {
   readonly #state: { readonly mvcc: Mvcc };
   readonly #out: ByteWriter;
+  readonly #limits: WatchLimits;
   readonly #watches = new Map<number, HubWatch>();
   readonly #synced = new WatchMap<HubWatch>();
   /** Watches that still read history, in the order in which they take turns. */
@@ -45,9 +43,10 @@ export class WatchHub {
   #next: number;
   #bytesInFlight = 0;
 
-  constructor(state: { readonly mvcc: Mvcc }, out: ByteWriter) {
+  constructor(state: { readonly mvcc: Mvcc }, out: ByteWriter, limits: WatchLimits) {
     this.#state = state;
     this.#out = out;
+    this.#limits = limits;
     this.#next = state.mvcc.revision + 1;
   }
 
@@ -150,7 +149,7 @@ export class WatchHub {
 
   /** Lets lagging watches read on, in turns; true = not all of them are done. */
   #pumpLagging(): boolean {
-    let budget = WATCH_CATCH_UP_EVENTS_PER_TURN;
+    let budget = this.#limits.catchUpEvents;
     for (const watch of Array.from(this.#lagging)) {
       if (budget <= 0 || this.#full()) break;
       budget -= this.#catchUp(watch, budget);
@@ -272,7 +271,7 @@ export class WatchHub {
   }
 
   #full(): boolean {
-    return this.#bytesInFlight >= WATCH_INFLIGHT_BYTES_MAX;
+    return this.#bytesInFlight >= this.#limits.inflightBytes;
   }
 }
 
