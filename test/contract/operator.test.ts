@@ -131,7 +131,7 @@ async function startGateway(name: string, maintenance: boolean, host: string): P
     listen: { host, port: 0 },
     pkiDir: path(`pki-${name}`),
     maintenance,
-    sockets: { supervisor: path('s.sock'), agent: path('a.sock') },
+    sockets: { supervisor: path('s.sock'), agent: path('a.sock'), control: path('c.sock') },
   };
   writeFileSync(path(`${name}.json`), JSON.stringify(config));
   const main = join(checkout, 'daemon/gateway/main.ts');

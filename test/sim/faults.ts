@@ -189,11 +189,17 @@ export class Faults {
     else if (fault === 'failSync') this.#failSync(member);
     else if (fault === 'hangSync') this.#hangSync(member);
     else if (fault === 'fillDisk') this.#fillDisk(member);
-    else if (fault === 'pause') member.pause(this.#random.next() * this.#random.pick([300, 5000]));
+    else if (fault === 'pause') this.#pause(member);
     else if (fault === 'skewClock') member.skewClock();
     else if (fault === 'isolate') this.#isolate(member);
     else if (fault === 'slowReader') network.narrow({ reader: member.id }, this.#bytesPerMs());
     else this.#breakLink(fault, member);
+  }
+
+  /** Who stands still, and then hears nothing of what came meanwhile, still believes what it was. */
+  #pause(member: SimMember): void {
+    member.pause(this.#random.next() * this.#random.pick([300, 5000]));
+    if (this.#random.chance(0.3)) this.#isolate(member);
   }
 
   /** From a modem to what a snapshot just fits through. */
@@ -262,7 +268,7 @@ export class Faults {
 
   #restartLater(member: SimMember, isPowerCut: boolean): void {
     const { life } = member;
-    const afterMs = this.#random.next() * this.#random.pick([200, 2000, 8000]);
+    const afterMs = this.#random.next() * this.#random.pick([20, 200, 2000, 8000]);
     this.#group.time.after(afterMs, () => this.#restart(member, life, isPowerCut));
   }
 
@@ -312,6 +318,11 @@ export class Faults {
     const to = this.#random.pick(members);
     if (leader === undefined || leader === to) return;
     clients[1]?.store.moveLeader(to.id, signal).catch(ignoreRefusal);
+    // Now and then it loses the others before they can follow.
+    if (!this.#random.chance(0.3)) return;
+    this.#group.time.after(this.#random.next() * 20, () => {
+      if (!this.#isEnding) this.#isolate(leader);
+    });
   }
 
   /** Adds a member, or removes one: the leader, too. */
@@ -343,7 +354,7 @@ export class Faults {
 
 function isInRareState(member: SimMember): boolean {
   const states = statesOf(member);
-  return states.length > (states.includes('leader') ? 1 : 0);
+  return member.isElecting || states.length > (states.includes('leader') ? 1 : 0);
 }
 
 function isGroupFault(fault: string): fault is (typeof GROUP_FAULTS)[number] {

@@ -84,6 +84,9 @@ export class SimMember {
   #held: (() => void)[] = [];
   /** Where the log ended when this process started: until then it replays. */
   #replayIndex = 0;
+  #electedAtMs = Number.NEGATIVE_INFINITY;
+  /** The last term in which it sent entries. */
+  #ledTerm = 0;
   /** Parts of snapshots came or went last. */
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
 
@@ -110,6 +113,18 @@ export class SimMember {
     return this.#io.time.nowMs - this.#snapshotAtMs < 20;
   }
 
+  /** It has just voted for another, or begun to lead. */
+  get isElecting(): boolean {
+    return this.#io.time.nowMs - this.#electedAtMs < 5;
+  }
+
+  #noteElection(message: PeerMessage): void {
+    const isVote = message.kind === 'voteResponse' && !message.rejected;
+    const isFirst = message.kind === 'append' && message.term > this.#ledTerm;
+    if (isVote || isFirst) this.#electedAtMs = this.#io.time.nowMs;
+    if (isFirst) this.#ledTerm = message.term;
+  }
+
   /** A process starts on the disk. */
   start(): void {
     if (this.engine !== undefined || this.repair !== undefined) return;
@@ -133,6 +148,7 @@ export class SimMember {
         send: (to: number, message: PeerMessage) => {
           const isOfSnapshot = message.kind === 'chunk' || message.kind === 'chunkRequest';
           if (isOfSnapshot) this.#snapshotAtMs = time.nowMs;
+          this.#noteElection(message);
           this.#io.says(this, to, message);
           const bytes = encodePeerMessage(message);
           this.whenAwake(() => this.#io.send(this.id, to, bytes));
