@@ -104,6 +104,11 @@ export class Raft {
     return this.#state.log.members;
   }
 
+  /** Where that stands in the log. */
+  get membersIndex(): LogIndex {
+    return this.#state.log.membersIndex;
+  }
+
   /**
    * Set when this member's disk was found to be older than its promises. It answers nobody any more;
    * the host has to replace it by a new member.

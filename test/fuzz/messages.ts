@@ -118,6 +118,7 @@ const PEER: ((random: Random) => PeerMessage)[] = [
   (r) => ({ kind: 'answer', id: number(r), result: 'refused', error: error(r) }),
   () => ({ kind: 'termRequest' }),
   (r) => ({ kind: 'termResponse', term: number(r), matchIndex: number(r) }),
+  (r) => ({ kind: 'membersNews', index: number(r), members: members(r) }),
   (r) => ({ kind: 'stateHash', index: number(r) }),
   (r) => ({
     kind: r.chance(0.5) ? 'stateHashAnswer' : 'fence',

@@ -55,6 +55,7 @@ const messages: PeerMessage[] = [
   { kind: 'answer', id: 4, result: 'refused', error },
   { kind: 'termRequest' },
   { kind: 'termResponse', term: 5, matchIndex: 9 },
+  { kind: 'membersNews', index: 9, members },
   { kind: 'stateHash', index: 9 },
   { kind: 'statement', version: 3, isConfirmed: true, memoryBytes: 2 ** 40 },
   { kind: 'stateHashAnswer', index: 9, hash: { a: 2 ** 32 - 1, b: 0 } },

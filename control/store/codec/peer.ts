@@ -261,6 +261,15 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
     write: (out, { index }) => out.varint(index),
     read: (input) => ({ index: input.varint() }),
   },
+  membersNews: {
+    number: 27,
+    since: VERSION_FACTS,
+    write: (out, { index, members }) => {
+      out.varint(index);
+      writeMembers(out, members);
+    },
+    read: (input) => ({ index: input.varint(), members: readMembers(input) }),
+  },
 };
 
 const REFUSALS = ['none', 'lacking', 'released'] as const;

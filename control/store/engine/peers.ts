@@ -8,6 +8,7 @@ import type {
   Entry,
   InstallSnapshot,
   LogIndex,
+  Members,
   Message,
   SnapshotMeta,
 } from '#control/raft/raft.ts';
@@ -86,6 +87,13 @@ export interface TermResponse {
   readonly matchIndex: number;
 }
 
+/** Beside it, from members that have heard of any: who the group is behind this index, which is committed. */
+export interface MembersNews {
+  readonly kind: 'membersNews';
+  readonly index: LogIndex;
+  readonly members: Members;
+}
+
 /** Of a leader: what is the hash of your state behind this index? */
 export interface StateHashRequest {
   readonly kind: 'stateHash';
@@ -159,6 +167,7 @@ export type PeerMessage =
   | AskAnswer
   | TermRequest
   | TermResponse
+  | MembersNews
   | StateHashRequest
   | StateHashAnswer
   | Fence

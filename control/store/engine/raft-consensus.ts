@@ -72,15 +72,13 @@ export class RaftConsensus implements Consensus {
     this.#parts = parts;
     this.#raft = parts.raft;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
-    this.#startTerms = new StartTerms(this.memberId);
     this.#entries = new EntrySource(parts, parts.raft);
     this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
     const { state, peers } = parts;
-    this.#hashes = new HashRounds({
-      memberId: this.memberId,
-      state,
-      send: (to, message) => peers.send(to, message),
-    });
+    const { memberId } = this;
+    const send: Peers['send'] = (to, message) => peers.send(to, message);
+    this.#startTerms = new StartTerms(parts.raft, { memberId, send });
+    this.#hashes = new HashRounds({ memberId, state, send });
   }
 
   get memberId(): number {
@@ -121,9 +119,7 @@ export class RaftConsensus implements Consensus {
   }
 
   tick(): void {
-    for (const to of this.#startTerms.open(this.#raft.members)) {
-      this.#parts.peers.send(to, { kind: 'termRequest' });
-    }
+    this.#startTerms.tick();
     this.#raft.tick();
   }
 
@@ -162,7 +158,7 @@ export class RaftConsensus implements Consensus {
     const refusal = refusalOfChange(this.#raft, this.memberId, changes);
     if (refusal !== undefined) return refusal;
     // Who asks again for a member to be added is found by the state, once it holds the first answer.
-    if (this.#raft.appliedIndex < this.#raft.status.membersIndex) {
+    if (this.#raft.appliedIndex < this.#raft.membersIndex) {
       return new StoreError('UNAVAILABLE', 'members cannot be changed now: the last change is new');
     }
     const { transition } = this.#parts;
@@ -232,11 +228,10 @@ export class RaftConsensus implements Consensus {
         return receiver.received(message);
       case 'snapshotFailed':
         return sender.gaveUp(from, message.index);
-      case 'termRequest': {
-        const matchIndex = this.#matchOf(from);
-        peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
-        return;
-      }
+      case 'termRequest':
+        return this.#startTerms.answer(from, this.#matchOf(from));
+      case 'membersNews':
+        return this.#startTerms.told(message);
       case 'termResponse':
         return this.#heardTerm(from, message);
       case 'stateHash':
@@ -264,6 +259,9 @@ export class RaftConsensus implements Consensus {
       case 'append':
         if (this.#hasRoomFor(message.entries)) this.#step(from, message);
         return;
+      case 'preVote':
+        this.#startTerms.met(from);
+        return this.#step(from, message);
       default:
         return this.#step(from, message);
     }
@@ -438,8 +436,7 @@ export class RaftConsensus implements Consensus {
     if (term >= this.#raft.term && matchIndex > this.#raft.lastIndex) {
       this.#expulsion.setBack(matchIndex, this.#raft.lastIndex);
     }
-    const highest = this.#startTerms.heard(from, term, this.#raft.members);
-    if (highest !== undefined) this.#raft.voteAbove(highest);
+    this.#startTerms.heard(from, term);
   }
 
   /**
