@@ -91,7 +91,11 @@ export function recoverMember(
 }
 
 export function inspectDisk(disk: Disk): Survivor {
-  return describe(read(disk), readNote(disk)?.reason);
+  const found = read(disk);
+  const note = readNote(disk);
+  // The note stays when the member has come in anew: it is of the one before.
+  const isExpelled = note?.memberId === found.identity.memberId;
+  return describe(found, isExpelled ? note.reason : undefined);
 }
 
 export function recoverDisk(

@@ -196,8 +196,9 @@ export class LeaderWork {
       return refused(new StoreError('INVALID_REQUEST', 'no member of the group has this key'));
     }
     const { isVoter, isActive, matchIndex } = this.#consensus.member(known.id);
-    // Asked again by who was not told of its new id.
-    const isNew = formerId === 0 ? !isVoter && matchIndex === 0 : formerId !== known.id;
+    // Asked again by who was not told of its new id. One under which something was promised is nobody
+    // else's: who asks then has a directory of the time before.
+    const isNew = formerId !== known.id && !isVoter && matchIndex === 0;
     if (isNew) return { result: 'value', value: known.id };
     if (isActive) {
       const text = `member ${known.id} with this key takes part in the group`;

@@ -74,23 +74,25 @@ export function noteFence(disk: Disk, index: number): boolean {
 
 /**
  * Makes room for the member that the note says this directory is to be: whose files they are by now is
- * said by the log.
+ * said by the log. One whose headers cannot be read says nothing, and stays: it may be the next member's,
+ * which must not begin anew under an id that has voted.
  */
 export function putAside(disk: Disk, crc32: Crc32, note: OutcastNote): void {
   if (note.next === undefined) return;
   const names = disk.list();
-  const isNext = (name: string) => {
+  const isOf = (name: string, memberId: number) => {
     const number = parseSegmentName(name);
-    if (number === undefined) return false;
-    return loadSegment(disk, number, crc32).header?.memberId === note.next?.memberId;
+    return number !== undefined && loadSegment(disk, number, crc32).header?.memberId === memberId;
   };
-  if (names.some(isNext)) return;
-  const own = names.filter((name) => isOfMember(name) || name === FENCED);
-  // The log last: as long as it is there, this is not done.
-  for (const name of [...own.filter((each) => !isLog(each)), ...own.filter(isLog)]) {
+  const { memberId } = note.next;
+  const former = names.filter((name) => isOf(name, note.memberId));
+  if (former.length === 0 || names.some((name) => isOf(name, memberId))) return;
+  const rest = names.filter((name) => isOfMember(name) || name === FENCED);
+  // What says whose they are last: as long as it is there, this is not done.
+  for (const name of [...rest.filter((each) => !former.includes(each)), ...former]) {
     disk.rename(name, `former-${note.memberId}-${name}`);
   }
-  if (own.length > 0) disk.syncDirectory();
+  disk.syncDirectory();
 }
 
 /** Removes what `putAside` kept; true when there was something. */

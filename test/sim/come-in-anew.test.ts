@@ -1,0 +1,88 @@
+/** Members that came in anew under another id: what their directories are taken for from then on. */
+import t from 'tap';
+import { must } from '#base/assert.ts';
+import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { readNote, writeNote } from '#control/store/engine/outcast.ts';
+import { inspectDisk } from '#control/store/recover.ts';
+import { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import { Group } from './group.ts';
+import type { SimClient } from './group.ts';
+import type { SimMember } from './member.ts';
+
+const { signal } = new AbortController();
+
+/** Three members, of which one has come in anew and votes. */
+async function withReturned(seed: number): Promise<{
+  readonly group: Group;
+  readonly returned: SimMember;
+  readonly client: SimClient;
+  readonly key: string;
+  readonly formerId: number;
+}> {
+  const group = new Group(new SeededRandom(seed), { preallocateBytes: 4096 });
+  await group.grow(3);
+  const leader = must(group.leader, 'a leader');
+  const returned = must(
+    group.members.find((member) => member !== leader),
+    'a follower',
+  );
+  const client = group.connect(leader);
+  const formerId = returned.id;
+  const key = must(leader.engine?.state.roster.get(formerId)?.key, 'a key');
+  try {
+    returned.engine?.expel('a test says so');
+  } catch (error) {
+    returned.kill(error);
+  }
+  group.failures = [];
+  await group.run(2500);
+  const former = { formerId, key, address: '' };
+  const next = await group.finish(
+    group.insist(client, (store) => store.rejoin(former, signal)),
+    20_000,
+  );
+  writeNote(returned.disk, { ...must(readNote(returned.disk), 'a note'), next });
+  returned.start();
+  const isVoter = () => returned.engine?.state.members.voters.includes(next.memberId) === true;
+  await group.runUntil(isVoter, 20_000);
+  await group.run(500);
+  return { group, returned, client, key, formerId };
+}
+
+function segments(disk: MemoryDisk): readonly string[] {
+  return disk.list().filter((name) => name.startsWith('wal-'));
+}
+
+t.test('an id that votes is not given to a directory of the time before', async (t) => {
+  const { group, returned, client, key, formerId } = await withReturned(1);
+  const { id } = returned;
+  returned.kill();
+  await group.run(2500);
+  const former = { formerId, key, address: '' };
+  const ask = () => group.insist(client, (store) => store.rejoin(former, signal));
+  const again = await group.finish(ask(), 20_000);
+  t.not(again.memberId, id, 'what that one promised is not in the directory');
+  group.close();
+});
+
+t.test('a survivor that came in anew is not taken for who was expelled', async (t) => {
+  const { group, returned } = await withReturned(2);
+  returned.kill();
+  t.match(inspectDisk(returned.disk), { memberId: returned.id, expelled: undefined });
+  group.close();
+});
+
+t.test('a damaged log of who came in anew is not put aside', async (t) => {
+  const { group, returned } = await withReturned(3);
+  returned.kill();
+  for (const name of segments(returned.disk)) {
+    returned.disk.damage(name, (bytes) => {
+      bytes[20] = (bytes[20] ?? 0) ^ 4;
+    });
+  }
+  returned.start();
+  t.notOk(returned.isUp, 'it does not begin with an empty log under an id that voted');
+  t.match(group.failures[0], { code: 'CORRUPT' });
+  t.ok(segments(returned.disk).length > 0);
+  group.close();
+});
