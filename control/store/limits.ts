@@ -257,7 +257,7 @@ export const REPAIR_TICK_MS = 100;
 /** Ticks until a member whose directory is damaged asks another member. */
 export const REPAIR_RETRY_TICKS = 5;
 
-/** Ticks without any progress after which the directory is taken for one that cannot be repaired. */
+/** Ticks without progress, once a member has refused, after which a directory counts as beyond repair. */
 export const REPAIR_TICKS_MAX = 100;
 
 /** A member that wants to come in anew asks one other for so long, and after this time the next. */

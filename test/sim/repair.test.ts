@@ -326,3 +326,22 @@ t.test('a fenced member starts again from its disk once, then comes in anew', as
   await isVoterAgain(group, victim);
   group.close();
 });
+
+t.test('a member that cannot reach anybody goes on asking, and keeps its id', async (t) => {
+  const group = await threeMembers(14, { ...small, checkpointLogBytes: 200_000 });
+  const { victim, other } = victimOf(group);
+  const { store } = group.connect(other);
+  await fill(group, store, 150);
+  await group.runUntil(() => equalStates(group), 5000);
+  stopAll(group);
+  const { id } = victim;
+  rot(victim.disk, segments(victim.disk).slice(1));
+  victim.start();
+  // As after a power cut, when some machines take their time.
+  await group.run(60_000);
+  other.start();
+  await group.runUntil(() => group.leader !== undefined, 20_000);
+  t.equal(victim.id, id);
+  t.ok(victim.logged.some((line) => line.includes('log repaired')));
+  group.close();
+});

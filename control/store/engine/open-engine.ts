@@ -266,7 +266,8 @@ function openRaft(
   const members = state.members.voters.length > 0 ? state.members : first;
   const entries = log.content.entries.filter((entry) => entry.index > appliedIndex);
   const inForce = entries.findLast((entry) => entry.members !== undefined)?.members ?? members;
-  const isAlone = isQuorum(inForce, (id) => id === memberId);
+  // Without members it has lost what it knew, or was not told yet.
+  const isAlone = inForce.voters.length > 0 && isQuorum(inForce, (id) => id === memberId);
   return new Raft(
     {
       id: memberId,

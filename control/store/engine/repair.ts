@@ -10,7 +10,10 @@
  * has any more is not made up for: then the member has to come in anew (rejoin.ts), which needs a quorum
  * of the others, so an entry that a quorum may hold is never dropped here.
  *
- *   asking -> repaired | stuck (everybody who answers has refused, or nobody has answered for long)
+ *   asking -> repaired | stuck (all have refused, or one has, and the others help no further for long)
+ *
+ * Where nobody answers, as after a power cut, it goes on asking: who gives up its id then may leave the
+ * group without a quorum for ever.
  */
 import { everyone } from '#control/raft/raft.ts';
 import { checkpointName } from '../checkpoint/format.ts';
@@ -113,7 +116,7 @@ export class Repair {
     if (this.#state === 'repaired') return;
     this.#ticks++;
     this.#receiver.tick();
-    if (this.#ticks - this.#progressAt >= REPAIR_TICKS_MAX) this.#state = 'stuck';
+    if (this.#ticks - this.#progressAt >= REPAIR_TICKS_MAX) this.#waited();
     if (this.#ticks - this.#askedAt >= REPAIR_RETRY_TICKS) this.#ask();
   }
 
@@ -216,7 +219,18 @@ export class Repair {
     this.#receiver.offered(from, message);
   }
 
+  /** For as long as it is to be waited for the rest when somebody has refused. */
+  #waited(): void {
+    if (this.#refused.size > 0) {
+      this.#state = 'stuck';
+      return;
+    }
+    this.#io.log.warn('no member answers, they are asked on', { members: this.#others });
+    this.#progressAt = this.#ticks;
+  }
+
   #refuse(from: number): void {
+    if (this.#refused.size === 0) this.#progressAt = this.#ticks;
     this.#refused.add(from);
     if (this.#others.every((id) => this.#refused.has(id))) this.#state = 'stuck';
     else this.#ask();

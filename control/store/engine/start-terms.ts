@@ -74,7 +74,8 @@ export class StartTerms {
 
   #decide(): void {
     if (this.#isDone || this.#raft.isSoleVoter) return;
-    if (!isQuorum(this.#newest, (id) => this.#heard.has(id))) return;
+    const members = this.#newest;
+    if (members.voters.length === 0 || !isQuorum(members, (id) => this.#heard.has(id))) return;
     this.#isDone = true;
     this.#raft.voteAbove(this.#highest);
   }
