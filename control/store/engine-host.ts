@@ -57,6 +57,7 @@ export class EngineHost {
 
   /** Other members learn of commits with the next entries, or when none have come for a moment. */
   #watchNews(): void {
+    if (this.#isClosed) return;
     if (!this.engine.hasNews) this.#newsAtMs = Number.POSITIVE_INFINITY;
     else if (this.#newsAtMs === Number.POSITIVE_INFINITY) this.#newsAtMs = performance.now();
     if (this.#newsAtMs < Number.POSITIVE_INFINITY) this.#newsTimer ??= this.#tellAfter(NEWS_MS);
@@ -68,8 +69,13 @@ export class EngineHost {
       const leftMs = this.#newsAtMs + NEWS_MS - performance.now();
       if (leftMs === Number.POSITIVE_INFINITY) return;
       if (leftMs > 0) this.#newsTimer = this.#tellAfter(leftMs);
-      else this.#guard(() => this.#turn(() => this.engine.pump()));
+      else this.#tellNews();
     }, waitMs);
+  }
+
+  #tellNews(): void {
+    if (this.#guard(() => this.#turn(() => this.engine.pump())) === true) this.wake();
+    this.#watchNews();
   }
 
   /** Does what is due at the end of this turn. */
