@@ -158,7 +158,7 @@ export class RaftConsensus implements Consensus {
     const refusal = refusalOfChange(this.#raft, this.memberId, changes);
     if (refusal !== undefined) return refusal;
     // Who asks again for a member to be added is found by the state, once it holds the first answer.
-    if (this.#raft.appliedIndex < this.#raft.membersIndex) {
+    if (this.#raft.appliedIndex < this.#raft.status.membersIndex) {
       return new StoreError('UNAVAILABLE', 'members cannot be changed now: the last change is new');
     }
     const { transition } = this.#parts;
