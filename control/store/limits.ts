@@ -37,6 +37,12 @@ export const SESSIONS_MAX = 256;
 /** Commands of a session that are remembered, and so the most that a client has under way. */
 export const SESSION_WINDOW = 1024;
 
+/**
+ * How long a client asks for the outcome of a write that a change of leader hides, before it is unknown:
+ * twice the longest fail-over.
+ */
+export const OUTCOME_MS_MAX = 5000;
+
 /** A session that executed nothing for this many log entries has ended: days of a busy store. */
 export const SESSION_IDLE_ENTRIES = 2 ** 24;
 

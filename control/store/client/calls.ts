@@ -27,7 +27,8 @@ export interface Timers {
 
 export const REAL_TIMERS: Timers = {
   soon: (run) => void setImmediate(run),
-  later: (ms, run) => void setTimeout(run, ms),
+  // A link keeps the process; what is only waited for does not.
+  later: (ms, run) => void setTimeout(run, ms).unref(),
 };
 
 export interface Call {
@@ -108,8 +109,8 @@ export class Calls {
   answered(id: number, body: ByteReader): void {
     const call = this.#calls.get(id);
     if (call === undefined) return; // Sent again since, under another id.
+    call.answered(body); // One that does not decode leaves it waiting for the next link.
     this.#calls.delete(id);
-    call.answered(body);
     if (this.#calls.size === 0) this.#idle?.();
   }
 

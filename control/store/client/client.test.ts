@@ -16,11 +16,11 @@ import {
   ANSWER_NO_SESSION,
   ANSWER_OK,
 } from '../engine/state-machine.ts';
-import { SESSION_WINDOW } from '../limits.ts';
+import { OUTCOME_MS_MAX, SESSION_WINDOW, WATCH_QUEUE_BATCHES_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { TxnRequest } from '../port.ts';
 import { TestMember } from '../testing/test-member.ts';
-import type { Link } from './calls.ts';
+import type { Link, Timers } from './calls.ts';
 import { StoreClient } from './client.ts';
 
 const { signal } = new AbortController();
@@ -39,8 +39,8 @@ class FakeEngine implements Link {
   readonly client: StoreClient;
   readonly sent: Sent[] = [];
 
-  constructor() {
-    this.client = new StoreClient(this);
+  constructor(timers?: Timers) {
+    this.client = new StoreClient(this, timers);
   }
 
   send(message: Uint8Array): void {
@@ -195,6 +195,85 @@ t.test('at the end, what was sent is unknown and what was not is not', async (t)
   await t.rejects(unsent, { code: 'CLOSED' });
   await t.rejects(read, { code: 'CLOSED' });
   await t.rejects(engine.client.txn(put(), signal), { code: 'CLOSED' });
+});
+
+t.test('a write that waits to be asked for again is no write of the next session', async (t) => {
+  const engine = new FakeEngine();
+  const waiting = engine.client.txn(put('waiting'), signal);
+  const once = engine.client.txn(put('once'), signal);
+  await engine.openSession(77);
+  engine.answer(await engine.next(), (out) => out.u8(ANSWER_NOT_KNOWN));
+  engine.answer(await engine.next(), (out) => out.u8(ANSWER_NO_SESSION));
+  await engine.openSession(78);
+  const moved = await engine.next();
+  t.match(moved, { session: 78, sequence: 1 });
+  const again = await engine.next();
+  t.match(again, { session: 77, sequence: 1 });
+  engine.succeed(moved);
+  engine.answer(again, (out) => out.u8(ANSWER_NO_SESSION));
+  t.match(await once, { revision: 9 });
+  await t.rejects(waiting, { code: 'OUTCOME_UNKNOWN' });
+});
+
+t.test('an outcome that stays hidden is unknown after a time', async (t) => {
+  const timers: { ms: number; run: () => void }[] = [];
+  const engine = new FakeEngine({
+    soon: (run) => void setImmediate(run),
+    later: (ms, run) => timers.push({ ms, run }),
+  });
+  const write = engine.client.txn(put(), signal);
+  await engine.openSession(77);
+  engine.answer(await engine.next(), (out) => out.u8(ANSWER_NOT_KNOWN));
+  const retry = timers.find(({ ms }) => ms < OUTCOME_MS_MAX);
+  const end = timers.find(({ ms }) => ms === OUTCOME_MS_MAX);
+  retry?.run();
+  const late = await engine.next();
+  end?.run();
+  await t.rejects(write, { code: 'OUTCOME_UNKNOWN' });
+  engine.answer(late, (out) => out.u8(ANSWER_NOT_KNOWN));
+  t.equal(timers.length, 2, 'it is asked for no more');
+});
+
+t.test('an answer that does not decode answers nothing', async (t) => {
+  const engine = new FakeEngine();
+  const write = engine.client.txn(put(), signal);
+  await engine.openSession(77);
+  const sent = await engine.next();
+  t.throws(() => engine.answer(sent, (out) => out.u8(ANSWER_OK)), RangeError);
+  engine.client.disconnected();
+  engine.client.connected(engine);
+  const again = await engine.next();
+  t.match(again, { session: 77, sequence: sent.sequence });
+  engine.succeed(again);
+  t.match(await write, { revision: 9 });
+});
+
+t.test('close() ends when the link breaks before the last answer', async (t) => {
+  const engine = new FakeEngine();
+  const read = engine.client.range({ key: 'a' }, signal);
+  const closed = engine.client.close();
+  engine.client.disconnected();
+  await t.rejects(read, { code: 'CLOSED' });
+  await closed;
+});
+
+t.test('a watch whose slow reader comes after the link broke ends', async (t) => {
+  const engine = new FakeEngine();
+  const watch = engine.client.watch({ key: 'a' });
+  const out = new ByteWriter();
+  for (let i = 0; i <= WATCH_QUEUE_BATCHES_MAX; i++) {
+    const lengthAt = beginFrame(out, 1, REPLY.progress);
+    out.varint(5);
+    endFrame(out, lengthAt);
+  }
+  engine.client.receive(out.take());
+  engine.client.disconnected();
+  let count = 0;
+  const reading = (async () => {
+    for await (const batch of watch) count += Number(batch.kind === 'progress');
+  })();
+  await t.rejects(reading, { code: 'UNAVAILABLE' });
+  t.equal(count, WATCH_QUEUE_BATCHES_MAX, 'behind all that had come');
 });
 
 t.test('no more writes are under way than the store remembers', async (t) => {

@@ -72,6 +72,7 @@ export class StoreClient implements OwnStore {
       {
         post: (id, kind, write) => this.#calls.post(id, kind, write),
         nextId: () => this.#calls.newId(),
+        isLinked: () => this.#calls.isLinked,
       },
       limits,
     );
@@ -221,6 +222,8 @@ export class StoreClient implements OwnStore {
   disconnected(): void {
     this.#calls.disconnect();
     this.#watches.end(new StoreError('UNAVAILABLE', 'link to the store broke'));
+    // Whoever closes takes no other link: what it waits for does not come.
+    if (this.#ended !== undefined) this.#end(this.#ended);
   }
 
   /** A new link is up: what has no answer yet is sent again, and writes are executed once all the same. */

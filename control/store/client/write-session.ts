@@ -15,7 +15,7 @@ import {
   ANSWER_NOT_TAKEN,
   ANSWER_NO_SESSION,
 } from '../engine/state-machine.ts';
-import { SESSION_WINDOW } from '../limits.ts';
+import { OUTCOME_MS_MAX, SESSION_WINDOW } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import type { Calls } from './calls.ts';
 
@@ -33,11 +33,13 @@ interface Numbered {
   readonly origin: Origin;
   /** Times that it was sent; once more when nobody knows what came of the last. */
   attempts: number;
+  /** It is asked for again, until OUTCOME_MS_MAX are over. */
+  isInDoubt: boolean;
 }
 
-/** Attempts whose answer says that a change of leader hides the outcome; then it stays unknown. */
-const ATTEMPTS_MAX = 10;
-const RETRY_MS_MIN = 20;
+/** Waits before a write in doubt is sent again: doubling from the one to the other. */
+const RETRY_MS_MIN = 40;
+const RETRY_MS_MAX = 1280;
 
 export class WriteSession {
   readonly #calls: Calls;
@@ -45,8 +47,8 @@ export class WriteSession {
   #id = 0;
   #isOpening = false;
   #nextSequence = 1;
-  /** By sequence number, ascending. */
-  readonly #unanswered = new Map<number, Numbered>();
+  /** In the order of their numbers; those in doubt may be of an earlier session. */
+  readonly #unanswered = new Set<Numbered>();
   /** Not numbered yet: the session is not open, or its window is full. */
   #queue: Write[] = [];
   #queueRead = 0;
@@ -67,7 +69,7 @@ export class WriteSession {
   /** Nothing will be answered any more. */
   end(reason: StoreError): void {
     for (const write of this.#takeQueue()) write.failed(reason);
-    for (const numbered of this.#unanswered.values()) this.#failed(numbered, reason);
+    for (const numbered of this.#unanswered) this.#failed(numbered, reason);
   }
 
   #open(): void {
@@ -84,8 +86,8 @@ export class WriteSession {
       } else if (answer === ANSWER_NOT_KNOWN) {
         failed(new StoreError('UNAVAILABLE', 'leader changed while a session was opened'));
       } else {
-        this.#isOpening = false;
         this.#id = body.varint();
+        this.#isOpening = false;
         this.#nextSequence = 1;
         this.#sendQueued();
       }
@@ -107,8 +109,9 @@ export class WriteSession {
 
   /** The oldest unanswered write must not fall out of what the store remembers. */
   #hasRoom(): boolean {
-    for (const oldest of this.#unanswered.keys()) {
-      return this.#nextSequence - oldest < SESSION_WINDOW;
+    for (const { origin } of this.#unanswered) {
+      if (origin.session !== this.#id) continue;
+      return this.#nextSequence - origin.sequence < SESSION_WINDOW;
     }
     return true;
   }
@@ -124,8 +127,8 @@ export class WriteSession {
 
   #number(write: Write): void {
     const origin = { session: this.#id, sequence: this.#nextSequence++ };
-    const numbered = { write, origin, attempts: 0 };
-    this.#unanswered.set(origin.sequence, numbered);
+    const numbered = { write, origin, attempts: 0, isInDoubt: false };
+    this.#unanswered.add(numbered);
     this.#transmit(numbered);
   }
 
@@ -147,6 +150,7 @@ export class WriteSession {
   }
 
   #answered(numbered: Numbered, body: ByteReader): void {
+    if (!this.#unanswered.has(numbered)) return; // Given up meanwhile.
     const { write } = numbered;
     const answer = body.u8();
     if (answer === ANSWER_NOT_KNOWN) {
@@ -163,8 +167,8 @@ export class WriteSession {
   }
 
   #settle(numbered: Numbered, tell: () => void): void {
-    this.#unanswered.delete(numbered.origin.sequence);
-    tell();
+    tell(); // What does not decode leaves it unanswered.
+    this.#unanswered.delete(numbered);
     if (this.#queue.length > 0) this.#sendQueued();
   }
 
@@ -175,13 +179,17 @@ export class WriteSession {
 
   /** Sends it again after a while. */
   #retry(numbered: Numbered): void {
-    if (numbered.attempts >= ATTEMPTS_MAX) {
-      this.#failed(numbered, new StoreError('UNAVAILABLE', 'no leader knows the write'));
-      return;
+    const { timers } = this.#calls;
+    if (!numbered.isInDoubt) {
+      numbered.isInDoubt = true;
+      timers.later(OUTCOME_MS_MAX, () => {
+        if (!this.#unanswered.has(numbered)) return;
+        this.#failed(numbered, new StoreError('UNAVAILABLE', 'no leader knows the write'));
+      });
     }
-    const delayMs = RETRY_MS_MIN * 2 ** Math.min(numbered.attempts, 6);
-    this.#calls.timers.later(delayMs, () => {
-      if (this.#unanswered.get(numbered.origin.sequence) === numbered) this.#transmit(numbered);
+    const delayMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (numbered.attempts - 1));
+    timers.later(delayMs, () => {
+      if (this.#unanswered.has(numbered)) this.#transmit(numbered);
     });
   }
 
@@ -196,5 +204,5 @@ export class WriteSession {
 }
 
 function unknown(cause: unknown): StoreError {
-  return new StoreError('OUTCOME_UNKNOWN', 'store ended during a write', { cause });
+  return new StoreError('OUTCOME_UNKNOWN', 'outcome of a write is not known', { cause });
 }

@@ -24,8 +24,8 @@ export interface MemberLinkEvents {
   readonly opened: () => void;
   /** Whole frames. */
   readonly received: (frames: Uint8Array) => void;
-  /** Once, opened before or not. */
-  readonly closed: () => void;
+  /** Once, opened before or not: WebSocket's code, and the member's words where it gave any. */
+  readonly closed: (code: number, reason: string) => void;
 }
 
 export interface MemberLinkTrust {
@@ -51,10 +51,10 @@ export class MemberLink implements Link {
     this.#trust = trust;
     this.#on = on;
     this.#requests = this.#dial(trust.path ?? '/client', on.opened);
-    this.#requests.on('close', () => {
+    this.#requests.on('close', (code, reason) => {
       clearInterval(this.#pings);
       this.#events?.terminate();
-      on.closed();
+      on.closed(code, reason.toString());
     });
     this.#pings = setInterval(() => this.#ping(), CLIENT_PING_MS);
   }

@@ -144,3 +144,40 @@ t.test('a member that sends what does not decode is left for another', async (t)
   t.ok(revision > 1, 'the other one executed it');
   await store.close();
 });
+
+/** A port whose sockets are closed with this code; counts them. */
+async function refusing(t: Test, code: number) {
+  const seen = { address: '', count: 0 };
+  const listener = new Listener(own, (socket) => {
+    seen.count++;
+    socket.close(code, 'so it is');
+  });
+  t.teardown(() => listener[Symbol.asyncDispose]());
+  seen.address = `${HOST}:${await listener.listen(HOST, 0)}`;
+  return seen;
+}
+
+t.test('a client whose version no member speaks is told so', { timeout: 30_000 }, async (t) => {
+  const refused = await Promise.all([refusing(t, CLOSE.version), refusing(t, CLOSE.version)]);
+  const addresses = refused.map(({ address }) => address);
+  const store = await connect(addresses);
+  const unsupported = { code: 'UNSUPPORTED', message: /so it is/ };
+  await t.rejects(store.range({ key: 'k' }, signal), unsupported);
+  await t.rejects(store.range({ key: 'k' }, signal), unsupported, 'from now on');
+  await store.close();
+  const mixed = await connect([...addresses, await startMember(t)]);
+  const { kvs } = await mixed.range({ key: 'k' }, signal);
+  t.same(kvs, [], 'one that speaks it is found');
+  await mixed.close();
+});
+
+t.test('a member that sends a client away is dialled ever less often', async (t) => {
+  const foreign = await refusing(t, CLOSE.foreignKey);
+  const startMs = performance.now();
+  const store = await connect([foreign.address]);
+  const read = store.range({ key: 'k' }, signal).catch((error: unknown) => error);
+  while (foreign.count < 6) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.ok(performance.now() - startMs > 50 + 100 + 200 + 400 + 800, 'doubling waits');
+  await store.close();
+  t.match(await read, { code: 'CLOSED' });
+});

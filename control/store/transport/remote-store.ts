@@ -2,11 +2,15 @@
  * A Store over the network: the client that ships, linked to one member at a time. When the link breaks,
  * or the member falls silent, another one is tried; what had no answer is sent again there, and writes are
  * executed once all the same (client/write-session.ts).
+ *
+ * A client whose version all members refuse ends with StoreError UNSUPPORTED.
  */
 import { StoreClient } from '../client/client.ts';
 import { DIAL_RETRY_MS_MAX, DIAL_RETRY_MS_MIN } from '../limits.ts';
+import { StoreError } from '../port.ts';
 import type { OwnStore } from '../port.ts';
 import { MemberLink } from './member-link.ts';
+import { CLOSE } from './peer-links.ts';
 import type { Credentials } from './tls.ts';
 
 export interface RemoteStoreOptions {
@@ -24,6 +28,7 @@ export async function connectStore(
   options: RemoteStoreOptions,
   signal: AbortSignal,
 ): Promise<OwnStore> {
+  signal.throwIfAborted();
   const dialler = new Dialler(options);
   const onAbort = () => dialler.stop(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -53,7 +58,10 @@ class Dialler {
   readonly #first = Promise.withResolvers<StoreClient>();
   #client: StoreClient | undefined;
   #next = 0;
+  /** Attempts since a member answered anything. */
   #failures = 0;
+  /** Addresses whose member, when last heard, would not speak this client's version. */
+  readonly #refusing = new Set<string>();
   #isStopped = false;
   #link: MemberLink | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -81,12 +89,16 @@ class Dialler {
     const link = new MemberLink(address, this.#options, {
       opened: () => {
         isOpen = true;
-        this.#failures = 0;
         this.#linked(link);
       },
-      received: (frames) => this.#client?.receive(frames),
-      closed: () => {
+      received: (frames) => {
+        this.#failures = 0;
+        this.#refusing.delete(address);
+        this.#client?.receive(frames);
+      },
+      closed: (code, reason) => {
         if (isOpen) this.#client?.disconnected();
+        if (code === CLOSE.version) this.#refused(address, reason);
         this.#retry();
       },
     });
@@ -98,6 +110,15 @@ class Dialler {
       this.#client = new RemoteStore(link, () => this.stop(undefined));
       this.#first.resolve(this.#client);
     } else this.#client.connected(link);
+  }
+
+  /** A member of another version may be followed by one that is not there yet, in a rolling upgrade. */
+  #refused(address: string, reason: string): void {
+    this.#refusing.add(address);
+    if (this.#refusing.size < new Set(this.#options.addresses).size) return;
+    const error = new StoreError('UNSUPPORTED', `no member speaks this client's version: ${reason}`);
+    this.#client?.end(error);
+    this.stop(error);
   }
 
   #retry(): void {

@@ -17,6 +17,8 @@ import type { Watch, WatchBatch, WatchEvent, WatchRequest } from '../port.ts';
 export interface WatchPost {
   readonly post: (id: number, kind: number, write: (out: ByteWriter) => void) => void;
   readonly nextId: () => number;
+  /** Without a link, what is posted is lost. */
+  readonly isLinked: () => boolean;
 }
 
 export class ClientWatches {
@@ -33,6 +35,7 @@ export class ClientWatches {
   open(request: WatchRequest): Watch {
     return new ClientWatch(request, {
       post: this.#io.post,
+      isLinked: this.#io.isLinked,
       register: (watch) => {
         const id = this.#io.nextId();
         this.#watches.set(id, watch);
@@ -104,6 +107,7 @@ type Reader = {
 
 interface WatchIo {
   readonly post: WatchPost['post'];
+  readonly isLinked: WatchPost['isLinked'];
   /** Gives the watch an id of its own at the engine; each start takes a new one. */
   readonly register: (watch: ClientWatch) => number;
   readonly unregister: (id: number) => void;
@@ -227,6 +231,10 @@ class ClientWatch implements Watch {
     this.#queue = [];
     this.#read = 0;
     if (this.#id !== 0 || this.#failure !== undefined) return;
+    if (!this.#io.isLinked()) {
+      this.#failure = new StoreError('UNAVAILABLE', 'link to the store broke');
+      return;
+    }
     this.#start(this.#resumeRevision);
     if (this.#progressOwed) this.requestProgress();
     this.#progressOwed = false;
