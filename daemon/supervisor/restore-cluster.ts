@@ -50,7 +50,10 @@ export class ClusterRestore {
     this.#isRunning = true;
     try {
       await receive(chunks);
-      const revision = await makeStore(signal);
+      signal.throwIfAborted();
+      // From here on it comes to an end, whatever becomes of the client: a store without a cluster would bar
+      // the next attempt.
+      const revision = await makeStore();
       await this.#supervisor.bootstrap();
       return { revision };
     } finally {
@@ -81,7 +84,7 @@ async function receive(chunks: AsyncIterable<{ readonly data: Uint8Array }>): Pr
 }
 
 /** Resolves to the revision that the store begins with. */
-async function makeStore(signal: AbortSignal): Promise<number> {
+async function makeStore(): Promise<number> {
   const { argv, env, uid } = must(
     UNIT_SPECS.find(({ name }) => name === 'control'),
     'control is a unit',
@@ -94,17 +97,16 @@ async function makeStore(signal: AbortSignal): Promise<number> {
     gid: uid,
     env: { ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
   });
-  const output: string[] = [];
-  for (const pipe of [child.stdout, child.stderr]) {
-    pipe.setEncoding('utf8').on('data', (text: string) => output.push(text));
-  }
+  const answers: string[] = [];
+  const warnings: string[] = [];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => answers.push(text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => warnings.push(text));
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', () => resolve());
   });
-  const answer = parseSaid(output.join(''));
+  const answer = parseSaid(answers.join('') || warnings.join(''));
   if ('revision' in answer) return answer.revision;
   const code = CODES[answer.code] ?? 'INTERNAL';
   throw new ProtocolError(code, answer.message, { details: { reason: answer.code } });

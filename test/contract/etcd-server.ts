@@ -2,7 +2,7 @@
  * A real etcd for tests, on loopback: Debian's from the lock's verified cache, or the binary that ETCD
  * names. Its data lies in a directory of its own.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { fetchLock, readLock } from '#image/debian/lock.ts';
 import { RELEASE } from '#image/packages.ts';
 import { debianArchitecture, imagePaths } from '#image/paths.ts';
 import { freePorts } from './free-ports.ts';
+import { spawnTied } from './tied-child.ts';
 
 const START_MS_MAX = 30_000;
 
@@ -111,13 +112,18 @@ export class EtcdServer implements AsyncDisposable {
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     if (options.syncs !== true) args.push('--unsafe-no-fsync');
     const server = new EtcdServer({ url, health, dataDir, args });
-    await server.start();
+    try {
+      await server.start();
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
     return server;
   }
 
   /** Starts the stopped member again and waits until it serves. */
   async start(): Promise<void> {
-    this.#child = spawn(ensureEtcd(), this.#args, { stdio: ['ignore', 'inherit', 'inherit'] });
+    this.#child = spawnTied(ensureEtcd(), this.#args, { stdio: ['ignore', 'inherit', 'inherit'] });
     const deadlineMs = performance.now() + START_MS_MAX;
     while (!(await this.#isHealthy())) {
       if (this.#child.exitCode !== null) throw new Error(`etcd ended with ${this.#child.exitCode}`);

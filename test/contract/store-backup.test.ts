@@ -3,7 +3,7 @@
  * plane; a control plane made of it is what it was then, and clients notice: what they watched they read
  * anew. Real processes: control, and a gateway of this one before it.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   mkdtempSync,
@@ -25,9 +25,11 @@ import { writePkiFiles } from '#base/pki/node-certificates.ts';
 import { issueLeaf } from '#base/pki/pki.ts';
 import { runCli } from '#cli/test-run.ts';
 import { writeClusterFiles } from '#control/api/testing/cluster-files.ts';
+import { VERSION } from '#control/store/versions.ts';
 import { Gateway } from '#daemon/gateway/gateway.ts';
 import { freePort } from './free-ports.ts';
 import { waitFor } from './store-process.ts';
+import { spawnTied } from './tied-child.ts';
 
 const namespace = 'default';
 const dir = mkdtempSync(join(tmpdir(), 'backup-'));
@@ -62,13 +64,15 @@ async function startGateway(): Promise<Gateway> {
 }
 
 async function startControl() {
-  const child = spawn(process.execPath, ['--no-warnings', MAIN, path('config.json')], {
+  const child = spawnTied(process.execPath, ['--no-warnings', MAIN, path('config.json')], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.teardown(() => child.kill('SIGKILL'));
   const output: string[] = [];
   for (const pipe of [child.stdout, child.stderr]) {
-    pipe.setEncoding('utf8').on('data', (text: string) => output.push(text));
+    must(pipe, 'a pipe')
+      .setEncoding('utf8')
+      .on('data', (text: string) => output.push(text));
   }
   await waitFor(() => {
     if (child.exitCode !== null) throw new Error(output.join(''));
@@ -112,6 +116,10 @@ t.test('a control plane is snapshotted, lost and restored', { timeout: 120_000 }
     api.listNamespacedConfigMap({ namespace }),
   );
   let isEnding = false;
+  t.teardown(() => {
+    isEnding = true;
+    return informer.stop();
+  });
   informer.on('error', () => {
     // As its documentation has it: who wants to go on starts it again.
     if (!isEnding) setTimeout(() => void informer.start().catch(() => {}), 200);
@@ -135,7 +143,7 @@ t.test('a control plane is snapshotted, lost and restored', { timeout: 120_000 }
   const nowhere = path('none/my.snapshot');
   t.match(await bareboat('store', 'snapshot', nowhere), { code: 2, notes: /its directory does/ });
   const status = await bareboat('store', 'status', '-o', 'json');
-  t.match(JSON.parse(status.out), { alarms: [], members: [{ role: 'voter' }], version: 2 });
+  t.match(JSON.parse(status.out), { alarms: [], members: [{ role: 'voter' }], version: VERSION });
   t.match(await bareboat('store', 'status'), { code: 0, out: /alarms:? +none/i });
   t.match(await bareboat('store', 'token'), { code: 0, out: /^[\w-]{32}\n$/ });
   t.match(await bareboat('store', 'token', '--hours', 'x'), { code: 2, notes: /is no time/ });

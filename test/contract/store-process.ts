@@ -1,5 +1,4 @@
 /** Members of a store as processes of their own, on loopback or elsewhere, for tests that harm them. */
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +15,7 @@ import { keyOfCertificate } from '#control/store/transport/tls.ts';
 import type { Credentials } from '#control/store/transport/tls.ts';
 import type { OwnStore } from '#control/store/store.ts';
 import { freePort } from './free-ports.ts';
+import { spawnTied } from './tied-child.ts';
 
 const MAIN = join(import.meta.dirname, '../../control/store/main.ts');
 export const LIFETIME_MS = 3_600_000;
@@ -179,19 +179,28 @@ export class StoreGroup implements AsyncDisposable {
     const ca = await createCa({ commonName: 'test', nowMs, lifetimeMs: LIFETIME_MS });
     const names = ['a', 'b', 'c'].map((name) => newIdentity(ca, name));
     const group = new StoreGroup(await Promise.all(names), await newIdentity(ca, 'client'), place);
-    await group.#add(settings);
-    const store = await group.connect([0], signal);
+    try {
+      await group.#found(settings, signal);
+    } catch (error) {
+      await group[Symbol.asyncDispose]();
+      throw error;
+    }
+    return group;
+  }
+
+  async #found(settings: object, signal: AbortSignal): Promise<void> {
+    await this.#add(settings);
+    const store = await this.connect([0], signal);
     for (const number of [1, 2]) {
-      const address = await place.address(number);
-      const { key } = group.#identities[number] as Identity; // One of three.
+      const address = await this.#place.address(number);
+      const { key } = this.#identities[number] as Identity; // One of three.
       const added = await retrying(() => store.addMember({ key, address, isToVote: true }, signal));
-      await group.#add({ ...settings, join: added }, address);
+      await this.#add({ ...settings, join: added }, address);
       await waitFor(async () => {
         const { members } = await store.members(signal);
         return members.filter(({ role }) => role === 'voter').length === number + 1;
       });
     }
-    return group;
   }
 
   /** Changes what a member is told at its next start. */
@@ -244,7 +253,7 @@ export class StoreGroup implements AsyncDisposable {
     const program = other ?? [MAIN, file('config')];
     const launch = () =>
       this.#place.enter(number, () =>
-        spawn(process.execPath, ['--no-warnings', ...program], {
+        spawnTied(process.execPath, ['--no-warnings', ...program], {
           stdio: ['ignore', 'pipe', 'pipe'],
         }),
       );

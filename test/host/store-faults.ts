@@ -18,7 +18,7 @@ import type { StoreNet } from './store-net.ts';
 
 /** Longer than the time-out of elections, 2 s at most. */
 const PAUSE_MS = 3000;
-/** Members say no within 5 s; clients of a member that sends them away repeat writes ten times. */
+/** Members say no within 5 s; a client asks for so long again what came of a write. */
 const REFUSAL_MS_MAX = 30_000;
 /** Until a group that can has a leader and writes, and until it is whole again. */
 const RECOVERY_MS_MAX = 30_000;

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import t from 'tap';
 import type { Test } from 'tap';
-import { CLONE, mount, umount, unshare } from '#base/linux/syscall.ts';
+import { CLONE, MS, mount, umount, unshare } from '#base/linux/syscall.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { StoreFollower, StoreLoad, checkHistory, describeLoad } from '#test/contract/store-load.ts';
 import { StoreGroup } from '#test/contract/store-process.ts';
@@ -113,7 +113,9 @@ function* byChance(): Iterable<Fault> {
 
 t.setTimeout((minutes + 4) * 60_000);
 t.test('three members in namespaces', { skip, timeout: (minutes + 4) * 60_000 }, async (t) => {
-  unshare(CLONE.NEWNET);
+  // What is mounted and linked ends with this process, also where a time-out ends it.
+  unshare(CLONE.NEWNET | CLONE.NEWNS);
+  mount({ source: 'none', target: '/', type: '', flags: MS.REC | MS.PRIVATE });
   if (minutes > 0) t.comment(`seed ${seed}`);
   await throughFaults(t, minutes > 0 ? byChance() : FAULTS);
 });

@@ -116,7 +116,10 @@ class Dialler {
   #refused(address: string, reason: string): void {
     this.#refusing.add(address);
     if (this.#refusing.size < new Set(this.#options.addresses).size) return;
-    const error = new StoreError('UNSUPPORTED', `no member speaks this client's version: ${reason}`);
+    const error = new StoreError(
+      'UNSUPPORTED',
+      `no member speaks this client's version: ${reason}`,
+    );
     this.#client?.end(error);
     this.stop(error);
   }

@@ -1,5 +1,4 @@
 /** etcd with three members as processes on loopback, mutual TLS among them and to clients. */
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,6 +8,7 @@ import { must } from '#base/assert.ts';
 import { createCa, issueLeaf } from '#base/pki/pki.ts';
 import type { KeyPair } from '#base/pki/pki.ts';
 import { freePorts } from '../../contract/free-ports.ts';
+import { spawnTied } from '../../contract/tied-child.ts';
 import { EtcdSession } from './etcd-session.ts';
 import type { Access, Group } from './target.ts';
 
@@ -103,8 +103,13 @@ export class EtcdGroup implements Group {
       });
     const pki = { ca, server: await leaf('member'), client: await leaf('client') };
     const group = new EtcdGroup(settings, pki, await freePorts(2 * MEMBERS.length));
-    for (const number of MEMBERS) group.#spawn(number);
-    for (const number of MEMBERS) await group.#ready(number);
+    try {
+      for (const number of MEMBERS) group.#spawn(number);
+      for (const number of MEMBERS) await group.#ready(number);
+    } catch (error) {
+      await group[Symbol.asyncDispose]();
+      throw error;
+    }
     return group;
   }
 
@@ -162,7 +167,7 @@ export class EtcdGroup implements Group {
   #spawn(number: number): void {
     const log = openSync(join(this.#directory, `m${number}.log`), 'a');
     const args = must(this.#args[number], 'arguments');
-    this.#children[number] = spawn(this.#binary, args, { stdio: ['ignore', log, log] });
+    this.#children[number] = spawnTied(this.#binary, args, { stdio: ['ignore', log, log] });
   }
 
   /** Until a linearizable read is answered. */

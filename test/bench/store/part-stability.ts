@@ -3,11 +3,11 @@
  * store's unit has ten times the CPU weight of all pods together (daemon/supervisor/cgroups.ts); here two
  * groups of the cpu controller (v1) stand for that, where there is one.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { must } from '#base/assert.ts';
+import { spawnTied } from '../../contract/tied-child.ts';
 import { BareboatGroup } from './bareboat-group.ts';
 import { checkedLeader, loadOf } from './bench.ts';
 import type { Bench } from './bench.ts';
@@ -24,7 +24,7 @@ export async function stabilityPart(bench: Bench): Promise<string> {
   await using ours = await BareboatGroup.start({}, bench.signal);
   const directory = mkdtempSync(join(tmpdir(), 'bench-hog-'));
   const hogs = [['cpu'], ['cpu'], ['disk', join(directory, 'file')]].map((args) =>
-    spawn(process.execPath, ['--no-warnings', join(import.meta.dirname, 'hog.ts'), ...args], {
+    spawnTied(process.execPath, ['--no-warnings', join(import.meta.dirname, 'hog.ts'), ...args], {
       stdio: 'ignore',
     }),
   );
