@@ -216,6 +216,13 @@ export const HANDSHAKE_MS_MAX = 5000;
 /** Largest message on a socket: a manifest of many gigabytes; a batch of a client's requests. */
 export const SOCKET_MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Sockets of keys that are no member's nor client's, and the longest message on them: a join token. */
+export const STRANGERS_MAX = 64;
+export const STRANGER_MESSAGE_BYTES_MAX = 64 * 1024;
+
+/** How long who is not of the group may ask: longer than an attempt to come in. */
+export const OUTSIDER_MS_MAX = 15_000;
+
 /** Longest message to a client on a socket; what is longer comes in several. */
 export const SOCKET_PIECE_BYTES = 256 * 1024;
 

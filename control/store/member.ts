@@ -221,9 +221,12 @@ class Network {
       if (!engine.isLeaderless) return;
       this.#clients.close(TRY_ELSEWHERE, 'no member leads the store');
     }, LEADERLESS_CHECK_MS);
-    this.#listener = new Listener(credentials, (socket, proved, path) => {
-      if (path === '/peer') links.accept(socket, proved);
-      else this.#clients.accept(socket, proved, path);
+    this.#listener = new Listener(credentials, {
+      isKnown: (key) => network.clientKeys.includes(key) || links.knows(key),
+      accept: (socket, proved, path) => {
+        if (path === '/peer') links.accept(socket, proved);
+        else this.#clients.accept(socket, proved, path);
+      },
     });
   }
 

@@ -22,9 +22,12 @@ export async function repairDirectory(
   log.error('directory is damaged, the other members are asked', { error: damage });
   using disk = new RealDisk(dataDir);
   using links = new PeerLinks({ credentials, trustedKeys: network.memberKeys, log });
-  await using listener = new Listener(credentials, (socket, proved, path) => {
-    if (path === '/peer') links.accept(socket, proved);
-    else socket.close(TRY_ELSEWHERE, 'directory is being repaired');
+  await using listener = new Listener(credentials, {
+    isKnown: (key) => links.knows(key),
+    accept: (socket, proved, path) => {
+      if (path === '/peer') links.accept(socket, proved);
+      else socket.close(TRY_ELSEWHERE, 'directory is being repaired');
+    },
   });
   const random = () => Math.random();
   const { promise, resolve, reject } = Promise.withResolvers<void>();

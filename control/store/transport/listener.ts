@@ -1,7 +1,8 @@
 /**
  * The port that members and clients of a store connect to: TLS with a certificate asked for, then a
  * WebSocket on one of the paths. Who connects is handed on with the key that it proved. Deadlines bound
- * every step, so that a socket that says nothing is closed.
+ * every step, so that a socket that says nothing is closed. Who shows a key that nobody knows may ask to be
+ * taken in, in few and short words: such sockets are few, and their messages short.
  */
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
@@ -10,21 +11,30 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
-import { CONNECTIONS_MAX, HANDSHAKE_MS_MAX, SOCKET_MESSAGE_BYTES_MAX } from '../limits.ts';
+import {
+  CONNECTIONS_MAX,
+  HANDSHAKE_MS_MAX,
+  SOCKET_MESSAGE_BYTES_MAX,
+  STRANGERS_MAX,
+  STRANGER_MESSAGE_BYTES_MAX,
+} from '../limits.ts';
 import { provedBy, tlsOptions } from './tls.ts';
 import type { Credentials, Proved } from './tls.ts';
 
-export type Accept = (socket: WebSocket, proved: Proved, path: string) => void;
+export interface ListenerOptions {
+  readonly accept: (socket: WebSocket, proved: Proved, path: string) => void;
+  /** Whether a member or client has this key. */
+  readonly isKnown: (key: string) => boolean;
+}
 
 export class Listener implements AsyncDisposable {
   readonly #server: Server;
-  readonly #sockets = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: SOCKET_MESSAGE_BYTES_MAX,
-  });
+  readonly #options: ListenerOptions;
+  readonly #known = socketsOf(SOCKET_MESSAGE_BYTES_MAX);
+  readonly #strangers = socketsOf(STRANGER_MESSAGE_BYTES_MAX);
 
-  constructor(credentials: Credentials, accept: Accept) {
+  constructor(credentials: Credentials, listenerOptions: ListenerOptions) {
+    this.#options = listenerOptions;
     const options = { ...tlsOptions(credentials), requestCert: true };
     this.#server = createServer(
       {
@@ -36,9 +46,7 @@ export class Listener implements AsyncDisposable {
       (_request, response) => response.writeHead(426).end(),
     );
     this.#server.maxConnections = CONNECTIONS_MAX;
-    this.#server.on('upgrade', (request, socket, head) =>
-      this.#upgrade({ request, socket, head }, accept),
-    );
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
     this.#server.on('tlsClientError', () => {}); // Its socket is closed; nothing to clean up.
   }
 
@@ -52,29 +60,34 @@ export class Listener implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets.clients) socket.terminate();
-    this.#sockets.close();
+    for (const sockets of [this.#known, this.#strangers]) {
+      for (const socket of sockets.clients) socket.terminate();
+      sockets.close();
+    }
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
     this.#server.closeAllConnections();
     await promise;
   }
 
-  #upgrade(
-    { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
-    accept: Accept,
-  ): void {
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const raw = socket as Socket; // What an https server upgrades.
     raw.on('error', () => raw.destroy());
     const proved = provedBy(raw, Date.now());
-    if (proved === undefined) {
+    const isKnown = proved !== undefined && this.#options.isKnown(proved.key);
+    if (proved === undefined || (!isKnown && this.#strangers.clients.size >= STRANGERS_MAX)) {
       raw.destroy();
       return;
     }
     raw.setNoDelay(true);
-    this.#sockets.handleUpgrade(request, raw, head, (websocket) => {
+    const sockets = isKnown ? this.#known : this.#strangers;
+    sockets.handleUpgrade(request, raw, head, (websocket) => {
       websocket.on('error', () => websocket.terminate());
-      accept(websocket, proved, request.url ?? '');
+      this.#options.accept(websocket, proved, request.url ?? '');
     });
   }
+}
+
+function socketsOf(maxPayload: number): WebSocketServer {
+  return new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload });
 }

@@ -105,6 +105,13 @@ export class PeerLinks implements Peers, Disposable {
     }
   }
 
+  /** Whether this may be a member's key. */
+  knows(key: string): boolean {
+    return (
+      this.#trustedKeys.includes(key) || this.#links.values().some(({ row }) => row?.key === key)
+    );
+  }
+
   send(to: number, message: PeerMessage): boolean {
     const socketClass = classOf(message);
     const link = this.#link(to);

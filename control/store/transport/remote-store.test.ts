@@ -31,6 +31,11 @@ async function identity() {
 
 const [own, client] = await Promise.all([identity(), identity()]);
 
+/** A port of a member that the test plays. */
+function listener(accept: (socket: WebSocket) => void): Listener {
+  return new Listener(own, { accept, isKnown: () => true });
+}
+
 /** A group of one with a port. */
 async function startMember(t: Test): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'remote-store-'));
@@ -90,7 +95,7 @@ t.test('answers and events longer than a piece arrive whole', async (t) => {
 });
 
 t.test('a member that falls silent is left for another', { timeout: 30_000 }, async (t) => {
-  const silent = new Listener(own, (socket) => socket.pause());
+  const silent = listener((socket) => socket.pause());
   t.teardown(() => silent[Symbol.asyncDispose]());
   const port = await silent.listen(HOST, 0);
   const store = await connect([`${HOST}:${port}`, await startMember(t)]);
@@ -136,7 +141,7 @@ t.test('a client that speaks other frames is refused with the reason', async (t)
 t.test('a member that sends what does not decode is left for another', async (t) => {
   // A frame of events whose body ends early.
   const message = Uint8Array.of(0, REPLY.events, 1, 0, 0, 0, 255);
-  const odd = new Listener(own, (socket) => socket.send(message));
+  const odd = listener((socket) => socket.send(message));
   t.teardown(() => odd[Symbol.asyncDispose]());
   const port = await odd.listen(HOST, 0);
   const store = await connect([`${HOST}:${port}`, await startMember(t)]);
@@ -148,12 +153,12 @@ t.test('a member that sends what does not decode is left for another', async (t)
 /** A port whose sockets are closed with this code; counts them. */
 async function refusing(t: Test, code: number) {
   const seen = { address: '', count: 0 };
-  const listener = new Listener(own, (socket) => {
+  const port = listener((socket) => {
     seen.count++;
     socket.close(code, 'so it is');
   });
-  t.teardown(() => listener[Symbol.asyncDispose]());
-  seen.address = `${HOST}:${await listener.listen(HOST, 0)}`;
+  t.teardown(() => port[Symbol.asyncDispose]());
+  seen.address = `${HOST}:${await port.listen(HOST, 0)}`;
   return seen;
 }
 

@@ -11,7 +11,7 @@ import type { Log } from '#base/log.ts';
 import type { EngineHost } from '../engine-host.ts';
 import { CLIENT_PROTOCOL } from '../codec/frame.ts';
 import type { Connection } from '../engine/connection.ts';
-import { CLIENT_BUFFERED_BYTES_MAX } from '../limits.ts';
+import { CLIENT_BUFFERED_BYTES_MAX, OUTSIDER_MS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { CLOSE, bytesOf } from './peer-links.ts';
 import { sendInPieces } from './pieces.ts';
@@ -62,6 +62,10 @@ export class ClientSockets {
     const check = isKind ? this.#options.checkOf(kind, key) : undefined;
     if (check === undefined) socket.close(CLOSE.foreignKey, 'no key of a client');
     else this.#serve(socket, { key, token, check });
+    if (kind !== 'member') return;
+    // Anybody may come this way, and is not to keep others from it.
+    const deadline = setTimeout(() => socket.terminate(), OUTSIDER_MS_MAX);
+    socket.on('close', () => clearTimeout(deadline));
   }
 
   /** Sends all clients away. */

@@ -10,6 +10,7 @@ import { encodeHello } from '../codec/hello.ts';
 import type { Hello } from '../codec/hello.ts';
 import { encodePeerMessage } from '../codec/peer.ts';
 import type { PeerMessage } from '../engine/peers.ts';
+import { STRANGERS_MAX, STRANGER_MESSAGE_BYTES_MAX } from '../limits.ts';
 import { Listener } from './listener.ts';
 import { CLOSE, PeerLinks } from './peer-links.ts';
 import { keyOfCertificate, tlsOptions } from './tls.ts';
@@ -36,7 +37,10 @@ interface Taken {
 /** Member 1 of the group, which knows member 2. */
 async function member1(known = peer) {
   const links = new PeerLinks({ credentials: home, trustedKeys: [], log: silentLog });
-  const listener = new Listener(home, (socket, proved) => links.accept(socket, proved));
+  const listener = new Listener(home, {
+    accept: (socket, proved) => links.accept(socket, proved),
+    isKnown: (key) => links.knows(key),
+  });
   const port = await listener.listen('127.0.0.1', 0);
   const taken: Taken[] = [];
   const greetings: number[] = [];
@@ -117,6 +121,22 @@ t.test('a hello is refused with the reason', async (t) => {
     t.equal(await closeCode(socket), code, name);
   }
   t.same(taken, []);
+  await end();
+});
+
+t.test('strangers say little, and are few', async (t) => {
+  const { port, end } = await member1();
+  const socket = await dial(port, foreign);
+  socket.send(new Uint8Array(STRANGER_MESSAGE_BYTES_MAX + 1));
+  t.equal(await closeCode(socket), 1009, 'a long message is not taken in');
+  const member = await dial(port, peer);
+  member.send(new Uint8Array(STRANGER_MESSAGE_BYTES_MAX + 1));
+  t.equal(await closeCode(member), CLOSE.malformed, 'of a member it is');
+  const many = await Promise.all(Array.from({ length: STRANGERS_MAX }, () => dial(port, foreign)));
+  await t.rejects(dial(port, foreign), 'one more');
+  const answered = await dial(port, peer);
+  answered.terminate();
+  for (const one of many) one.terminate();
   await end();
 });
 
@@ -217,7 +237,10 @@ t.test('two members find each other, by three sockets, over which nothing gets l
 t.test('two members that dial each other at once both hear each other', async (t) => {
   const one = await member1();
   const links = new PeerLinks({ credentials: peer, trustedKeys: [], log: silentLog });
-  const listener = new Listener(peer, (socket, proved) => links.accept(socket, proved));
+  const listener = new Listener(peer, {
+    accept: (socket, proved) => links.accept(socket, proved),
+    isKnown: () => true,
+  });
   const port = await listener.listen('127.0.0.1', 0);
   let heard = 0;
   let broken = 0;
