@@ -286,7 +286,9 @@ export type StoreAlarm =
   /** 80 % of the quota. */
   | 'NEARLY_FULL'
   /** The disk of this member has no room: it takes what does not grow. */
-  | 'DISK_FULL';
+  | 'DISK_FULL'
+  /** A leader's: the states of the voters differ and none is a quorum's: writes are refused. */
+  | 'CORRUPT';
 
 export type StoreErrorCode =
   | 'COMPACTED'

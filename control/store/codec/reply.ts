@@ -127,7 +127,7 @@ export function writeStatus(out: ByteWriter, status: MemberStatus): void {
 }
 
 /** Bits of a status, from the lowest. */
-const ALARMS: readonly StoreAlarm[] = ['NO_SPACE', 'NEARLY_FULL', 'DISK_FULL'];
+const ALARMS: readonly StoreAlarm[] = ['NO_SPACE', 'NEARLY_FULL', 'DISK_FULL', 'CORRUPT'];
 
 export function writeSnapshotInfo(out: ByteWriter, info: SnapshotInfo & { handle: number }): void {
   out.varint(info.handle);

@@ -84,6 +84,8 @@ export interface Consensus {
   readonly tail: { readonly lastIndex: number; readonly lastTerm: number };
   readonly commitIndex: number;
   readonly walBytes: number;
+  /** The voters' states differ and no quorum agrees on one: no writes are taken. */
+  readonly isDisputed: boolean;
   /** Only what does not grow is taken, for want of space on this member's disk. */
   readonly isDiskFull: boolean;
   /** True while this member leads and may decide lease expiry. */

@@ -264,7 +264,7 @@ export class Engine {
       memberId: this.#consensus.memberId,
       leaderId: this.#consensus.leader,
       version: this.state.version,
-      alarms: alarmsOf(this.state, this.#consensus.isDiskFull),
+      alarms: alarmsOf(this.state, this.#consensus),
     };
   }
 

@@ -2,12 +2,14 @@
  * Compares the state of the members while they run (reference/store.md section 8, rule 1): the leader
  * asks everybody for the hash of the state behind an index that it applied. Once a quorum of voters
  * agrees, whoever differs must end, the leader too: to trust the leader would copy its fault to all good
- * members. A quorum of equal members is left by that, so nobody is fenced below one.
+ * members. A quorum of equal members is left by that, so nobody is fenced below one. Where voters differ and
+ * no quorum agrees, the state is disputed: this leader may be the one who is wrong. It takes no writes and
+ * gives its state to nobody, until a member more has answered.
  *
  * A member that lags answers when it gets there. Its next process begins from its disk, and is compared
  * again.
  */
-import { isQuorum } from '#control/raft/raft.ts';
+import { isQuorum, isVoter } from '#control/raft/raft.ts';
 import type { Members } from '#control/raft/raft.ts';
 import { HASH_ROUND_TICKS, HASH_ROUNDS_KEPT } from '../limits.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
@@ -22,6 +24,7 @@ export class HashRounds {
   readonly #rounds = new Map<number, Map<number, Lanes>>();
   #ticks = 0;
   #askedIndex = 0;
+  #isDisputed = false;
   /** A question that waits until its index is applied here. */
   #waiting: { readonly from: number; readonly index: number } | undefined;
 
@@ -35,8 +38,14 @@ export class HashRounds {
     this.#send = parts.send;
   }
 
+  /** A leader's: voters differ, and nobody can say who is wrong. */
+  get isDisputed(): boolean {
+    return this.#isDisputed;
+  }
+
   /** Time passes for a leader of these others. */
-  tick(others: readonly number[]): void {
+  tick(others: readonly number[], members: Members): void {
+    this.#isDisputed = this.#isSplit(members) ?? this.#isDisputed;
     const { appliedIndex } = this.#state;
     if (++this.#ticks % HASH_ROUND_TICKS !== 0 && appliedIndex === this.#askedIndex) return;
     const own = this.#state.hashes.at(appliedIndex);
@@ -53,6 +62,20 @@ export class HashRounds {
   /** This member leads no more. */
   stop(): void {
     this.#rounds.clear();
+    this.#isDisputed = false;
+  }
+
+  /** By the newest comparison that a voter has answered; undefined without any. */
+  #isSplit(members: Members): boolean | undefined {
+    const answers = [...this.#rounds.values()].findLast(
+      (round) => [...round.keys()].filter((id) => isVoter(members, id)).length > 1,
+    );
+    if (answers === undefined) return undefined;
+    const hashes = [...answers].filter(([id]) => isVoter(members, id)).map(([, hash]) => hash);
+    const isAgreed = hashes.some((good) =>
+      isQuorum(members, (id) => isEqual(answers.get(id), good)),
+    );
+    return !isAgreed && hashes.some((hash) => !isEqual(hash, hashes[0] ?? hash));
   }
 
   /** An answer: tells those that differ from a quorum, as far as is known. True = this member does. */

@@ -154,7 +154,8 @@ function assemble(
   const options = stateOptions(settings);
   const room = new DiskRoom({ wal, ballast, log: io.log });
   const failed = (to: number) => raft.snapshotEnded(to, 'failed');
-  const sender = new SnapshotSender(io, { send, failed, bulk });
+  const isHeld = () => consensus.isDisputed;
+  const sender = new SnapshotSender(io, { send, failed, bulk, isHeld });
   const receiver = new SnapshotReceiver(io, { groupId, options, send, bulk });
   const backups = new Backups(io, drawId(io));
   const checkpoints = new Checkpoints(io, {

@@ -135,12 +135,18 @@ export class RaftConsensus implements Consensus {
     this.#parts.bulk.tick();
     this.#parts.scrubber.tick();
     this.#expulsion.tick();
-    if (this.isLeader) this.#hashes.tick(this.#raft.progress.map(({ id }) => id));
-    else this.#hashes.stop();
+    this.#compare();
+  }
+
+  get isDisputed(): boolean {
+    return this.#hashes.isDisputed;
   }
 
   propose(data: Uint8Array, need: () => Need): Proposed | StoreError {
     if (!this.#raft.isLeader) return new StoreError('UNAVAILABLE', 'this member does not lead');
+    if (this.isDisputed) {
+      return new StoreError('CORRUPT', "states of the members differ, and none is a quorum's");
+    }
     const bytes = this.#unwrittenBytes + data.length + RECORD_OVERHEAD_BYTES;
     if (!this.#parts.room.admit(bytes, need)) {
       return new StoreError('NO_SPACE', 'disk of the store is full');
@@ -342,6 +348,22 @@ export class RaftConsensus implements Consensus {
     const { first, last } = this.#awaited;
     if (commitIndex < first) return;
     this.#awaited = { first: last > commitIndex ? commitIndex + 1 : 0, last };
+  }
+
+  #compare(): void {
+    if (!this.isLeader) {
+      this.#hashes.stop();
+      return;
+    }
+    const wasDisputed = this.isDisputed;
+    const { progress, members } = this.#raft;
+    this.#hashes.tick(
+      progress.map(({ id }) => id),
+      members,
+    );
+    if (this.isDisputed && !wasDisputed) {
+      this.#parts.log.error("states of the members differ, and none is a quorum's: no writes");
+    }
   }
 
   /** For whoever reads what happened. */

@@ -1,5 +1,6 @@
 /** Tells whoever reads the log how full the store is, when that changes; and says the same in its status. */
 import type { StoreAlarm } from '../port.ts';
+import type { Consensus } from './consensus.ts';
 import type { EngineLog } from './engine-log.ts';
 import type { QuotaLevel } from './quota.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -24,12 +25,16 @@ export class SpaceLog {
   }
 }
 
-/** Of one member: those of the group, and that of its own disk. */
-export function alarmsOf({ mvcc, quota }: StateMachine, isDiskFull: boolean): StoreAlarm[] {
+/** Of one member: those of the group, that of its own disk, and what it knows as a leader. */
+export function alarmsOf(
+  { mvcc, quota }: StateMachine,
+  { isDiskFull, isDisputed }: Pick<Consensus, 'isDiskFull' | 'isDisputed'>,
+): StoreAlarm[] {
   const alarms: StoreAlarm[] = [];
   const level = quota.level(mvcc.liveBytes);
   if (level === 'full') alarms.push('NO_SPACE');
   if (level === 'nearlyFull') alarms.push('NEARLY_FULL');
   if (isDiskFull) alarms.push('DISK_FULL');
+  if (isDisputed) alarms.push('CORRUPT');
   return alarms;
 }
