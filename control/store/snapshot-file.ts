@@ -23,23 +23,32 @@ export async function saveSnapshot(
   signal: AbortSignal,
 ): Promise<SnapshotInfo> {
   const part = `${path}.part`;
-  const fd = openSync(part, 'w', 0o600);
   try {
-    await using snapshot = await store.snapshot(signal);
-    try {
-      for await (const piece of snapshot.pieces(signal)) writeWhole(fd, piece);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    const info = await writePart(store, part, signal);
     await verifySnapshot(part);
     renameSync(part, path);
     syncDirectory(dirname(path));
-    const { groupId, revision, index, bytes } = snapshot;
-    return { groupId, revision, index, bytes };
+    return info;
   } catch (error) {
     rmSync(part, { force: true });
     throw error;
+  }
+}
+
+async function writePart(
+  store: Pick<StoreAdmin, 'snapshot'>,
+  part: string,
+  signal: AbortSignal,
+): Promise<SnapshotInfo> {
+  const fd = openSync(part, 'w', 0o600);
+  try {
+    await using snapshot = await store.snapshot(signal);
+    for await (const piece of snapshot.pieces(signal)) writeWhole(fd, piece);
+    fsyncSync(fd);
+    const { groupId, revision, index, bytes } = snapshot;
+    return { groupId, revision, index, bytes };
+  } finally {
+    closeSync(fd);
   }
 }
 
