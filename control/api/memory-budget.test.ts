@@ -36,10 +36,10 @@ async function unreadList(session: http2.ClientHttp2Session) {
   return { stream, status: headers[':status'], retryAfter: headers['retry-after'] };
 }
 
-function connect(t: Test) {
+function connect(t: Test, port = server.port) {
   const { certificate: cert, key } = cluster.files.admin;
   const ca = cluster.files.ca.certificate;
-  const session = http2.connect(`https://127.0.0.1:${server.port}`, { ca, cert, key });
+  const session = http2.connect(`https://127.0.0.1:${port}`, { ca, cert, key });
   t.teardown(() => session.destroy());
   return session;
 }
@@ -83,11 +83,27 @@ t.test('bodies', async (t) => {
   t.equal(small.status, 201);
 });
 
+t.test('lists of the past, which are read from the store', async (t) => {
+  const { resourceVersion } = (await send('GET', `${path}?limit=1`)).body.metadata;
+  await send('POST', path, { body: configMap('later', 10) });
+  // Its cache does not go back so far.
+  const late = await startTestServer(cluster, { requestMemoryBytes: 1.5 * LIST_BYTES });
+  t.teardown(() => late.stop());
+  const past = `${path}?resourceVersion=${resourceVersion}&resourceVersionMatch=Exact`;
+  const lateClient = testClient(cluster, late.port);
+  const alone = await lateClient.send('GET', past);
+  t.equal(alone.status, 200, 'one above the budget comes through alone');
+  const session = connect(t, late.port);
+  await unreadList(session);
+  const none = await lateClient.send('GET', `${past}&labelSelector=no%3Done`);
+  t.equal(none.status, 429, 'what is read counts, not what is answered');
+});
+
 t.test('a list above the whole budget comes through alone', async (t) => {
   for (let i = 10; i < 20; i++) {
     await send('POST', path, { body: configMap(`c${i}`, LIST_BYTES / 10) });
   }
   const { status, body } = await send('GET', path);
   t.equal(status, 200);
-  t.equal(body.items.length, 21);
+  t.equal(body.items.length, 22);
 });

@@ -19,11 +19,12 @@ export class MemoryBudget {
   }
 
   /**
-   * Counts `bytes` as held until they are given back. Throws ApiError 429 when they do not fit; what is
-   * larger than all of it fits when nothing else is held, for it would never fit otherwise.
+   * Counts `bytes` as held until they are given back, beside the `ownBytes` that the same request holds
+   * already. Throws ApiError 429 when they do not fit; what is larger than all of it fits when no other
+   * request holds anything, for it would never fit otherwise.
    */
-  take(bytes: number): void {
-    if (this.#bytesHeld > 0 && this.#bytesHeld + bytes > this.bytesMax) {
+  take(bytes: number, ownBytes: number): void {
+    if (this.#bytesHeld > ownBytes && this.#bytesHeld + bytes > this.bytesMax) {
       throw tooManyRequests(
         'Too much data is on its way to or from clients, please try again later.',
         RETRY_AFTER_SECONDS,

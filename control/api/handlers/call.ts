@@ -81,7 +81,7 @@ export class Call {
   hold(bytes: number): void {
     if (this.request.peer.kind === 'channel') return;
     const { memory } = this.services;
-    memory.take(bytes);
+    memory.take(bytes, this.#bytesHeld);
     this.#bytesHeld += bytes;
     if (this.#bytesHeld > bytes) return;
     this.request.onLeave(() => {

@@ -55,7 +55,7 @@ export async function listObjects(call: Call, resource: ServedResource): Promise
   const format = call.format(LIST_SHAPES);
   const request = parseListRequest(call.query, resource, false);
   const scope = { resource, prefix: prefixOf(resource, call.info.namespace) };
-  const { items, metadata } = await selectPage(call.services, scope, request);
+  const { items, metadata } = await selectPage(call, scope, request);
   const options = { format, include: call.include, nowMs: call.nowMs };
   call.hold(listMemory(items, format));
   return reply(200, format, await encodeList(resource, items, metadata, options));
@@ -76,24 +76,23 @@ export interface Page {
   readonly metadata: ListMeta;
 }
 
-export async function selectPage(
-  services: Services,
-  scope: Scope,
-  request: ListRequest,
-): Promise<Page> {
+/** Throws ApiError 429 as `Call.hold`, for what is read from the store. */
+export async function selectPage(call: Call, scope: Scope, request: ListRequest): Promise<Page> {
+  const { services } = call;
   const { hub, signal } = services;
-  if (request.continue !== '') return continuePage(services, scope, request);
+  if (request.continue !== '') return continuePage(call, scope, request);
   const { resourceVersion, match, limit } = request;
   const isAny = resourceVersion === '' || resourceVersion === '0';
   const revision = isAny ? 0 : requireRevision(resourceVersion, true);
   const exact = match === 'Exact' || (match === '' && limit > 0 && !isAny);
-  if (exact) return pageAt(services, scope, request, { revision, start: scope.prefix });
+  if (exact) return pageAt(call, scope, request, { revision, start: scope.prefix });
   if (resourceVersion === '') await hub.waitForLatest(signal);
   else if (!isAny) await hub.waitFor(revision, signal);
   return pageNow(services, scope, request, scope.prefix);
 }
 
-async function continuePage(services: Services, scope: Scope, request: ListRequest): Promise<Page> {
+async function continuePage(call: Call, scope: Scope, request: ListRequest): Promise<Page> {
+  const { services } = call;
   const token = parseContinue(request.continue);
   if (request.resourceVersion !== '' && request.resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
@@ -103,7 +102,7 @@ async function continuePage(services: Services, scope: Scope, request: ListReque
     await services.hub.waitForLatest(services.signal);
     return pageNow(services, scope, request, start);
   }
-  return pageAt(services, scope, request, { revision: token.revision, start });
+  return pageAt(call, scope, request, { revision: token.revision, start });
 }
 
 /** A page of what the cache holds now. */
@@ -124,12 +123,12 @@ function named(scope: Scope, request: ListRequest): CachedObject[] | undefined {
 
 /** A page of the state at a revision that may be past. */
 async function pageAt(
-  services: Services,
+  call: Call,
   scope: Scope,
   request: ListRequest,
   at: { revision: number; start: string },
 ): Promise<Page> {
-  const { hub, signal } = services;
+  const { hub, signal } = call.services;
   const { revision, start } = at;
   try {
     await hub.waitFor(revision, signal);
@@ -141,18 +140,19 @@ async function pageAt(
     revision < hub.compactRevision
       ? undefined
       : scope.resource.cache.snapshot(scope.prefix, revision);
-  const past = cached ?? (await history(services, scope, request, at));
+  const past = cached ?? (await history(call, scope, request, at));
   const from = past.filter((object) => object.key >= start);
   return cut(from, scope, request, revision, start);
 }
 
 /** The state at a revision from the store's history; 410 when it is compacted. */
 async function history(
-  services: Services,
+  call: Call,
   scope: Scope,
   request: ListRequest,
   at: { revision: number; start: string },
 ): Promise<CachedObject[]> {
+  const { services } = call;
   const { resource, prefix } = scope;
   const end = rangeEndOf(resource.storeKey(prefix));
   const root = resource.storeKey('').length;
@@ -166,6 +166,8 @@ async function history(
         { key, rangeEnd: end, revision: at.revision, limit: LOAD_PAGE_COUNT },
         services.signal,
       );
+      // The cache's objects are there anyway; these are this request's own.
+      call.hold(page.kvs.reduce((sum, { value }) => sum + value.length, 0));
       for (const kv of page.kvs) {
         const json = withResourceVersion(kv.value, kv.modRevision);
         const where = { key: kv.key.slice(root), revision: kv.modRevision };

@@ -140,7 +140,7 @@ export async function deleteCollection(call: Call, resource: ServedResource): Pr
   const options = await readDeleteOptions(call);
   const request = parseListRequest(call.query, resource, false);
   const scope = { resource, prefix: prefixOf(resource, namespace) };
-  const page = await selectPage(call.services, scope, request);
+  const page = await selectPage(call, scope, request);
   const context = call.writeContext((options.dryRun ?? []).length > 0);
   const { registry } = call.services;
   const removed: CachedObject[] = [];
