@@ -15,6 +15,7 @@ import type { Disk } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
 import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
+import { AwaitedCommits } from './awaited-commits.ts';
 import type { BulkRate } from './bulk-rate.ts';
 import type { Consensus, ConsensusWork, MemberStanding, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
@@ -22,7 +23,8 @@ import type { EngineLog } from './engine-log.ts';
 import { EntrySource } from './entry-source.ts';
 import { Expulsion } from './expulsion.ts';
 import { HashRounds } from './hash-rounds.ts';
-import { CatchUp, caughtUpLearner, neededIndex, refusalOfChange } from './others.ts';
+import { LogMemory } from './log-memory.ts';
+import { caughtUpLearner, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
@@ -59,12 +61,11 @@ export class RaftConsensus implements Consensus {
   readonly #hashes: HashRounds;
   readonly #entries: EntrySource;
   readonly #expulsion: Expulsion;
-  readonly #catchUp = new CatchUp();
+  readonly #memory: LogMemory;
   /** Bytes proposed and not yet written, for which the disk has room. */
   #unwrittenBytes = 0;
   #notedLeader = 0;
-  /** Of entries that were proposed for other members: the first whose commit may be untold, the last. */
-  #awaited = { first: 0, last: 0 };
+  readonly #awaited = new AwaitedCommits();
   /** Its content is here; the core is about to decide whether it is wanted. */
   #received: Received | undefined;
 
@@ -76,6 +77,7 @@ export class RaftConsensus implements Consensus {
     this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
     const { state, peers } = parts;
     const { memberId } = this;
+    this.#memory = new LogMemory(parts.raft, { memberId, tailEntries: parts.tailEntries });
     const send: Peers['send'] = (to, message) => peers.send(to, message);
     this.#startTerms = new StartTerms(parts.raft, { memberId, send });
     this.#hashes = new HashRounds({ memberId, state, send });
@@ -131,7 +133,7 @@ export class RaftConsensus implements Consensus {
     this.#entries.tick();
     if (this.#raft.lacksSnapshot) this.#parts.checkpoints.want();
     this.#retainTransfers();
-    this.#catchUp.observe(this.#raft);
+    this.#memory.tick();
     this.#parts.bulk.tick();
     this.#parts.scrubber.tick();
     this.#expulsion.tick();
@@ -284,8 +286,7 @@ export class RaftConsensus implements Consensus {
   }
 
   proposedForOther(): void {
-    const { lastIndex } = this.#raft;
-    this.#awaited = { first: this.#awaited.first || lastIndex, last: lastIndex };
+    this.#awaited.proposed(this.#raft.lastIndex);
   }
 
   get hasNews(): boolean {
@@ -328,26 +329,15 @@ export class RaftConsensus implements Consensus {
 
   #work(work: ConsensusWork): void {
     for (;;) {
-      const news = this.#isAwaited() ? 'now' : work.news;
+      const { commitIndex } = this.#raft;
+      const news = this.#awaited.isAny(commitIndex) ? 'now' : work.news;
       if (!this.#raft.isReady(news)) break;
-      if (news === 'now') this.#told();
+      if (news === 'now') this.#awaited.told(commitIndex);
       this.#carryOut(this.#raft.ready(news), work);
     }
     this.#noteLeader();
     const { lostLog } = this.#raft;
     if (lostLog !== undefined) this.#expulsion.setBack(lostLog.commitIndex, lostLog.lastIndex);
-  }
-
-  #isAwaited(): boolean {
-    const { first } = this.#awaited;
-    return first !== 0 && this.#raft.commitIndex >= first;
-  }
-
-  #told(): void {
-    const { commitIndex } = this.#raft;
-    const { first, last } = this.#awaited;
-    if (commitIndex < first) return;
-    this.#awaited = { first: last > commitIndex ? commitIndex + 1 : 0, last };
   }
 
   #compare(): void {
@@ -411,7 +401,7 @@ export class RaftConsensus implements Consensus {
     const last = committed.at(-1);
     if (last === undefined) return;
     this.#raft.applied(last.index);
-    this.#trimMemory();
+    this.#memory.trim();
     this.#hashes.answer();
   }
 
@@ -488,17 +478,5 @@ export class RaftConsensus implements Consensus {
       if (state === 'snapshot') waiting.set(id, snapshotIndex);
     }
     this.#parts.sender.retain(waiting);
-  }
-
-  /** Old entries leave memory when nobody needs them; the disk still has them. */
-  #trimMemory(): void {
-    const raft = this.#raft;
-    const { tailEntries } = this.#parts;
-    let index = raft.appliedIndex - tailEntries;
-    if (index - raft.firstIndex <= tailEntries) return;
-    if (hasOthers(raft.members, this.memberId)) {
-      index = Math.min(index, neededIndex(raft, this.#catchUp));
-    }
-    if (index - raft.firstIndex > tailEntries) raft.compact(index);
   }
 }
