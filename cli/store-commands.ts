@@ -126,11 +126,13 @@ async function saveSnapshot(
 ): Promise<{ revision: number; sizeBytes: number }> {
   const staged = `${file}.part`;
   try {
-    const handle = await explained('write', file, () => open(staged, 'w', 0o600));
+    const handle = await explained('write', file, () => {
+      rmSync(staged, { force: true }); // Of an earlier attempt, perhaps with another mode.
+      return open(staged, 'wx', 0o600);
+    });
     let told: Told;
     try {
       told = await explained('write', file, () => receive(handle, parts));
-      await handle.sync();
     } finally {
       await handle.close();
     }
@@ -164,5 +166,6 @@ async function receive(handle: FileHandle, parts: AsyncIterable<SnapshotPart>): 
     if (part.data.length > 0) await handle.writeFile(part.data);
   }
   if (sha256 === '') throw new ProtocolError('UNAVAILABLE', 'the snapshot ended early');
+  await handle.sync();
   return { revision, sizeBytes, sha256 };
 }

@@ -135,6 +135,7 @@ t.test('a control plane is snapshotted, lost and restored', { timeout: 120_000 }
   await waitFor(() => Promise.resolve(seen() === 'deleted-later,kept'));
 
   const file = path('my.snapshot');
+  writeFileSync(`${file}.part`, 'left by another', { mode: 0o644 });
   const written = await bareboat('store', 'snapshot', file);
   t.match(written, { code: 0, notes: /my.snapshot: revision \d+, .*, checked/ });
   t.equal(statSync(file).mode & 0o777, 0o600, 'it holds secrets');

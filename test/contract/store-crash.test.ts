@@ -2,7 +2,6 @@
  * Goal: SIGKILL at any moment loses no acknowledged write. A child writes and prints what was
  * acknowledged, is killed after a random number of lines, and its directory is opened here.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,19 +10,21 @@ import { createInterface } from 'node:readline';
 import t from 'tap';
 import { RealClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
+import { must } from '#base/assert.ts';
 import { openStore } from '#control/store/store.ts';
+import { spawnTied } from './tied-child.ts';
 
 const WRITER = join(import.meta.dirname, 'store-crash-writer.ts');
 const { signal } = new AbortController();
 
 /** Lets a child write until it printed `lines`, kills it, and returns all that it printed. */
 async function writeAndKill(dataDir: string, first: number, lines: number): Promise<number[]> {
-  const child = spawn(process.execPath, [WRITER, dataDir, String(first)], {
+  const child = spawnTied(process.execPath, [WRITER, dataDir, String(first)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
   const printed: number[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
+  for await (const line of createInterface({ input: must(child.stdout, 'a pipe') })) {
     printed.push(Number(line));
     if (printed.length === lines) child.kill('SIGKILL');
   }

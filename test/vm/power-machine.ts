@@ -130,13 +130,23 @@ export class PowerMachine implements AsyncDisposable {
   /** Boots; resolves when the store writes. Throws what kept it from that. */
   static async start(disk: PowerDisk, image: PowerImage): Promise<PowerMachine> {
     const machine = new PowerMachine(disk, image);
-    const socket = join(machine.#dir, 'nbd.sock');
-    await machine.#server.listen(socket);
+    try {
+      await machine.#boot(image);
+    } catch (error) {
+      await machine[Symbol.asyncDispose]();
+      throw error;
+    }
+    return machine;
+  }
+
+  async #boot(image: PowerImage): Promise<void> {
+    const socket = join(this.#dir, 'nbd.sock');
+    await this.#server.listen(socket);
     const [store, control] = ['store', 'control'].map(
       (name) => `nbd+unix:///${name}?socket=${socket}`,
     );
     await Machine.start({
-      dir: machine.#dir,
+      dir: this.#dir,
       boot: image.boot,
       disk: store,
       moreDisks: [control ?? ''],
@@ -144,8 +154,7 @@ export class PowerMachine implements AsyncDisposable {
       accelerator: image.accelerator,
       forwards: new Map(),
     });
-    await machine.until(() => machine.readyAt > 0, BOOT_MS_MAX);
-    return machine;
+    await this.until(() => this.readyAt > 0, BOOT_MS_MAX);
   }
 
   /** Until `isSo`. Throws when the guest failed or the time is over. */

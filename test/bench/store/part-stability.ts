@@ -53,11 +53,11 @@ export async function stabilityPart(bench: Bench): Promise<string> {
     });
   } finally {
     for (const hog of hogs) hog.kill('SIGKILL');
+    await ours[Symbol.asyncDispose]();
     await new Promise((resolve) => setTimeout(resolve, 500)); // A group with processes cannot go.
     rmSync(directory, { recursive: true });
+    for (const group of groups) if (group !== undefined) rmdirSync(group);
   }
-  await ours[Symbol.asyncDispose]();
-  for (const group of groups) if (group !== undefined) rmdirSync(group);
   const weights = groups[0] === undefined ? 'no weights' : 'CPU weights 10 to 1';
   const what = `open loop of ${RATE} puts/s`;
   const rows: Row[] = [
