@@ -134,6 +134,7 @@ export class SimMember {
     const noteChange = (what: string, bytes?: Uint8Array) =>
       trace.note(what, { atMs: time.nowMs, from: this.id }, bytes);
     this.#pausedUntil = 0;
+    this.#held = []; // A repair before may have been stopped with something to say.
     // A process counts from its own start.
     this.#clock.atMs = time.nowMs;
     this.#clock.shownMs = 0;

@@ -58,7 +58,12 @@ export class StoreRun {
       preallocateBytes: random.pick([2048, 8192]),
       ballastPieceBytes: random.pick([2048, 8192]),
       logTailEntries: random.pick([5, 20, 200]),
-      ...random.pick([{}, { heartbeatMs: 100, electionMs: 1000 }]),
+      // With the shortest election that is allowed, two candidates often stand in one term.
+      ...random.pick([
+        {},
+        { heartbeatMs: 100, electionMs: 1000 },
+        { heartbeatMs: 50, electionMs: 250 },
+      ]),
       runsAsVersion: random.pick([VERSION, VERSION, VERSION - 1]),
     });
   }

@@ -165,11 +165,23 @@ export const MUTATIONS: readonly Mutation[] = [
     'mayVote && state.log.isUpToDate(message.lastIndex, message.lastTerm)',
     'mayVote',
   ]),
-  one('commit-of-earlier-term', 'raft', [
-    'control/raft/leader.ts',
-    'if (index <= log.commitIndex || log.term(index) !== state.term) return;',
-    'if (index <= log.commitIndex || index > log.lastIndex) return;',
-  ]),
+  {
+    // Entries go one by one here, or the leader's own first entry would always travel with the older ones.
+    name: 'commit-of-earlier-term',
+    area: 'raft',
+    patches: [
+      {
+        file: 'control/raft/leader.ts',
+        find: 'if (index <= log.commitIndex || log.term(index) !== state.term) return;',
+        replace: 'if (index <= log.commitIndex || index > log.lastIndex) return;',
+      },
+      {
+        file: 'control/raft/limits.ts',
+        find: 'appendBytesMax: MEBIBYTE,',
+        replace: 'appendBytesMax: 1,',
+      },
+    ],
+  },
   {
     name: 'set-back-disk-goes-on',
     area: 'raft',
