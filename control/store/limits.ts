@@ -229,6 +229,9 @@ export const SOCKET_PIECE_BYTES = 256 * 1024;
 /** Largest frame to a client over a network: a range is answered in one. */
 export const REPLY_BYTES_MAX = 1024 * 1024 * 1024;
 
+/** Requests of a client over a network that the engine has not taken, beyond which its socket is not read. */
+export const CLIENT_INBOX_BYTES_MAX = 16 * 1024 * 1024;
+
 /** Answers that a client over a network has not taken, beyond which its socket is closed. */
 export const CLIENT_BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
 

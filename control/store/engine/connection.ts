@@ -17,6 +17,8 @@ export class Connection {
   readonly events = new ByteWriter();
   readonly hub: WatchHub;
   readonly inbox: Uint8Array[] = [];
+  /** All of the inbox was taken: whoever holds back what goes into it may go on. */
+  emptied: (() => void) | undefined;
   readonly #send: Send;
   /** Where events go, when not where answers go. */
   sendEvents: Send | undefined;

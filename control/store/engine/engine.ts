@@ -331,7 +331,9 @@ export class Engine {
       bytes += message.length;
     }
     inbox.splice(0, taken);
-    return inbox.length > 0;
+    if (inbox.length > 0) return true;
+    if (taken > 0) connection.emptied?.();
+    return false;
   }
 
   #request(connection: Connection, id: number, kind: number, body: ByteReader): void {

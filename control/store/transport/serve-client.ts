@@ -11,7 +11,7 @@ import type { Log } from '#base/log.ts';
 import type { EngineHost } from '../engine-host.ts';
 import { CLIENT_PROTOCOL } from '../codec/frame.ts';
 import type { Connection } from '../engine/connection.ts';
-import { CLIENT_BUFFERED_BYTES_MAX, OUTSIDER_MS_MAX } from '../limits.ts';
+import { CLIENT_BUFFERED_BYTES_MAX, CLIENT_INBOX_BYTES_MAX, OUTSIDER_MS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { CLOSE, bytesOf } from './peer-links.ts';
 import { sendInPieces } from './pieces.ts';
@@ -85,11 +85,18 @@ export class ClientSockets {
     const connection = host.engine.connect((message) => this.#send(socket, message));
     this.#sockets.add(socket);
     if (token !== undefined) this.#byToken.set(token, { key, socket, connection });
+    let waitingBytes = 0;
+    connection.emptied = () => {
+      waitingBytes = 0;
+      socket.resume();
+    };
     socket.on('message', (data) => {
       try {
         const message = bytesOf(data);
         check(message);
         connection.inbox.push(message);
+        waitingBytes += message.length;
+        if (waitingBytes > CLIENT_INBOX_BYTES_MAX) socket.pause();
         host.wake();
       } catch (error) {
         if (!(error instanceof RangeError) && !(error instanceof StoreError)) throw error;
