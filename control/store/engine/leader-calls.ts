@@ -79,6 +79,7 @@ export class LeaderCalls {
     this.#leader = leader;
     if (former !== 0) this.lost(former);
     if (leader === 0) return;
+    this.#leaderlessTicks = 0;
     for (const [id, call] of this.#calls) {
       if (call.sentTo !== 0) continue;
       if (leader === this.#memberId) this.#end(id, { result: 'here' });

@@ -6,7 +6,8 @@
  *     0  magic "BBWS"   4 format version
  *     8  crc32 of bytes 12..80
  *    12  flags (u32): 1 = the member joined a group, it did not found one; 2 = the log was written anew
- *        from here on (rewrite.ts), segments before this one are of no meaning
+ *        from here on (rewrite.ts), segments before this one are of no meaning; upper half: the format
+ *        version once more, 0 from older software
  *    16  group id (u64)       24 member id (u64)
  *    32  segment number (u64) 40 number of its first batch (u64)
  *    48  crc of the batch before that    52 seed of this segment's batch checksums (u32)
@@ -37,6 +38,7 @@ export const WAL_FORMAT_VERSION = 2;
 const WAL_FORMAT_VERSION_MIN = 1;
 const JOINED = 1;
 const FRESH = 2;
+const VERSION_SHIFT = 16;
 export const SEGMENT_HEADER_BYTES = 80;
 export const BATCH_HEADER_BYTES = 40;
 const SEGMENT_MAGIC = 0x53574242;
@@ -101,7 +103,8 @@ export function formatSegmentHeader(header: SegmentHeader, crc32: Crc32): Uint8A
   const view = new DataView(bytes.buffer);
   view.setUint32(0, SEGMENT_MAGIC, true);
   view.setUint32(4, WAL_FORMAT_VERSION, true);
-  view.setUint32(12, (header.isJoined ? JOINED : 0) | (header.isFresh ? FRESH : 0), true);
+  const flags = (header.isJoined ? JOINED : 0) | (header.isFresh ? FRESH : 0);
+  view.setUint32(12, flags | (WAL_FORMAT_VERSION << VERSION_SHIFT), true);
   setU64(view, 16, header.groupId);
   setU64(view, 24, header.memberId);
   setU64(view, 32, header.segment);
@@ -122,6 +125,9 @@ export function parseSegmentHeader(bytes: Uint8Array, name: string, crc32: Crc32
   const version = view.getUint32(4, true);
   const sum = crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES), 0);
   if (view.getUint32(8, true) !== sum) throw corrupt(name, 8, 'has a damaged header');
+  // The sum does not cover it; its copy, which older software did not write, does.
+  const copy = view.getUint32(12, true) >>> VERSION_SHIFT;
+  if (copy !== 0 && copy !== version) throw corrupt(name, 4, 'has a damaged format version');
   if (version < WAL_FORMAT_VERSION_MIN || version > WAL_FORMAT_VERSION) {
     const text = `log segment ${name} has format version ${version}, known is ${WAL_FORMAT_VERSION}`;
     throw new StoreError('UNSUPPORTED', text);

@@ -268,9 +268,17 @@ t.test('a format of a later version is told from damage', (t) => {
   const disk = written(1);
   disk.damage(lastSegment(disk), (bytes) => {
     bytes[4] = 3;
+    bytes[14] = 3;
     new DataView(bytes.buffer).setUint32(8, crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES)), true);
   });
   t.throws(() => open(disk), { code: 'UNSUPPORTED', message: /format version 3/ });
+  for (const version of [1, 3, 0x2002]) {
+    const damaged = written(1);
+    damaged.damage(lastSegment(damaged), (bytes) => {
+      new DataView(bytes.buffer).setUint32(4, version, true);
+    });
+    t.throws(() => open(damaged), { code: 'CORRUPT' }, `the number alone rotted to ${version}`);
+  }
   t.end();
 });
 
