@@ -10,42 +10,23 @@ import { Measure } from './measure.ts';
 import { memberNetwork, memberSettings } from './member-config.ts';
 import { Member } from './member.ts';
 
-const config = z
-  .strictObject({
-    dataDir: z.string(),
-    /** Prints `figures JSON` (measure.ts) at SIGUSR2. */
-    measure: z.boolean().optional(),
-    ...memberNetwork.shape,
-    ...memberSettings.shape,
-  })
-  .parse(JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')));
-const {
-  dataDir,
-  measure: isMeasured,
-  quotaBytes,
-  runsAsVersion,
-  heartbeatMs,
-  electionMs,
-  checkpointLogBytes,
-  logTailEntries,
-  bulkBytesPerSecondMax,
-  ...network
-} = config;
+const file: unknown = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8'));
+const own = {
+  dataDir: z.string(),
+  /** Prints `figures JSON` (measure.ts) at SIGUSR2. */
+  measure: z.boolean().optional(),
+};
+z.strictObject({ ...own, ...memberNetwork.shape, ...memberSettings.shape }).parse(file);
+const { dataDir, measure: isMeasured } = z.object(own).parse(file);
+const settings = z.object(memberSettings.shape).parse(file);
+const network = z.object(memberNetwork.shape).parse(file);
 
 const log = new FdLog({ level: 'info' }).child('store');
 const measure = isMeasured === true ? new Measure() : undefined;
 const member = await Member.open({
   dataDir,
   log,
-  settings: {
-    quotaBytes,
-    runsAsVersion,
-    heartbeatMs,
-    electionMs,
-    checkpointLogBytes,
-    logTailEntries,
-    bulkBytesPerSecondMax,
-  },
+  settings,
   network,
   failed: (error) => {
     log.error('store failed', { error });

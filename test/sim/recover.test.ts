@@ -2,31 +2,18 @@
 import t from 'tap';
 import { must } from '#base/assert.ts';
 import { compareSurvivors, inspectDisk, recoverDisk } from '#control/store/recover.ts';
-import type { TxnRequest } from '#control/store/port.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { TestMember } from '#control/store/testing/test-member.ts';
 import { Group } from './group.ts';
 import { PowerFailure } from './member.ts';
 import type { SimMember } from './member.ts';
+import { SMALL, put } from './small-group.ts';
 
 const { signal } = new AbortController();
 
-const small = {
-  checkpointLogBytes: 20_000,
-  segmentBytes: 20_000,
-  preallocateBytes: 4096,
-  ballastPieceBytes: 512,
-  logTailEntries: 10,
-};
-
-function put(key: string, value: string): TxnRequest {
-  const request = { key, value: Buffer.from(value) };
-  return { compare: [], success: [{ kind: 'put', request }], failure: [] };
-}
-
 /** Three members, of which one was away for the last writes. */
 async function lostGroup(seed: number): Promise<{ group: Group; away: SimMember }> {
-  const group = new Group(new SeededRandom(seed), small);
+  const group = new Group(new SeededRandom(seed), SMALL);
   await group.grow(3);
   const leader = must(group.leader, 'a leader');
   const [away, other] = group.members.filter((member) => member !== leader);
@@ -49,7 +36,7 @@ function open(member: SimMember): TestMember {
     disk: member.disk,
     random: () => 0.3,
     monotonicMs: () => 0,
-    settings: small,
+    settings: SMALL,
   });
 }
 

@@ -4,32 +4,17 @@ import { must } from '#base/assert.ts';
 import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import { readNote, writeNote } from '#control/store/engine/outcast.ts';
 import { StoreError } from '#control/store/port.ts';
-import type { Store, TxnRequest } from '#control/store/port.ts';
+import type { Store } from '#control/store/port.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { Group } from './group.ts';
 import type { SimClient } from './group.ts';
 import { PowerFailure } from './member.ts';
 import type { SimMember } from './member.ts';
+import { SMALL, put } from './small-group.ts';
 
 const { signal } = new AbortController();
 
-const small = {
-  checkpointLogBytes: 20_000,
-  segmentBytes: 20_000,
-  preallocateBytes: 4096,
-  ballastPieceBytes: 512,
-  logTailEntries: 10,
-};
-
-function put(key: string, value: string): TxnRequest {
-  return {
-    compare: [],
-    success: [{ kind: 'put', request: { key, value: Buffer.from(value) } }],
-    failure: [],
-  };
-}
-
-async function threeMembers(seed: number, settings = small): Promise<Group> {
+async function threeMembers(seed: number, settings = SMALL): Promise<Group> {
   const group = new Group(new SeededRandom(seed), settings);
   await group.grow(3);
   return group;
@@ -75,7 +60,7 @@ function victimOf(group: Group): { victim: SimMember; other: SimMember } {
 t.test('a damaged log is repaired from a peer, though nobody leads without it', async (t) => {
   for (const seed of [1, 2, 3, 4]) {
     // Long logs, so that peers have the entries in segments alone.
-    const group = await threeMembers(seed, { ...small, checkpointLogBytes: 200_000 });
+    const group = await threeMembers(seed, { ...SMALL, checkpointLogBytes: 200_000 });
     const { victim, other } = victimOf(group);
     const { store } = group.connect(other);
     await fill(group, store, 150);
@@ -131,7 +116,7 @@ t.test('damaged checkpoints are repaired from a peer, and the vote is kept', asy
 });
 
 t.test('a group of one says what is damaged, and what helps', async (t) => {
-  const group = new Group(new SeededRandom(3), small);
+  const group = new Group(new SeededRandom(3), SMALL);
   const [alone] = group.members;
   const member = must(alone, 'a founder');
   await fill(group, group.connect(member).store, 20);
@@ -328,7 +313,7 @@ t.test('a fenced member starts again from its disk once, then comes in anew', as
 });
 
 t.test('a member that cannot reach anybody goes on asking, and keeps its id', async (t) => {
-  const group = await threeMembers(14, { ...small, checkpointLogBytes: 200_000 });
+  const group = await threeMembers(14, { ...SMALL, checkpointLogBytes: 200_000 });
   const { victim, other } = victimOf(group);
   const { store } = group.connect(other);
   await fill(group, store, 150);

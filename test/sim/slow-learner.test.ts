@@ -5,9 +5,9 @@
 import t from 'tap';
 import { must } from '#base/assert.ts';
 import type { StoreClient } from '#control/store/client/client.ts';
-import type { TxnRequest } from '#control/store/port.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { Group } from './group.ts';
+import { put } from './small-group.ts';
 
 const { signal } = new AbortController();
 const { SLOW_MB = '10', SLOW_WRITES = '500' } = process.env;
@@ -18,14 +18,6 @@ const VALUE_BYTES = 1000;
 
 /** First byte of a chunk of a snapshot, and of an offer of one (codec/peer.ts). */
 const CHUNK = 14;
-
-function put(key: string, value: Uint8Array): TxnRequest {
-  return {
-    compare: [],
-    success: [{ kind: 'put', request: { key, value } }],
-    failure: [],
-  };
-}
 
 /** What goes to or from a member without whom the group began waits for its line. */
 function slowLine(group: Group, isFar: (id: number) => boolean): { bytesSent: number } {
