@@ -19,17 +19,13 @@ import { join } from 'node:path';
 import { CoreV1Api, KubeConfig, makeInformer } from '@kubernetes/client-node';
 import t from 'tap';
 import { must } from '#base/assert.ts';
-import { silentLog } from '#base/log.ts';
-import { parseClusterSecrets } from '#base/machine-config.ts';
-import { writePkiFiles } from '#base/pki/node-certificates.ts';
-import { issueLeaf } from '#base/pki/pki.ts';
 import { runCli } from '#cli/test-run.ts';
 import { writeClusterFiles } from '#control/api/testing/cluster-files.ts';
 import { VERSION } from '#control/store/versions.ts';
-import { Gateway } from '#daemon/gateway/gateway.ts';
 import { freePort } from './free-ports.ts';
 import { waitFor } from './store-process.ts';
 import { spawnTied } from './tied-child.ts';
+import { startTestGateway } from './test-gateway.ts';
 
 const namespace = 'default';
 const dir = mkdtempSync(join(tmpdir(), 'backup-'));
@@ -37,31 +33,6 @@ const path = (name: string) => join(dir, name);
 const MAIN = new URL('../../control/main.ts', import.meta.url).pathname;
 const bareboat = (...args: string[]) =>
   runCli(['--config', path('bareboat.yaml'), ...args], AbortSignal.timeout(30_000));
-
-async function startGateway(): Promise<Gateway> {
-  const init = ['init', '--cluster', 'dev', '--node', 'n1', '--output', dir];
-  t.equal((await runCli(init, AbortSignal.timeout(10_000))).code, 0);
-  const { machineCa } = parseClusterSecrets(readFileSync(path('secrets.yaml'), 'utf8'));
-  const times = { nowMs: Date.now(), lifetimeMs: 3_600_000 };
-  const subject = { commonName: 'n1' };
-  const leaf = await issueLeaf(machineCa, { subject, usages: ['server'], ...times });
-  const files = new Map([
-    ['server.crt', leaf.certificate],
-    ['server.key', leaf.key],
-    ['ca.crt', machineCa.certificate],
-  ]);
-  writePkiFiles(path('gateway'), files);
-  const gateway = new Gateway({
-    listen: { host: '127.0.0.1', port: 0 },
-    pkiDir: path('gateway'),
-    maintenance: false,
-    sockets: { supervisor: path('none'), agent: path('none'), control: path('control.sock') },
-    log: silentLog,
-  });
-  const port = await gateway.listen();
-  t.equal((await bareboat('config', 'endpoint', `127.0.0.1:${port}`)).code, 0);
-  return gateway;
-}
 
 async function startControl() {
   const child = spawnTied(process.execPath, ['--no-warnings', MAIN, path('config.json')], {
@@ -100,7 +71,7 @@ t.test('a control plane is snapshotted, lost and restored', { timeout: 120_000 }
   const more = { socketPath: path('control.sock'), backup: { everyHours: 24, keep: 2 } };
   writeFileSync(path('config.json'), JSON.stringify({ ...config, ...more }));
   let control = await startControl();
-  const gateway = await startGateway();
+  const gateway = await startTestGateway(dir, { control: path('control.sock') });
   t.teardown(async () => {
     await gateway[Symbol.asyncDispose]();
     rmSync(dir, { recursive: true, force: true });

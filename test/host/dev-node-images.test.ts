@@ -7,12 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
-import { silentLog } from '#base/log.ts';
-import { parseClusterSecrets } from '#base/machine-config.ts';
-import { writePkiFiles } from '#base/pki/node-certificates.ts';
-import { issueLeaf } from '#base/pki/pki.ts';
 import { type Result, runCli } from '#cli/test-run.ts';
-import { Gateway } from '#daemon/gateway/gateway.ts';
+import { startTestGateway } from '../contract/test-gateway.ts';
 import { cannotRun, eventually, pod, TestNode } from './node.ts';
 import { noRegistry, push, type Registry, startRegistry, USER } from './registry.ts';
 import {
@@ -40,30 +36,9 @@ const bareboat = (...args: string[]): Promise<Result> =>
 
 /** A gateway of this process before the agent of the node. */
 async function startGateway(): Promise<void> {
-  const init = ['init', '--cluster', 'dev', '--node', 'n1', '--output', node.scratch];
-  const signal = AbortSignal.timeout(60_000);
-  t.equal((await runCli(init, signal)).code, 0);
-  const { machineCa } = parseClusterSecrets(readFileSync(path('secrets.yaml'), 'utf8'));
-  const times = { nowMs: Date.now(), lifetimeMs: 3_600_000 };
-  const subject = { commonName: 'n1' };
-  const leaf = await issueLeaf(machineCa, { subject, usages: ['server'], ...times });
-  const files = new Map([
-    ['server.crt', leaf.certificate],
-    ['server.key', leaf.key],
-    ['ca.crt', machineCa.certificate],
-  ]);
-  writePkiFiles(path('pki'), files);
   const agent = `/proc/${node.pidOf('agent')}/root/run/bareboat/agent/agent.sock`;
-  const gateway = new Gateway({
-    listen: { host: '127.0.0.1', port: 0 },
-    pkiDir: path('pki'),
-    maintenance: false,
-    sockets: { supervisor: path('none.sock'), agent, control: path('none.sock') },
-    log: silentLog,
-  });
-  const port = await gateway.listen();
+  const gateway = await startTestGateway(node.scratch, { agent });
   t.teardown(() => gateway[Symbol.asyncDispose]());
-  t.equal((await bareboat('config', 'endpoint', `127.0.0.1:${port}`)).code, 0);
 }
 
 t.before(async () => {
