@@ -8,20 +8,41 @@ import type { OutcastNote } from './engine/outcast.ts';
 import { DamagedDirectory } from './engine/read-directory.ts';
 import { rosterOfLog } from './engine/roster-of-log.ts';
 import type { MemberOptions } from './member.ts';
+import { StoreError } from './port.ts';
 import type { AddedMember } from './port.ts';
 import { askToRejoin } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
 import { repairDirectory } from './repair-directory.ts';
 import { parseSegmentName } from './wal/format.ts';
 
-/** An empty directory of a member that knows others: the group has an id for its key, or none. */
+/**
+ * As whom a directory without a log begins; undefined for one with a log, which says so itself, and for a
+ * member that is to found a group. Where others are known they are asked, whatever was configured: what an
+ * id promised may have been lost with the disk. StoreError INVALID_REQUEST when a group is to be joined of
+ * which nobody is known, else as askToRejoin.
+ */
 export async function joinAnew(
   options: MemberOptions,
   asker: Asker,
 ): Promise<AddedMember | undefined> {
-  if (asker.network.peers.length === 0 || hasFiles(options.dataDir)) return undefined;
+  const { join, peers } = asker.network;
+  const { hasLog, note } = look(options.dataDir);
+  if (hasLog) return join;
+  if (note !== undefined && note.next === undefined) return undefined; // Refused, and amended.
+  if (peers.length === 0) {
+    if (join === undefined || note !== undefined) return join;
+    const text = `directory is empty, and no other member is named to ask who ${join.memberId} is`;
+    throw new StoreError('INVALID_REQUEST', text);
+  }
   asker.log.warn('directory is empty, the other members are asked to take this one in');
-  return await askToRejoin(asker, undefined);
+  const next = await askToRejoin(asker, undefined);
+  const former = note ?? join;
+  if (former !== undefined && former.memberId !== next.memberId) {
+    // Later starts find in it that the configured id is one of the past.
+    const { groupId, memberId } = former;
+    keepNote(options.dataDir, { groupId, memberId, reason: 'its disk was lost', others: [], next });
+  }
+  return next;
 }
 
 /** Resolves when the directory may be opened once more; rethrows what nobody can help with. */
@@ -50,8 +71,11 @@ function keepNote(dataDir: string, note: OutcastNote): void {
   writeNote(disk, note);
 }
 
-function hasFiles(dataDir: string): boolean {
+function look(dataDir: string): {
+  readonly hasLog: boolean;
+  readonly note: OutcastNote | undefined;
+} {
   using disk = new RealDisk(dataDir);
   const hasLog = disk.list().some((name) => parseSegmentName(name) !== undefined);
-  return hasLog || readNote(disk) !== undefined;
+  return { hasLog, note: readNote(disk) };
 }

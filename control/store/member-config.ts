@@ -25,7 +25,10 @@ export const memberNetwork = z.strictObject({
   certificate: z.string().min(1),
   /** HOST:PORT where the other members reach this one, should it found the group. */
   address: z.string().min(1),
-  /** What the group answered when the member was added; else the directory's group, or a new one. */
+  /**
+   * What the group answered when the member was added; else the directory's group, or a new one. An empty
+   * directory asks the group all the same, so `peers` are to be named.
+   */
   join: z.strictObject({ groupId: z.int().positive(), memberId: z.int().positive() }).optional(),
   /**
    * HOST:PORT of other members. A member with such does not found a group on an empty directory but asks

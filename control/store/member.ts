@@ -50,7 +50,7 @@ export class Member {
     const { network, log } = options;
     if (network === undefined) return new Member(options);
     const asker = { network, credentials: readCredentials(network), log };
-    const join = network.join ?? (await joinAnew(options, asker));
+    const join = await joinAnew(options, asker);
     const joined = { ...options, network: { ...network, join } };
     for (;;) {
       try {

@@ -195,7 +195,8 @@ export class StoreGroup implements AsyncDisposable {
       const address = await this.#place.address(number);
       const { key } = this.#identities[number] as Identity; // One of three.
       const added = await retrying(() => store.addMember({ key, address, isToVote: true }, signal));
-      await this.#add({ ...settings, join: added }, address);
+      const peers = this.members.map((member) => member.address);
+      await this.#add({ ...settings, join: added, peers }, address);
       await waitFor(async () => {
         const { members } = await store.members(signal);
         return members.filter(({ role }) => role === 'voter').length === number + 1;

@@ -94,6 +94,27 @@ t.test('a member that lost its disk comes back by itself', { timeout: 120_000 },
   t.match(lost.logged.join(''), /asked to take this one in/);
 });
 
+t.test('a lost disk is noticed though an old id is configured', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 100);
+  const lost = must(group.members[2], 'a member');
+  const { members } = await store.members(signal);
+  const formerId = must(members.find(({ key }) => key === lost.identity.key)?.id, 'a member');
+  await lost.end('SIGKILL');
+  rmSync(dataDir(2), { recursive: true });
+  group.configure(2, { peers: [] });
+  await t.rejects(lost.start(), /directory is empty, and no other member is named/);
+  group.configure(2, { peers: group.members.map(({ address }) => address) });
+  await lost.start();
+  t.equal(await isBack(group, store, lost.identity.key, formerId), 100);
+  t.match(lost.logged.join(''), /asked to take this one in/, 'it did not begin under its old id');
+  await lost.end('SIGKILL');
+  await lost.start();
+  const again = await group.connect([2], signal);
+  t.not((await again.memberStatus(signal)).memberId, formerId, 'also when it starts again');
+});
+
 t.test(
   'a founder set back to when it was alone finds its group',
   { timeout: 120_000 },

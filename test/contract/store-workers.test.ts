@@ -26,6 +26,7 @@ t.test('three workers are one group', { timeout: 120_000 }, async (t) => {
   const ca = await createCa({ commonName: 'test', nowMs: Date.now(), lifetimeMs: LIFETIME_MS });
   const identities = await Promise.all(['a', 'b', 'c'].map((name) => newIdentity(ca, name)));
   const stores: OwnStore[] = [];
+  const peers: string[] = [];
   const open = async (number: number, address: string, join_?: MemberNetwork['join']) => {
     const identity = must(identities[number], 'one of three');
     const [host = '', port] = address.split(':');
@@ -39,7 +40,7 @@ t.test('three workers are one group', { timeout: 120_000 }, async (t) => {
         address,
         join: join_,
         memberKeys: identities.map(({ key }) => key),
-        peers: [],
+        peers: [...peers],
         clientKeys: [],
       },
       onFailure: (error) => {
@@ -47,6 +48,7 @@ t.test('three workers are one group', { timeout: 120_000 }, async (t) => {
       },
     });
     stores.push(store);
+    peers.push(address);
     return store;
   };
   const founder = await open(0, await freeAddress());
