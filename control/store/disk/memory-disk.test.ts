@@ -121,6 +121,24 @@ t.test('after a failed sync nothing is durable, whatever a second one says', (t)
   t.end();
 });
 
+t.test('what is written anew after a failed sync is durable, its size too', (t) => {
+  for (const mode of ['kept', 'dropped'] as const) {
+    const disk = diskWith();
+    const file = disk.create('b');
+    disk.syncDirectory();
+    file.write(sectors(1, 2), 0);
+    disk.faults.failSync = () => mode;
+    t.throws(() => file.sync(), { code: 'EIO' });
+    disk.faults.failSync = () => undefined;
+    file.truncate(2 * SECTOR_BYTES);
+    file.write(sectors(1, 2), 0);
+    file.sync();
+    disk.crash(all);
+    t.same(read(disk, 'b'), [1, 2], mode);
+  }
+  t.end();
+});
+
 t.test('a full disk takes a part of a write', (t) => {
   const disk = diskWith(1);
   disk.faults.capacityBytes = 3 * SECTOR_BYTES;

@@ -51,7 +51,8 @@ export class MemoryFile {
 
   /** All dirty sectors become durable, where the device was told to put them. */
   sync(misdirect?: (sector: number) => Misdirection | undefined): void {
-    if (this.#isSizeDirty) this.#durable = resized(this.#durable, this.cache.length);
+    const size = this.#isSizeDirty ? this.cache.length : this.#sizeWritten();
+    if (size !== this.#durable.length) this.#durable = resized(this.#durable, size);
     this.#isSizeDirty = false;
     for (const sector of this.#dirty) {
       const bytes = sectorAt(this.cache, sector);
@@ -121,6 +122,13 @@ export class MemoryFile {
     copy.#settle(this.#durable.slice());
     for (const sector of this.#broken) copy.#broken.add(sector);
     return copy;
+  }
+
+  /** A size that a failed sync left behind grows with what is written beyond it (ext4, XFS). */
+  #sizeWritten(): number {
+    let size = this.#durable.length;
+    for (const sector of this.#dirty) size = Math.max(size, (sector + 1) * SECTOR_BYTES);
+    return Math.min(size, Math.max(this.cache.length, this.#durable.length));
   }
 
   #settle(bytes: Uint8Array<ArrayBuffer>): void {
