@@ -11,9 +11,12 @@ import type { MemberOptions } from './member.ts';
 import { StoreError } from './port.ts';
 import type { AddedMember } from './port.ts';
 import { askToRejoin } from './rejoin.ts';
-import type { Asker } from './rejoin.ts';
+import type { Admission, Asker } from './rejoin.ts';
 import { repairDirectory } from './repair-directory.ts';
 import { parseSegmentName } from './wal/format.ts';
+
+/** No member's id. */
+const NOBODY = 0;
 
 /**
  * As whom a directory without a log begins; undefined for one with a log, which says so itself, and for a
@@ -35,22 +38,22 @@ export async function joinAnew(
     throw new StoreError('INVALID_REQUEST', text);
   }
   asker.log.warn('directory is empty, the other members are asked to take this one in');
-  const next = await askToRejoin(asker, undefined);
+  const admission = await askToRejoin(asker, undefined);
+  // Later starts find in it that the configured id is one of the past, and whom to let in.
+  const { groupId, memberId } = admission;
   const former = note ?? join;
-  if (former !== undefined && former.memberId !== next.memberId) {
-    // Later starts find in it that the configured id is one of the past.
-    const { groupId, memberId } = former;
-    keepNote(options.dataDir, { groupId, memberId, reason: 'its disk was lost', others: [], next });
-  }
-  return next;
+  const isOther = former !== undefined && former.memberId !== memberId;
+  const of = isOther ? former : { groupId, memberId: NOBODY };
+  keepNote(options.dataDir, noteOf(of, 'its directory was empty', admission));
+  return { groupId, memberId };
 }
 
 /** Resolves when the directory may be opened once more; rethrows what nobody can help with. */
 export async function amend(options: MemberOptions, asker: Asker, error: unknown): Promise<void> {
   if (error instanceof Outcast) {
     asker.log.error('member has to come in anew', { error });
-    const next = await askToRejoin(asker, error.note);
-    keepNote(options.dataDir, { ...error.note, next });
+    const admission = await askToRejoin(asker, error.note);
+    keepNote(options.dataDir, noteOf(error.note, error.note.reason, admission));
     return;
   }
   if (!(error instanceof DamagedDirectory) || !error.isRepairable) throw error;
@@ -64,6 +67,14 @@ export async function amend(options: MemberOptions, asker: Asker, error: unknown
     const others = rows.filter(({ id }) => id !== memberId);
     keepNote(options.dataDir, { groupId, memberId, reason, others });
   }
+}
+
+function noteOf(
+  { groupId, memberId }: AddedMember,
+  reason: string,
+  { others, ...next }: Admission,
+): OutcastNote {
+  return { groupId, memberId, reason, others, next };
 }
 
 function keepNote(dataDir: string, note: OutcastNote): void {

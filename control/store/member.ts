@@ -11,6 +11,7 @@ import { RealDisk } from './disk/real-disk.ts';
 import { EngineHost } from './engine-host.ts';
 import type { EngineHostEvents } from './engine-host.ts';
 import { openEngine } from './engine/open-engine.ts';
+import { readNote } from './engine/outcast.ts';
 import type { Engine } from './engine/engine.ts';
 import { LEADERLESS_CHECK_MS, LOOK_AROUND_PAUSE_MS, RESIGN_MS } from './limits.ts';
 import type { MemberNetwork, MemberSettings } from './member-config.ts';
@@ -71,7 +72,14 @@ export class Member {
     const links =
       network &&
       credentials &&
-      new PeerLinks({ credentials, trustedKeys: network.memberKeys, log });
+      new PeerLinks({
+        credentials,
+        trustedKeys: [
+          ...network.memberKeys,
+          ...(readNote(disk)?.others ?? []).map(({ key }) => key),
+        ],
+        log,
+      });
     let engine: Engine;
     try {
       engine = openEngine(
@@ -110,7 +118,10 @@ export class Member {
       },
     });
     if (network === undefined || credentials === undefined || links === undefined) return;
-    const stranger = () => this.#metStranger({ network, credentials, log });
+    const stranger = (isTrusted: boolean) => {
+      engine.metStranger();
+      if (isTrusted) this.#metStranger({ network, credentials, log });
+    };
     this.#network = new Network({ host: this.host, log, network, credentials, links, stranger });
   }
 
@@ -187,7 +198,7 @@ class Network {
     readonly network: MemberNetwork;
     readonly credentials: Credentials;
     readonly links: PeerLinks;
-    readonly stranger: () => void;
+    readonly stranger: (isTrusted: boolean) => void;
   }) {
     const { host, log, network, credentials, links, stranger } = parts;
     const { engine } = host;

@@ -5,7 +5,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Log } from '#base/log.ts';
-import type { OutcastNote } from './engine/outcast.ts';
+import type { Acquaintance, OutcastNote } from './engine/outcast.ts';
 import { LOOK_AROUND_MS_MAX, REJOIN_ATTEMPT_MS_MAX, REJOIN_RETRY_MS } from './limits.ts';
 import type { MemberNetwork } from './member-config.ts';
 import { StoreError } from './port.ts';
@@ -20,14 +20,16 @@ export interface Asker {
   readonly log: Log;
 }
 
+/** What a member is that comes in, and who the others are by that time. */
+export interface Admission extends AddedMember {
+  readonly others: readonly Acquaintance[];
+}
+
 /**
  * Asks until the group has an id for this key. Rejects with StoreError INVALID_REQUEST when no member of
  * the group has it and there is no good token, or when nobody is known to be asked.
  */
-export async function askToRejoin(
-  asker: Asker,
-  note: OutcastNote | undefined,
-): Promise<AddedMember> {
+export async function askToRejoin(asker: Asker, note: OutcastNote | undefined): Promise<Admission> {
   const { network, credentials, log } = asker;
   const known = note?.others ?? [];
   const addresses = [...new Set([...network.peers, ...known.map(({ address }) => address)])];
@@ -61,6 +63,18 @@ export async function askToRejoin(
 
 /** As a former member, else by a token. */
 async function comeIn(
+  store: OwnStore,
+  as: { readonly former: FormerMember; readonly token: string | undefined },
+  signal: AbortSignal,
+): Promise<Admission> {
+  const added = await admit(store, as, signal);
+  // Who leads may have come in behind all that the configuration names.
+  const { members } = await store.members(signal);
+  const others = members.filter(({ id }) => id !== added.memberId);
+  return { ...added, others: others.map(({ key, address }) => ({ key, address })) };
+}
+
+async function admit(
   store: OwnStore,
   as: { readonly former: FormerMember; readonly token: string | undefined },
   signal: AbortSignal,

@@ -154,20 +154,25 @@ export class StoreProcess {
   }
 }
 
-/** Three processes that are one group, made as an operator makes one. */
+/** Processes that are one group, three at first, made as an operator makes one. */
 export class StoreGroup implements AsyncDisposable {
   readonly members: StoreProcess[] = [];
   readonly #directory = mkdtempSync(join(tmpdir(), 'store-members-'));
-  readonly #identities: readonly Identity[];
+  readonly #ca: KeyPair;
+  readonly #identities: Identity[];
   readonly #client: Identity;
   readonly #stores: OwnStore[] = [];
   readonly #place: Place;
   readonly #configs: object[] = [];
 
-  private constructor(identities: readonly Identity[], client: Identity, place: Place) {
-    this.#identities = identities;
-    this.#client = client;
-    this.#place = place;
+  private constructor(
+    ca: KeyPair,
+    of: { readonly identities: Identity[]; readonly client: Identity; readonly place: Place },
+  ) {
+    this.#ca = ca;
+    this.#identities = of.identities;
+    this.#client = of.client;
+    this.#place = of.place;
   }
 
   static async start(
@@ -177,8 +182,9 @@ export class StoreGroup implements AsyncDisposable {
   ): Promise<StoreGroup> {
     const nowMs = Date.now();
     const ca = await createCa({ commonName: 'test', nowMs, lifetimeMs: LIFETIME_MS });
-    const names = ['a', 'b', 'c'].map((name) => newIdentity(ca, name));
-    const group = new StoreGroup(await Promise.all(names), await newIdentity(ca, 'client'), place);
+    const identities = await Promise.all(['a', 'b', 'c'].map((name) => newIdentity(ca, name)));
+    const client = await newIdentity(ca, 'client');
+    const group = new StoreGroup(ca, { identities, client, place });
     try {
       await group.#found(settings, signal);
     } catch (error) {
@@ -191,17 +197,31 @@ export class StoreGroup implements AsyncDisposable {
   async #found(settings: object, signal: AbortSignal): Promise<void> {
     await this.#add(settings);
     const store = await this.connect([0], signal);
-    for (const number of [1, 2]) {
-      const address = await this.#place.address(number);
-      const { key } = this.#identities[number] as Identity; // One of three.
-      const added = await retrying(() => store.addMember({ key, address, isToVote: true }, signal));
-      const peers = this.members.map((member) => member.address);
-      await this.#add({ ...settings, join: added, peers }, address);
-      await waitFor(async () => {
-        const { members } = await store.members(signal);
-        return members.filter(({ role }) => role === 'voter').length === number + 1;
-      });
-    }
+    for (const number of [1, 2]) await this.#join(store, number, { settings, signal });
+  }
+
+  /** Adds a voter, which the configuration of none of the others names. Resolves to its number. */
+  async grow(store: OwnStore, settings: object, signal: AbortSignal): Promise<number> {
+    const number = this.#identities.length;
+    this.#identities.push(await newIdentity(this.#ca, `member ${number}`));
+    await this.#join(store, number, { settings, signal });
+    return number;
+  }
+
+  async #join(
+    store: OwnStore,
+    number: number,
+    { settings, signal }: { readonly settings: object; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const address = await this.#place.address(number);
+    const { key } = this.#identities[number] as Identity; // Made before.
+    const added = await retrying(() => store.addMember({ key, address, isToVote: true }, signal));
+    const peers = this.members.map((member) => member.address);
+    await this.#add({ ...settings, join: added, peers }, address);
+    await waitFor(async () => {
+      const { members } = await store.members(signal);
+      return members.filter(({ role }) => role === 'voter').length === number + 1;
+    });
   }
 
   /** Changes what a member is told at its next start. */
@@ -235,7 +255,7 @@ export class StoreGroup implements AsyncDisposable {
 
   async #add(settings: object, address?: string): Promise<void> {
     const number = this.members.length;
-    const identity = this.#identities[number] as Identity; // One of three.
+    const identity = this.#identities[number] as Identity; // Made before.
     const own = address ?? (await this.#place.address(number));
     const [host, port] = own.split(':');
     const file = (name: string) => join(this.#directory, `${number}-${name}`);

@@ -14,7 +14,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { must } from '#base/assert.ts';
 import { type OwnStore, createJoinToken } from '#control/store/store.ts';
-import { StoreGroup, freeAddress, waitFor } from './store-process.ts';
+import { StoreGroup, freeAddress, leaderOf, waitFor } from './store-process.ts';
 
 const { signal } = new AbortController();
 
@@ -113,6 +113,29 @@ t.test('a lost disk is noticed though an old id is configured', { timeout: 120_0
   await lost.start();
   const again = await group.connect([2], signal);
   t.not((await again.memberStatus(signal)).memberId, formerId, 'also when it starts again');
+});
+
+t.test('a member that comes in lets in who came in before it', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 100);
+  const number = await group.grow(store, {}, signal);
+  const { key } = must(group.members[number], 'a member').identity;
+  const { members } = await store.members(signal);
+  const id = must(members.find((member) => member.key === key)?.id, 'a member');
+  const lost = must(group.members[2], 'a member');
+  await lost.end('SIGKILL');
+  rmSync(dataDir(2), { recursive: true });
+  const each = await Promise.all([0, 1, number].map((at) => group.connect([at], signal)));
+  await waitFor(async () => {
+    await store.moveLeader(id, signal).catch(() => {});
+    return (await leaderOf(each)) === 2;
+  });
+  group.configure(2, { peers: [must(group.members[0], 'a member').address] });
+  await lost.start();
+  const own = await group.connect([2], signal);
+  const { count } = await own.range({ key: 'k', rangeEnd: 'l' }, AbortSignal.timeout(30_000));
+  t.equal(count, 100);
 });
 
 t.test(

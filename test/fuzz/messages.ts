@@ -9,6 +9,7 @@ import { ERROR_CODES } from '#control/store/codec/reply.ts';
 import { writeMemberRequest } from '#control/store/codec/roster.ts';
 import type { MemberRequest } from '#control/store/codec/roster.ts';
 import type { PeerMessage } from '#control/store/engine/peers.ts';
+import type { RosterRow } from '#control/store/engine/roster.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { NotingWriter } from './fields.ts';
@@ -22,6 +23,15 @@ export function number(random: Random): number {
 
 export function blob(random: Random, most = 40): Uint8Array {
   return new Uint8Array(random.below(most)).fill(random.below(256));
+}
+
+function rosterRows(random: Random): RosterRow[] {
+  return Array.from({ length: random.below(5) }, () => ({
+    id: number(random),
+    key: 'k'.repeat(random.below(64)),
+    address: 'a'.repeat(random.below(20)),
+    isToVote: random.chance(0.5),
+  }));
 }
 
 export function members(random: Random): Members {
@@ -119,6 +129,8 @@ const PEER: ((random: Random) => PeerMessage)[] = [
   () => ({ kind: 'termRequest' }),
   (r) => ({ kind: 'termResponse', term: number(r), matchIndex: number(r) }),
   (r) => ({ kind: 'membersNews', index: number(r), members: members(r) }),
+  () => ({ kind: 'rosterRequest' }),
+  (r) => ({ kind: 'rosterNews', index: number(r), rows: rosterRows(r) }),
   (r) => ({ kind: 'stateHash', index: number(r) }),
   (r) => ({
     kind: r.chance(0.5) ? 'stateHashAnswer' : 'fence',

@@ -56,6 +56,9 @@ const messages: PeerMessage[] = [
   { kind: 'termRequest' },
   { kind: 'termResponse', term: 5, matchIndex: 9 },
   { kind: 'membersNews', index: 9, members },
+  { kind: 'rosterRequest' },
+  { kind: 'rosterNews', index: 9, rows: [] },
+  { kind: 'rosterNews', index: 9, rows: [{ id: 7, key: 'k', address: 'a:1', isToVote: true }] },
   { kind: 'stateHash', index: 9 },
   { kind: 'statement', version: 3, isConfirmed: true, memoryBytes: 2 ** 40 },
   { kind: 'stateHashAnswer', index: 9, hash: { a: 2 ** 32 - 1, b: 0 } },
@@ -87,7 +90,7 @@ function decode(bytes: Uint8Array): PeerMessage {
 t.test('a message is read as it was written', (t) => {
   for (const message of messages) t.same(decode(encodePeerMessage(message)), message, message.kind);
   const kinds = new Set(messages.map(({ kind }) => kind));
-  t.equal(kinds.size, 27, 'every kind');
+  t.equal(kinds.size, 29, 'every kind');
   t.end();
 });
 

@@ -7,13 +7,14 @@
  *   entries  = n, entry{n}; indexes follow from the one before
  *   entry    = term, u8 has members, [members], data
  *   snapshot = index, term, members
+ *   rosterNews = index, n, row{n} (roster.ts)
  *
  * The reader takes nothing that could break an invariant of the core: entries whose terms fall or exceed
  * the sender's, or configurations that are none, are RangeErrors, an unknown kind is UNSUPPORTED.
  */
 import type { Entry, SnapshotMeta } from '#control/raft/raft.ts';
 import type { PeerMessage } from '../engine/peers.ts';
-import { APPEND_ENTRIES_MAX, CHECKPOINT_CHUNK_BYTES_LIMIT } from '../limits.ts';
+import { APPEND_ENTRIES_MAX, CHECKPOINT_CHUNK_BYTES_LIMIT, MEMBERS_MAX } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { VERSION_FACTS, VERSION_MIN } from '../versions.ts';
 import { ByteWriter } from './bytes.ts';
@@ -21,6 +22,7 @@ import type { ByteReader } from './bytes.ts';
 import { SHA256_BYTES } from './digest.ts';
 import { readMembers, writeMembers } from './members.ts';
 import { readError, writeError } from './reply.ts';
+import { readRosterRow, writeRosterRow } from './roster.ts';
 
 type Kind = PeerMessage['kind'];
 type Of<K extends Kind, M = PeerMessage> = M extends { readonly kind: infer Q }
@@ -269,6 +271,21 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
       writeMembers(out, members);
     },
     read: (input) => ({ index: input.varint(), members: readMembers(input) }),
+  },
+  rosterRequest: { number: 28, since: VERSION_FACTS, write: () => {}, read: () => ({}) },
+  rosterNews: {
+    number: 29,
+    since: VERSION_FACTS,
+    write: (out, { index, rows }) => {
+      writeNumbers(out, index, rows.length);
+      for (const row of rows) writeRosterRow(out, row);
+    },
+    read: (input) => {
+      const index = input.varint();
+      const count = input.varint();
+      if (count > MEMBERS_MAX) throw new RangeError(`${count} members are too many`);
+      return { index, rows: Array.from({ length: count }, () => readRosterRow(input)) };
+    },
   },
 };
 

@@ -29,6 +29,7 @@ import type { MemberStatus } from '../port.ts';
 import { VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
 import type { Backups } from './backups.ts';
+import { Acquaintances } from './acquaintances.ts';
 import { AskedBefore } from './asked-before.ts';
 import { Connection } from './connection.ts';
 import type { Consensus } from './consensus.ts';
@@ -68,9 +69,8 @@ export class Engine {
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
   readonly #askedBefore = new AskedBefore();
+  readonly #acquaintances: Acquaintances;
   #peerInbox: { readonly from: number; readonly message: PeerMessage }[] = [];
-  /** As last told to the peers' port. */
-  #rosterHash = { a: 0, b: 0 };
 
   constructor(options: EngineOptions) {
     this.state = options.state;
@@ -82,6 +82,9 @@ export class Engine {
     this.#backups = options.backups;
     this.#parts = options;
     this.#writes = new PendingWrites(options.state, options.consensus);
+    const { state, peers } = options;
+    const { memberId } = options.consensus;
+    this.#acquaintances = new Acquaintances({ state, peers, memberId });
     this.#calls = new LeaderCalls({
       memberId: options.consensus.memberId,
       firstId: options.newId(),
@@ -111,6 +114,11 @@ export class Engine {
   /** Another member, which just connected, said where its log ends. */
   greeted(from: number, lastIndex: number): void {
     this.#consensus.greeted(from, lastIndex);
+  }
+
+  /** Somebody of the group connected whom this member does not know, or not by this key. */
+  metStranger(): void {
+    this.#acquaintances.metStranger();
   }
 
   /** The connection to another member broke, or cannot be made. */
@@ -162,6 +170,7 @@ export class Engine {
     this.#writes.tick();
     this.#backups.tick();
     this.#statements.tick(this.#consensus.leader);
+    this.#acquaintances.round();
     if (this.#consensus.isLeader) this.#leader.tick();
     this.#spaceLog.look(this.state);
     this.#endBlindWatches();
@@ -282,7 +291,9 @@ export class Engine {
       else if (message.kind === 'answer') this.#calls.answered(from, message.id, message);
       else if (message.kind === 'statement') {
         this.#statements.heard(from, this.#consensus.term, message);
-      } else this.#consensus.receive(from, message);
+      } else if (message.kind === 'rosterRequest') this.#acquaintances.asked(from);
+      else if (message.kind === 'rosterNews') this.#acquaintances.told(message);
+      else this.#consensus.receive(from, message);
     }
     return this.#peerInbox.length > 0;
   }
@@ -417,12 +428,8 @@ export class Engine {
   }
 
   #tellPeers(): void {
-    const { a, b } = this.state.roster.hash;
-    if (a === this.#rosterHash.a && b === this.#rosterHash.b) return;
-    this.#rosterHash = { a, b };
-    const rows = this.state.roster.all();
-    this.#peers.setMembers(rows);
-    this.#askedBefore.retain(rows.map(({ id }) => id));
+    const ids = this.#acquaintances.update();
+    if (ids !== undefined) this.#askedBefore.retain(ids);
   }
 }
 

@@ -94,6 +94,18 @@ export interface MembersNews {
   readonly members: Members;
 }
 
+/** Somebody of the group knocks who is not known here: who are the members? */
+export interface RosterRequest {
+  readonly kind: 'rosterRequest';
+}
+
+/** They were these behind this index, which is applied here. */
+export interface RosterNews {
+  readonly kind: 'rosterNews';
+  readonly index: LogIndex;
+  readonly rows: readonly RosterRow[];
+}
+
 /** Of a leader: what is the hash of your state behind this index? */
 export interface StateHashRequest {
   readonly kind: 'stateHash';
@@ -168,6 +180,8 @@ export type PeerMessage =
   | TermRequest
   | TermResponse
   | MembersNews
+  | RosterRequest
+  | RosterNews
   | StateHashRequest
   | StateHashAnswer
   | Fence

@@ -263,6 +263,8 @@ export class RaftConsensus implements Consensus {
       case 'ask':
       case 'answer':
       case 'statement':
+      case 'rosterRequest':
+      case 'rosterNews':
         return; // The engine's own.
       case 'append':
         if (this.#hasRoomFor(message.entries)) this.#step(from, message);

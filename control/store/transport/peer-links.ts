@@ -49,8 +49,11 @@ export interface Home {
   /** A member said where its log ends. */
   readonly greeted: (from: number, lastIndex: number) => void;
   readonly unreachable: (member: number) => void;
-  /** A key that may be a member's, but is none's by the log, says it is of this group. */
-  readonly stranger: () => void;
+  /**
+   * Somebody says to be of this group who is none of its members by the log, or has another key than that
+   * says. Trusted: the key may be a member's that the log does not name yet.
+   */
+  readonly stranger: (isTrusted: boolean) => void;
 }
 
 interface Link {
@@ -136,8 +139,9 @@ export class PeerLinks implements Peers, Disposable {
       const home = this.#home;
       if (home === undefined) throw new Refused(CLOSE.otherMember, 'not started');
       this.#checkHello(hello, home);
-      const isKnown = this.#links.get(hello.from)?.row !== undefined;
-      if (!isKnown && this.#trustedKeys.includes(proved.key)) home.stranger();
+      if (this.#links.get(hello.from)?.row?.key !== proved.key) {
+        home.stranger(this.#trustedKeys.includes(proved.key));
+      }
       this.#checkKey(hello.from, proved);
       socket.send(this.#hello(hello.socketClass, hello.from, home));
       this.#established(socket, hello);
@@ -176,6 +180,7 @@ export class PeerLinks implements Peers, Disposable {
     });
     socket.on('open', () => {
       if (proved === undefined || proved.key !== row.key) {
+        home.stranger(false);
         this.#refuse(socket, new Refused(CLOSE.foreignKey, `${row.address} has another key`));
         return;
       }

@@ -35,7 +35,7 @@ interface Taken {
 }
 
 /** Member 1 of the group, which knows member 2. */
-async function member1(known = peer) {
+async function member1(known = peer, stranger: (isTrusted: boolean) => void = () => {}) {
   const links = new PeerLinks({ credentials: home, trustedKeys: [], log: silentLog });
   const listener = new Listener(home, {
     accept: (socket, proved) => links.accept(socket, proved),
@@ -52,7 +52,7 @@ async function member1(known = peer) {
     versions: () => VERSIONS,
     receive: (from, message) => taken.push({ from, message }),
     greeted: (_from, lastIndex) => greetings.push(lastIndex),
-    stranger: () => {},
+    stranger,
     unreachable: (member) => unreachable.push(member),
   });
   links.setMembers([
@@ -121,6 +121,26 @@ t.test('a hello is refused with the reason', async (t) => {
     t.equal(await closeCode(socket), code, name);
   }
   t.same(taken, []);
+  await end();
+});
+
+t.test('a member that is not known yet is let in once others have named it', async (t) => {
+  const met: boolean[] = [];
+  const { links, port, greetings, end } = await member1(peer, (isTrusted) => met.push(isTrusted));
+  const hello = encodeHello({ ...HELLO, from: 3 });
+  const refused = await dial(port, foreign);
+  refused.send(hello);
+  t.equal(await closeCode(refused), CLOSE.foreignKey);
+  t.same(met, [false], 'its home is told that somebody knocks');
+  const row = (id: number, key: string) => ({ id, key, address: '', isToVote: true });
+  links.setMembers([row(1, home.key), row(2, peer.key), row(3, foreign.key)]);
+  const socket = await dial(port, foreign);
+  socket.send(hello);
+  await once(socket, 'message');
+  t.same(greetings, [HELLO.lastIndex]);
+  const other = await dial(port, peer);
+  other.send(hello);
+  t.equal(await closeCode(other), CLOSE.foreignKey, 'under its own key alone');
   await end();
 });
 
