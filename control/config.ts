@@ -30,6 +30,9 @@ const etcd = z
 /** Of the own store, in `dataDir`. */
 export const STORE_DIR = 'store';
 
+/** What restoring a snapshot needs, in `dataDir`; gone when it counts. */
+export const RESTORE_DIR = 'restore';
+
 const fields = z.strictObject({
   nodeName: z.string().min(1),
   dataDir: z.string().min(1),

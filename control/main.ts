@@ -18,6 +18,7 @@ import { STORE_DIR, parseControlConfig } from './config.ts';
 import type { ControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
 import { restoreCommand } from './restore-command.ts';
+import { takeRestored } from './restored-store.ts';
 import { storeServices } from './store-services.ts';
 
 /** Requests under way take milliseconds; watches are ended, the rest (exec, proxies) is cut. */
@@ -108,6 +109,7 @@ async function openStore(
   if (etcd === undefined) {
     const { onFailure } = io;
     const network = config.store;
+    takeRestored(config.dataDir);
     const dataDir = join(config.dataDir, STORE_DIR);
     const settings = config.storeSettings ?? {};
     const own = await startStoreWorker({ dataDir, settings, network, logLevel, onFailure });

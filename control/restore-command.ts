@@ -1,18 +1,17 @@
 /**
- * `main.ts --restore SNAPSHOT DATADIR`: makes the store that control is going to run of a snapshot. For the
+ * `main.ts --restore SNAPSHOT DATADIR`: makes the store that control is going to take of a snapshot. For the
  * supervisor, which runs it before the cluster is bootstrapped; prints one line of JSON, what was done or
  * what refused it.
  */
-import { join } from 'node:path';
 import { errorText, isErrno } from '#base/errors.ts';
-import { STORE_DIR } from './config.ts';
-import { StoreError, restoreStore } from '#control/store/store.ts';
+import { StoreError } from '#control/store/store.ts';
+import { makeRestored } from './restored-store.ts';
 
 /** Returns the exit code. */
 export function restoreCommand([snapshot = '', dataDir = '']: readonly string[]): number {
   const say = (value: object) => process.stdout.write(`${JSON.stringify(value)}\n`);
   try {
-    const { groupId, revision } = restoreStore(snapshot, join(dataDir, STORE_DIR));
+    const { groupId, revision } = makeRestored(snapshot, dataDir);
     say({ groupId, revision });
     return 0;
   } catch (error) {

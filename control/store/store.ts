@@ -46,5 +46,6 @@ export {
   inspectMember,
   recoverMember,
 } from './recover.ts';
+export { syncDirectory } from './disk/real-disk.ts';
 export { restoreStore } from './snapshot-file.ts';
 export { type StoreWorkerOptions, startStoreWorker } from './start-worker.ts';

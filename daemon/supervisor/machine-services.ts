@@ -13,7 +13,7 @@ import { ProtocolError } from '#base/protocol/frames.ts';
 import { ServiceTable } from '#base/protocol/protocol.ts';
 import { applyConfig } from './apply-config.ts';
 import { readKernelLog, readLogFile } from './follow.ts';
-import { ClusterRestore } from './restore-cluster.ts';
+import { ClusterRestore, restorePlaces } from './restore-cluster.ts';
 import type { Supervisor } from './supervisor.ts';
 import { formatExit, isLooping } from './unit.ts';
 import { PLACES } from './unit-specs.ts';
@@ -22,7 +22,8 @@ const KUBECONFIG_LIFETIME_SECONDS = 365 * 24 * 3600;
 
 export function machineServices(supervisor: Supervisor): ServiceTable {
   const { events, state, units } = supervisor;
-  const restore = new ClusterRestore(supervisor);
+  const restore = new ClusterRestore(supervisor, restorePlaces());
+  restore.tidy();
   return new ServiceTable()
     .unary(Machine.GetVersion, async () => ({
       version: readOsRelease('VERSION_ID'),
@@ -59,7 +60,7 @@ export function machineServices(supervisor: Supervisor): ServiceTable {
     })
     .unary(Machine.ApplyConfig, async (request) => applyConfig(supervisor, request))
     .unary(Machine.Bootstrap, async () => {
-      await supervisor.bootstrap();
+      await restore.bootstrap();
       return {};
     })
     .stream(Machine.Restore, async function* (requests, { signal }) {

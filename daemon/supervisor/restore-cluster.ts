@@ -1,21 +1,23 @@
 /**
  * `Restore` of the machine API: starts the cluster on this node from a snapshot of its store, in place of
- * bootstrap. The snapshot is kept beside the store to be until control's own program has read it as a whole
- * and made a store of it; whatever goes wrong before leaves the machine as it was.
+ * bootstrap. All of it happens in a directory beside the store to be, which control's own program fills; the
+ * record that the cluster was bootstrapped is what makes it count. Control then takes the store from there
+ * (control/restored-store.ts). Without the record the directory is what a failure or a power cut has left, and
+ * goes: at the next start, with the next attempt, or before an empty cluster is bootstrapped.
+ *
+ *   idle -> receiving, making (bootstrap is refused) -> bootstrapped | idle
  */
 import { spawn } from 'node:child_process';
 import { chownSync, closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as z from 'zod';
 import { must } from '#base/assert.ts';
-import { isErrno } from '#base/errors.ts';
+import { errorText, isErrno } from '#base/errors.ts';
 import type { RestoreResponse } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import type { ProtocolErrorCode } from '#base/protocol/frames.ts';
-import type { Supervisor } from './supervisor.ts';
-import { PLACES, UID, UNIT_SPECS } from './unit-specs.ts';
-
-const FILE = join(PLACES.control, 'restore.snapshot');
+import type { EventLog } from './events.ts';
+import { PLACES, UNIT_SPECS } from './unit-specs.ts';
 
 /** What control says (control/restore-command.ts). */
 const said = z.union([
@@ -30,12 +32,64 @@ const CODES: Readonly<Record<string, ProtocolErrorCode>> = {
   NO_SPACE: 'RESOURCE_EXHAUSTED',
 };
 
+/** The cluster of this node (supervisor.ts). */
+export interface NodeCluster {
+  readonly state: { readonly bootstrapped: boolean };
+  readonly events: Pick<EventLog, 'add'>;
+  /** Throws ProtocolError unless the cluster may begin on this node, and has not. */
+  requireNoCluster(): void;
+  /** The record is durable before anything is started. */
+  bootstrap(): Promise<void>;
+}
+
+export interface RestorePlaces {
+  /** Control's directory on STORE. */
+  readonly dir: string;
+  readonly uid: number;
+  /** Control's program, without its configuration. */
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export function restorePlaces(): RestorePlaces {
+  const { argv, env, uid } = must(
+    UNIT_SPECS.find(({ name }) => name === 'control'),
+    'control is a unit',
+  );
+  const [program, ...args] = argv;
+  return { dir: PLACES.control, uid, program, args: args.slice(0, -1), env };
+}
+
 export class ClusterRestore {
-  readonly #supervisor: Supervisor;
+  readonly #cluster: NodeCluster;
+  readonly #places: RestorePlaces;
+  readonly #staging: string;
   #isRunning = false;
 
-  constructor(supervisor: Supervisor) {
-    this.#supervisor = supervisor;
+  constructor(cluster: NodeCluster, places: RestorePlaces) {
+    this.#cluster = cluster;
+    this.#places = places;
+    this.#staging = join(places.dir, 'restore');
+  }
+
+  /** At the start: what an attempt has left that came to nothing goes. */
+  tidy(): void {
+    if (this.#cluster.state.bootstrapped) return; // It is control's.
+    try {
+      rmSync(this.#staging, { recursive: true, force: true });
+    } catch (error) {
+      const text = `what a restore has left cannot be removed: ${errorText(error)}`;
+      this.#cluster.events.add('machine', text, 'warning');
+    }
+  }
+
+  /** Begins an empty cluster. Throws ProtocolError, FAILED_PRECONDITION while a snapshot is restored. */
+  async bootstrap(): Promise<void> {
+    this.#requireIdle();
+    // Else control would take it for its store.
+    rmSync(this.#staging, { recursive: true, force: true });
+    await this.#cluster.bootstrap();
   }
 
   /** Throws ProtocolError that names what is wrong with the machine or the snapshot. */
@@ -43,36 +97,74 @@ export class ClusterRestore {
     chunks: AsyncIterable<{ readonly data: Uint8Array }>,
     signal: AbortSignal,
   ): Promise<RestoreResponse> {
-    this.#supervisor.requireNoCluster();
-    if (this.#isRunning) {
-      throw new ProtocolError('FAILED_PRECONDITION', 'another snapshot is being restored');
-    }
+    this.#requireIdle();
     this.#isRunning = true;
     try {
-      await receive(chunks);
+      const file = join(this.#staging, 'restore.snapshot');
+      this.#begin();
+      await receive(chunks, file);
+      chownSync(file, this.#places.uid, this.#places.uid);
       signal.throwIfAborted();
-      // From here on it comes to an end, whatever becomes of the client: a store without a cluster would bar
-      // the next attempt.
-      const revision = await makeStore();
-      await this.#supervisor.bootstrap();
+      // From here on it comes to an end, whatever becomes of the client.
+      const revision = await this.#makeStore(file);
+      await this.#cluster.bootstrap();
       return { revision };
     } finally {
       this.#isRunning = false;
-      rmSync(FILE, { force: true });
+      this.tidy();
     }
+  }
+
+  #requireIdle(): void {
+    this.#cluster.requireNoCluster();
+    if (!this.#isRunning) return;
+    throw new ProtocolError('FAILED_PRECONDITION', 'a snapshot is being restored');
+  }
+
+  /** An empty directory that is there after a power cut, too. */
+  #begin(): void {
+    const { dir, uid } = this.#places;
+    rmSync(this.#staging, { recursive: true, force: true });
+    mkdirSync(this.#staging, { recursive: true });
+    for (const each of [dir, this.#staging]) chownSync(each, uid, uid);
+    for (const each of [dirname(dir), dir]) syncDirectory(each);
+  }
+
+  /** Resolves to the revision that the store begins with. */
+  async #makeStore(file: string): Promise<number> {
+    const { program, args, env, uid, dir } = this.#places;
+    const child = spawn(program, [...args, '--restore', file, dir], {
+      cwd: '/',
+      uid,
+      gid: uid,
+      env: { ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const answers: string[] = [];
+    const warnings: string[] = [];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => answers.push(text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => warnings.push(text));
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', () => resolve());
+    });
+    const answer = parseSaid(answers.join('') || warnings.join(''));
+    if ('revision' in answer) return answer.revision;
+    const code = CODES[answer.code] ?? 'INTERNAL';
+    throw new ProtocolError(code, answer.message, { details: { reason: answer.code } });
   }
 }
 
-async function receive(chunks: AsyncIterable<{ readonly data: Uint8Array }>): Promise<void> {
-  mkdirSync(PLACES.control, { recursive: true });
-  chownSync(PLACES.control, UID.control, UID.control);
-  const fd = openSync(FILE, 'w', 0o600);
+async function receive(
+  chunks: AsyncIterable<{ readonly data: Uint8Array }>,
+  file: string,
+): Promise<void> {
+  const fd = openSync(file, 'w', 0o600);
   try {
     for await (const { data } of chunks) {
       for (let done = 0; done < data.length; ) done += writeSync(fd, data, done);
     }
     fsyncSync(fd);
-    chownSync(FILE, UID.control, UID.control);
   } catch (error) {
     if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
     throw new ProtocolError('RESOURCE_EXHAUSTED', 'no room for the snapshot on STORE', {
@@ -83,33 +175,13 @@ async function receive(chunks: AsyncIterable<{ readonly data: Uint8Array }>): Pr
   }
 }
 
-/** Resolves to the revision that the store begins with. */
-async function makeStore(): Promise<number> {
-  const { argv, env, uid } = must(
-    UNIT_SPECS.find(({ name }) => name === 'control'),
-    'control is a unit',
-  );
-  const [program, ...args] = argv;
-  const own = args.slice(0, -1); // Without its configuration.
-  const child = spawn(program, [...own, '--restore', FILE, PLACES.control], {
-    cwd: '/',
-    uid,
-    gid: uid,
-    env: { ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const answers: string[] = [];
-  const warnings: string[] = [];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => answers.push(text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => warnings.push(text));
-  await new Promise<void>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', () => resolve());
-  });
-  const answer = parseSaid(answers.join('') || warnings.join(''));
-  if ('revision' in answer) return answer.revision;
-  const code = CODES[answer.code] ?? 'INTERNAL';
-  throw new ProtocolError(code, answer.message, { details: { reason: answer.code } });
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function parseSaid(text: string): z.infer<typeof said> {

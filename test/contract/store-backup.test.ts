@@ -142,13 +142,10 @@ t.test('a control plane is snapshotted, lost and restored', { timeout: 120_000 }
   });
   t.match(restore(path('config.json')), { code: 1, said: { code: 'CORRUPT' } });
   t.match(restore(path('none')), { code: 1, said: { message: /ENOENT/ } });
-  t.notOk(
-    readdirSync(dir).some((name) => /^store(\.restoring)?$/.test(name)),
-    'nothing was made',
-  );
+  t.notOk(readdirSync(dir).includes('store'), 'nothing was made');
+  t.same(readdirSync(path('restore')), []);
   const [scheduled = ''] = readdirSync(path('backups'));
   t.match(restore(join(path('backups'), scheduled)), { code: 0 }, 'a scheduled one serves, too');
-  rmSync(path('store'), { recursive: true });
   const restored = restore(file);
   t.match(restored, { code: 0, said: { revision: Number } });
 
