@@ -1,7 +1,7 @@
 /**
  * One contract for every Store: a table of requests with complete answers, and random requests whose
- * answers are compared with the twin's. Runs on the inline store, on the worker, on a follower of a
- * simulated group of three, and on a real etcd.
+ * answers are compared with the twin's. Runs on the inline store, on the worker, on a follower of three
+ * processes and of a simulated group of three, and on a real etcd.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,6 +18,7 @@ import type { Store } from '#control/store/store.ts';
 import { openSimulatedStore } from '../sim/simulated-store.ts';
 import { EtcdServer } from './etcd-server.ts';
 import { compareSteps } from './store-compare.ts';
+import { StoreGroup } from './store-process.ts';
 import { openOnEtcd } from './store-random.ts';
 import { contractRows } from './store-rows.ts';
 import { steps } from './store-steps.ts';
@@ -45,6 +46,15 @@ function openInline(dataDir: string): Promise<Store> {
   return openStore({ dataDir, clock: new RealClock(), log: silentLog });
 }
 
+function openProcesses(): Promise<StoreGroup> {
+  return StoreGroup.start({}, new AbortController().signal);
+}
+
+/** The founder leads a group that was just made. */
+function groupFollower(group: StoreGroup): Promise<Store> {
+  return group.connect([1], new AbortController().signal);
+}
+
 /** A fresh store, and the end of what it stands on. */
 interface Fresh {
   readonly store: Store;
@@ -58,7 +68,11 @@ let seed = 0;
 const targets: Readonly<Record<string, () => Promise<Fresh>>> = {
   inline: async () => ({ store: await openInline(newDirectory()), dispose: nothing }),
   worker: async () => ({ store: await openWorker(newDirectory()), dispose: nothing }),
-  'group of three': async () => {
+  'three processes': async () => {
+    const group = await openProcesses();
+    return { store: await groupFollower(group), dispose: () => group[Symbol.asyncDispose]() };
+  },
+  'simulated group': async () => {
     const { store, dispose } = await openSimulatedStore(++seed);
     return { store, dispose };
   },
@@ -153,5 +167,16 @@ t.test('a group of three answers random requests like the twin', { timeout: 120_
       }
     }),
     { numRuns: 20 },
+  );
+});
+
+t.test('three processes answer random requests like the twin', { timeout: 120_000 }, async () => {
+  await fc.assert(
+    fc.asyncProperty(steps({ lengthMax: 120, restarts: false }), async (list) => {
+      await using group = await openProcesses();
+      const store = await groupFollower(group);
+      await compareSteps([{ name: 'three processes', store }], list);
+    }),
+    { numRuns: 4 },
   );
 });
