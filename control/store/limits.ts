@@ -9,6 +9,12 @@ export const TXN_OPS_MAX = 128;
 /** One slab of keys or values. A block never spans slabs, so this also bounds a value. */
 export const SLAB_BYTES = 4 * 1024 * 1024;
 
+/** Columns of the key space from this size on grow in place; smaller ones are copied in no time. */
+export const COLUMN_BYTES_IN_PLACE_MIN = 128 * 1024;
+
+/** Room for a column in the address space: 2^28 rows and more. Beyond it growing copies again. */
+export const COLUMN_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+
 /** Longest key. etcd has no limit of its own; object names are far shorter. */
 export const KEY_BYTES_MAX = 4096;
 

@@ -1,19 +1,29 @@
 /**
- * Record ids in order of revision, from the compact revision to now: what watches read. A ring that
- * grows by doubling; positions are absolute and never reused, so a cursor is one number.
+ * Record ids in order of revision, from the compact revision to now: what watches read. A queue in pages,
+ * so that it grows without a copy; positions are absolute and never reused, so a cursor is one number.
  * Beside each entry stands the running sum of the hashes of all records that compaction drops once it
  * has passed the entry, so that it takes them out of the state hash without looking at them.
  * Invariant: mod[record at p] <= mod[record at p + 1].
  */
-import { assert } from '#base/assert.ts';
-import { growU32 } from './records.ts';
+import { assert, must } from '#base/assert.ts';
 import { HashSum } from './state-hash.ts';
 import type { Lanes } from './state-hash.ts';
 
+const PAGE_SHIFT = 10;
+const PAGE_ENTRIES = 1 << PAGE_SHIFT;
+const SLOT_MASK = PAGE_ENTRIES - 1;
+
+interface Page {
+  readonly records: Uint32Array;
+  readonly dropA: Uint32Array;
+  readonly dropB: Uint32Array;
+}
+
 export class History {
-  #ring = new Uint32Array(1024);
-  #dropA = new Uint32Array(1024);
-  #dropB = new Uint32Array(1024);
+  /** The first one holds the oldest entry; where there is none, the next one comes into the first slot. */
+  readonly #pages: Page[] = [];
+  /** Position of the first slot of the first page. */
+  #start = 0;
   readonly #dropped = new HashSum();
   /** The sum behind the last entry that was shifted out. */
   readonly #base = new HashSum();
@@ -32,7 +42,8 @@ export class History {
 
   at(position: number): number {
     assert(position >= this.#first && position < this.#end, 'history position is kept');
-    return this.#ring[position & (this.#ring.length - 1)] as number; // Masked.
+    const offset = position - this.#start;
+    return this.#page(offset).records[offset & SLOT_MASK] as number; // Masked.
   }
 
   /** The part goes out of the state hash when compaction has passed the entry pushed next. */
@@ -41,40 +52,29 @@ export class History {
   }
 
   push(record: number): void {
-    if (this.#end - this.#first === this.#ring.length) this.#grow();
-    const slot = this.#end++ & (this.#ring.length - 1);
-    this.#ring[slot] = record;
-    this.#dropA[slot] = this.#dropped.a;
-    this.#dropB[slot] = this.#dropped.b;
+    const offset = this.#end++ - this.#start;
+    if (offset >> PAGE_SHIFT === this.#pages.length) this.#pages.push(newPage());
+    const page = this.#page(offset);
+    const slot = offset & SLOT_MASK;
+    page.records[slot] = record;
+    page.dropA[slot] = this.#dropped.a;
+    page.dropB[slot] = this.#dropped.b;
   }
 
   /** Drops the oldest entry. */
   shift(): void {
     assert(this.#first < this.#end, 'history has an entry to drop');
-    const slot = this.#first++ & (this.#ring.length - 1);
-    this.#base.a = this.#dropA[slot] as number; // Masked.
-    this.#base.b = this.#dropB[slot] as number; // Masked.
+    this.#base.set(this.#droppedAt(this.#first++));
+    if (this.#first - this.#start < PAGE_ENTRIES) return;
+    this.#pages.shift();
+    this.#start += PAGE_ENTRIES;
   }
 
   /** Sum of the hashes of all that compaction drops when it has passed the entries before `end`. */
   droppedBefore(end: number): Lanes {
     if (end === this.#first) return this.#base;
     assert(end > this.#first && end <= this.#end, 'history position is kept');
-    const slot = (end - 1) & (this.#ring.length - 1);
-    return { a: this.#dropA[slot] as number, b: this.#dropB[slot] as number }; // Masked.
-  }
-
-  #grow(): void {
-    const length = this.#ring.length;
-    // Every entry keeps its slot or moves up by the old length, as its position's next bit says.
-    const grow = (old: Uint32Array) => {
-      const grown = growU32(old, length * 2);
-      grown.copyWithin(length, 0, length);
-      return grown;
-    };
-    this.#ring = grow(this.#ring);
-    this.#dropA = grow(this.#dropA);
-    this.#dropB = grow(this.#dropB);
+    return this.#droppedAt(end - 1);
   }
 
   /** Position of the first entry whose revision, by `mod`, is at least `revision`. */
@@ -88,4 +88,20 @@ export class History {
     }
     return low;
   }
+
+  #droppedAt(position: number): Lanes {
+    const offset = position - this.#start;
+    const { dropA, dropB } = this.#page(offset);
+    const slot = offset & SLOT_MASK;
+    return { a: dropA[slot] as number, b: dropB[slot] as number }; // Masked.
+  }
+
+  #page(offset: number): Page {
+    return must(this.#pages[offset >> PAGE_SHIFT], 'pages reach to the last entry');
+  }
+}
+
+function newPage(): Page {
+  const column = () => new Uint32Array(PAGE_ENTRIES);
+  return { records: column(), dropA: column(), dropB: column() };
 }

@@ -5,7 +5,9 @@
  * Invariant: every key id is in the hash table and in the ordered index, once.
  */
 import { assert } from '#base/assert.ts';
-import { NONE, growU32 } from './records.ts';
+import { growU32 } from './columns.ts';
+import { KeyTable } from './key-table.ts';
+import { NONE } from './records.ts';
 import { NO_ADDRESS, Slabs } from './slab.ts';
 
 /** Key ids of one stretch of the order. `live` counts keys whose newest record is no tombstone. */
@@ -25,16 +27,15 @@ const CHUNK_KEYS_MAX = 512;
 
 export class Keys {
   /** Newest record of each key. */
-  head = new Uint32Array(64);
-  #address = new Uint32Array(64);
-  #size = new Uint32Array(64);
-  #hash = new Uint32Array(64);
-  #nextFree = new Uint32Array(64);
+  head: Uint32Array = new Uint32Array(64);
+  #address: Uint32Array = new Uint32Array(64);
+  #size: Uint32Array = new Uint32Array(64);
+  #hash: Uint32Array = new Uint32Array(64);
+  #nextFree: Uint32Array = new Uint32Array(64);
   #free = NONE;
   #used = 1;
   #count = 0;
-  /** Open addressing with linear probing; NONE is empty. Load stays at or below one half. */
-  #table = new Uint32Array(128);
+  readonly #table = new KeyTable(this);
   readonly #chunks: Chunk[] = [];
   readonly #slabs: Slabs;
 
@@ -52,9 +53,7 @@ export class Keys {
     let capacity = this.head.length;
     while (capacity < count + 1) capacity *= 2;
     if (capacity > this.head.length) this.#growColumns(capacity);
-    let slots = this.#table.length;
-    while (slots < count * 2) slots *= 2;
-    if (slots > this.#table.length) this.#growTable(slots);
+    this.#table.expect(count);
   }
 
   /** Keys known, deleted ones with history included. */
@@ -94,13 +93,7 @@ export class Keys {
 
   /** Id of the key, or NONE. */
   find(key: Uint8Array): number {
-    const hash = hashOf(key);
-    const mask = this.#table.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const id = this.#table[slot] as number; // Masked.
-      if (id === NONE) return NONE;
-      if (this.#hash[id] === hash && this.compare(id, key) === 0) return id;
-    }
+    return this.#table.find(key, hashOf(key));
   }
 
   /** Adds a key that is not there, without records; not live until `setLive`. */
@@ -111,8 +104,7 @@ export class Keys {
     this.#hash[id] = hashOf(key);
     this.head[id] = NONE;
     this.#count++;
-    if (this.#count * 2 > this.#table.length) this.#growTable(this.#table.length * 2);
-    this.#enter(id);
+    this.#table.add(id);
     this.#insertOrdered(id, key);
     return id;
   }
@@ -125,7 +117,7 @@ export class Keys {
     chunk.ids.copyWithin(position.slot, position.slot + 1, chunk.count);
     chunk.count--;
     if (chunk.count === 0) this.#chunks.splice(position.chunk, 1);
-    this.#leave(id);
+    this.#table.remove(id);
     this.#slabs.free(this.#address[id] as number, this.size(id)); // Of a known key.
     this.#address[id] = NO_ADDRESS;
     this.#nextFree[id] = this.#free;
@@ -257,36 +249,6 @@ export class Keys {
 
   /** Set by the owner of the records: whether a key's newest record is no tombstone. */
   liveOf: (id: number) => boolean = () => false;
-
-  #enter(id: number): void {
-    const mask = this.#table.length - 1;
-    let slot = (this.#hash[id] as number) & mask; // Key ids are only made here.
-    while (this.#table[slot] !== NONE) slot = (slot + 1) & mask;
-    this.#table[slot] = id;
-  }
-
-  /** Removes from the table and closes the gap, so that probing never needs markers. */
-  #leave(id: number): void {
-    const table = this.#table;
-    const mask = table.length - 1;
-    let hole = (this.#hash[id] as number) & mask; // Key ids are only made here.
-    while (table[hole] !== id) hole = (hole + 1) & mask;
-    for (let slot = (hole + 1) & mask; table[slot] !== NONE; slot = (slot + 1) & mask) {
-      const other = table[slot] as number; // Masked.
-      const home = (this.#hash[other] as number) & mask;
-      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        table[hole] = other;
-        hole = slot;
-      }
-    }
-    table[hole] = NONE;
-  }
-
-  #growTable(slots: number): void {
-    const old = this.#table;
-    this.#table = new Uint32Array(slots);
-    for (const id of old) if (id !== NONE) this.#enter(id);
-  }
 
   #allocate(): number {
     const id = this.#free;

@@ -4,25 +4,26 @@
  * mod[prev[r]] < mod[r]. Free rows are chained through `prev` as well.
  */
 
+import { growF64, growU32 } from './columns.ts';
 import type { Lanes } from './state-hash.ts';
 
 export const NONE = 0;
 
 export class Records {
-  keyId = new Uint32Array(64);
-  mod = new Float64Array(64);
+  keyId: Uint32Array = new Uint32Array(64);
+  mod: Float64Array = new Float64Array(64);
   /** Order of the record within its revision. */
-  sub = new Uint32Array(64);
-  create = new Float64Array(64);
-  version = new Uint32Array(64);
-  lease = new Float64Array(64);
-  prev = new Uint32Array(64);
+  sub: Uint32Array = new Uint32Array(64);
+  create: Float64Array = new Float64Array(64);
+  version: Uint32Array = new Uint32Array(64);
+  lease: Float64Array = new Float64Array(64);
+  prev: Uint32Array = new Uint32Array(64);
   /** Where the value lies in the value slabs, and its length. */
-  address = new Uint32Array(64);
-  size = new Uint32Array(64);
+  address: Uint32Array = new Uint32Array(64);
+  size: Uint32Array = new Uint32Array(64);
   /** Its part of the state hash. */
-  hashA = new Uint32Array(64);
-  hashB = new Uint32Array(64);
+  hashA: Uint32Array = new Uint32Array(64);
+  hashB: Uint32Array = new Uint32Array(64);
   #used = 1;
   #free = NONE;
 
@@ -36,7 +37,7 @@ export class Records {
     return this.#used++;
   }
 
-  /** Makes room for so many rows at once; nothing is copied where there are none yet. */
+  /** Makes room for so many rows at once. */
   expect(count: number): void {
     let capacity = this.mod.length;
     while (capacity < count + 1) capacity *= 2;
@@ -72,16 +73,4 @@ export class Records {
     this.hashA = growU32(this.hashA, capacity);
     this.hashB = growU32(this.hashB, capacity);
   }
-}
-
-export function growU32(from: Uint32Array, capacity: number): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(capacity);
-  grown.set(from);
-  return grown;
-}
-
-export function growF64(from: Float64Array, capacity: number): Float64Array<ArrayBuffer> {
-  const grown = new Float64Array(capacity);
-  grown.set(from);
-  return grown;
 }
