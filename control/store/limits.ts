@@ -270,6 +270,9 @@ export const RESIGN_MS = 100;
 /** Entries in one answer to a member whose log is damaged: one more may pass it. */
 export const ENTRY_RESPONSE_BYTES_MAX = 1024 * 1024;
 
+/** Bytes of segments read for it in one turn: a batch more may pass it. About a millisecond. */
+export const ENTRIES_READ_BYTES_PER_SLICE = 256 * 1024;
+
 /** Ticks for which entries read from segments are kept for the next question. */
 export const ENTRY_SOURCE_TICKS = 50;
 

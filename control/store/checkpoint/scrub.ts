@@ -20,7 +20,7 @@ import {
 } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { parseSegmentName } from '../wal/format.ts';
-import { scrubSegment } from '../wal/scrub-segment.ts';
+import { scrubSegment } from '../wal/read-segment.ts';
 import { parseCheckpointName } from './format.ts';
 import { verifyCheckpoint } from './read.ts';
 

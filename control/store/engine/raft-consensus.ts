@@ -73,12 +73,12 @@ export class RaftConsensus implements Consensus {
     this.#parts = parts;
     this.#raft = parts.raft;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
-    this.#entries = new EntrySource(parts, parts.raft);
     this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
     const { state, peers } = parts;
     const { memberId } = this;
     this.#memory = new LogMemory(parts.raft, { memberId, tailEntries: parts.tailEntries });
     const send: Peers['send'] = (to, message) => peers.send(to, message);
+    this.#entries = new EntrySource(parts, { raft: parts.raft, send });
     this.#startTerms = new StartTerms(parts.raft, { memberId, send });
     this.#hashes = new HashRounds({ memberId, state, send });
   }
@@ -224,7 +224,7 @@ export class RaftConsensus implements Consensus {
   }
 
   receive(from: number, message: PeerMessage): void {
-    const { sender, receiver, peers } = this.#parts;
+    const { sender, receiver } = this.#parts;
     switch (message.kind) {
       case 'snapshotOffer':
         if (message.snapshot.index > this.#raft.appliedIndex) receiver.offered(from, message);
@@ -254,8 +254,7 @@ export class RaftConsensus implements Consensus {
         if (this.#hashes.isFenced(message)) this.#expulsion.fenced(message.index);
         return;
       case 'entryRequest':
-        peers.send(from, this.#entries.answer(message));
-        return;
+        return this.#entries.asked(from, message);
       case 'checkpointRequest':
         return sender.asked(from, message.index, this.#raft.term);
       case 'entryResponse':
@@ -305,7 +304,8 @@ export class RaftConsensus implements Consensus {
       this.#received = undefined; // Wanted or not.
     }
     const isSending = this.#parts.sender.pump();
-    return this.#parts.checkpoints.pump() || isSending || received !== false;
+    const isReading = this.#entries.pump();
+    return this.#parts.checkpoints.pump() || isSending || isReading || received !== false;
   }
 
   /** A checkpoint of this index is complete. */
@@ -324,6 +324,7 @@ export class RaftConsensus implements Consensus {
   }
 
   #end(): void {
+    this.#entries.close();
     this.#parts.sender.close();
     this.#parts.receiver.close();
     this.#parts.scrubber.close();

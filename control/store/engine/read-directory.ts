@@ -22,7 +22,7 @@ import type { Identity } from '../wal/format.ts';
 import { LogJoin } from '../wal/join.ts';
 import { recoverLog } from '../wal/recover.ts';
 import type { Recovered } from '../wal/recover.ts';
-import { rewriteLog } from '../wal/rewrite.ts';
+import { finishRewrite, rewriteLog } from '../wal/rewrite.ts';
 import { partName } from './snapshot-receiver.ts';
 import type { StateMachine, StateOptions } from './state-machine.ts';
 
@@ -81,6 +81,7 @@ export class DamagedDirectory extends StoreError {
 
 /** Throws DamagedDirectory, or StoreError CORRUPT or UNSUPPORTED where no repair is possible. */
 export function readDirectory(io: DirectoryIo, settings: DirectorySettings): Directory {
+  finishRewrite(io.disk);
   const recovered = recoverLog(io.disk, io.crc32);
   finishInstall(io.disk, recovered);
   const { state, manifest } = loadState(io, settings, recovered);

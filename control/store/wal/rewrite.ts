@@ -1,21 +1,18 @@
 /**
- * Writes the whole log anew, in one segment that makes all before it meaningless: after a repair. It has
- * its name only when all of it is durable, so a crash leaves either the old segments or this one.
+ * Writes the whole log anew, in segments that make all before them meaningless: after a repair. The first
+ * gets its name when all of them are durable; before that the others lie under names that say which first
+ * one they wait for. So a crash leaves either the old segments or, once `finishRewrite` ran, these:
+ *
+ *   others under waiting names -> first published (counts from here) -> others under their own
+ *   a start finds waiting names: the first one is there = they get their own, else they go
  */
 import type { Entry, HardState } from '#control/raft/raft.ts';
 import { ByteWriter } from '../codec/bytes.ts';
-import { isNoSpace } from '../disk/disk.ts';
-import { SEGMENT_FILE_BYTES_MAX } from '../limits.ts';
-import { StoreError } from '../port.ts';
-import { BATCH_HEADER_BYTES } from './format.ts';
-import type { EntryId, Identity } from './format.ts';
-import {
-  MEMBERS_BYTES_MAX,
-  RECORD_OVERHEAD_BYTES,
-  writeEntry,
-  writeHardState,
-  writeRestart,
-} from './record.ts';
+import type { Disk } from '../disk/disk.ts';
+import { SEGMENT_BYTES } from '../limits.ts';
+import { BATCH_HEADER_BYTES, segmentName } from './format.ts';
+import type { EntryId, Identity, LogPosition } from './format.ts';
+import { writeEntry, writeHardState, writeRestart } from './record.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import type { SegmentIo } from './segment-writer.ts';
 
@@ -23,7 +20,7 @@ const BATCH_BYTES = 1024 * 1024;
 
 export interface WholeLog {
   readonly identity: Identity;
-  /** Of the segment to write: above all others. */
+  /** Of the first segment to write: above all others. */
   readonly segment: number;
   readonly seed: number;
   /** In a checkpoint; the entries follow it. */
@@ -34,48 +31,109 @@ export interface WholeLog {
   readonly entries: readonly Entry[];
 }
 
-/** Throws StoreError TOO_LARGE for a log beyond one segment, or what the disk throws. */
-export function rewriteLog(io: SegmentIo, log: WholeLog): void {
-  const { identity, segment: number, seed, base, hardState, entries } = log;
-  const bytes = entries.reduce((sum, { data, members }) => {
-    return sum + data.length + RECORD_OVERHEAD_BYTES + (members ? MEMBERS_BYTES_MAX : 0);
-  }, 0);
-  if (bytes > SEGMENT_FILE_BYTES_MAX * 0.9) {
-    throw new StoreError('TOO_LARGE', `log of ${bytes} bytes does not fit into one segment`);
-  }
+/** Throws what the disk throws; on ENOSPC the log is what it was. */
+export function rewriteLog(io: SegmentIo, log: WholeLog, segmentBytes = SEGMENT_BYTES): void {
+  finishRewrite(io.disk);
+  const { base, entries } = log;
   let position = { nextBatch: 1, lastCrc: 0, lastIndex: base.index, lastTerm: base.term };
-  const header = { ...identity, segment: number, isFresh: true, start: position, seed };
-  const segment = new SegmentWriter(io, header);
-  try {
-    const out = new ByteWriter(64 * 1024);
-    const begin = () => {
-      out.truncate(0);
-      out.zeros(BATCH_HEADER_BYTES);
-    };
-    begin();
-    if (log.isRestart === true) writeRestart(out, base);
-    writeHardState(out, hardState);
-    let recordCount = log.isRestart === true ? 2 : 1;
-    let last: EntryId | undefined;
-    const end = () => {
-      position = segment.append(out, { recordCount, last }, position);
-      begin();
-      recordCount = 0;
-      last = undefined;
-    };
-    for (const entry of entries) {
-      writeEntry(out, entry);
-      recordCount++;
-      last = entry;
-      if (out.length >= BATCH_BYTES) end();
+  let next = 0;
+  const write = (number: number): SegmentWriter => {
+    const isFresh = number === log.segment;
+    const seed = (log.seed + number - log.segment) % 2 ** 32;
+    const header = { ...log.identity, segment: number, isFresh, start: position, seed };
+    const segment = new SegmentWriter(io, header);
+    try {
+      ({ next, position } = fill(segment, log, { next, position, segmentBytes }));
+      return segment;
+    } catch (error) {
+      segment.abandon();
+      throw error;
     }
-    if (recordCount > 0) end();
-    // Proves that the one before was durable.
-    end();
-    segment.publish();
+  };
+  const first = write(log.segment);
+  try {
+    for (let number = log.segment + 1; next < entries.length; number++) {
+      const segment = write(number);
+      segment.publish(waitingName(number, log.segment));
+      segment.finish();
+    }
   } catch (error) {
-    if (isNoSpace(error)) segment.abandon();
+    first.abandon();
+    finishRewrite(io.disk);
     throw error;
   }
-  segment.finish();
+  first.publish();
+  first.finish();
+  finishRewrite(io.disk);
+}
+
+interface Progress {
+  /** Of the entries: the first that is not written. */
+  readonly next: number;
+  readonly position: LogPosition;
+}
+
+/** Writes entries until the segment is full. */
+function fill(
+  segment: SegmentWriter,
+  log: WholeLog,
+  of: Progress & { readonly segmentBytes: number },
+): Progress {
+  const { entries, isRestart, base, hardState } = log;
+  let { next, position } = of;
+  const out = new ByteWriter(64 * 1024);
+  let recordCount = 0;
+  let last: EntryId | undefined;
+  const end = () => {
+    position = segment.append(out, { recordCount, last }, position);
+    begin();
+  };
+  const begin = () => {
+    out.truncate(0);
+    out.zeros(BATCH_HEADER_BYTES);
+    recordCount = 0;
+    last = undefined;
+  };
+  begin();
+  if (isRestart === true && next === 0 && segment.number === log.segment) {
+    writeRestart(out, base);
+    recordCount++;
+  }
+  // In each: those before it may be released.
+  writeHardState(out, hardState);
+  recordCount++;
+  for (; next < entries.length && segment.bytesUsed < of.segmentBytes; next++) {
+    const entry = entries[next] as Entry; // Below length.
+    writeEntry(out, entry);
+    recordCount++;
+    last = entry;
+    if (out.length >= Math.min(BATCH_BYTES, of.segmentBytes)) end();
+  }
+  if (recordCount > 0) end();
+  // Proves that the one before was durable.
+  if (next === entries.length) end();
+  return { next, position };
+}
+
+/** Ends, one way or the other, a rewriting that was broken off. Before the log is read. */
+export function finishRewrite(disk: Disk): void {
+  const names = disk.list();
+  const waiting = names.map(parseWaitingName).filter((name) => name !== undefined);
+  for (const { number, first } of waiting) {
+    const name = waitingName(number, first);
+    if (names.includes(segmentName(first))) disk.rename(name, segmentName(number));
+    else disk.remove(name);
+  }
+  if (waiting.length > 0) disk.syncDirectory();
+}
+
+function waitingName(number: number, first: number): string {
+  return `${segmentName(number)}.behind-${first.toString(16)}`;
+}
+
+function parseWaitingName(name: string): { number: number; first: number } | undefined {
+  const match = /^wal-([0-9a-f]{16})\.log\.behind-([0-9a-f]+)$/.exec(name);
+  const [, number, first] = match ?? [];
+  if (number === undefined || first === undefined) return undefined;
+  return { number: Number.parseInt(number, 16), first: Number.parseInt(first, 16) };
 }

@@ -116,16 +116,16 @@ export class SegmentWriter {
     this.#file.sync();
   }
 
-  /** Makes the content durable and gives the file its name. On ENOSPC it can be abandoned. */
-  publish(): void {
+  /** Makes the content durable and gives the file its name, or another. On ENOSPC it can be abandoned. */
+  publish(name = this.name): void {
     this.#file.sync();
     try {
-      this.#io.disk.rename(this.#temporaryName, this.name);
+      this.#io.disk.rename(this.#temporaryName, name);
       this.#io.disk.syncDirectory();
     } catch (error) {
       if (!isNoSpace(error)) throw error;
       // It may have its name or not, which only a restart finds out: it cannot be abandoned.
-      throw new StoreError('UNAVAILABLE', `cannot publish log segment ${this.name}`, {
+      throw new StoreError('UNAVAILABLE', `cannot publish log segment ${name}`, {
         cause: error,
       });
     }

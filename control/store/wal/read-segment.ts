@@ -1,7 +1,7 @@
-/** Reads a closed segment through, a batch a step, without holding more than one. */
+/** Reads a segment through, a batch a step, without holding more than one. */
 import { isErrno } from '#base/errors.ts';
 import type { Crc32 } from '../codec/digest.ts';
-import type { DiskFile } from '../disk/disk.ts';
+import type { Disk, DiskFile } from '../disk/disk.ts';
 import {
   BATCH_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
@@ -10,10 +10,22 @@ import {
   parseBatchHeader,
   parseSegmentHeader,
 } from './format.ts';
+import type { BatchHeader, SegmentHeader } from './format.ts';
+
+export interface ReadBatch {
+  readonly at: number;
+  readonly header: BatchHeader;
+  readonly body: Uint8Array;
+}
 
 /** Yields the bytes of each batch. Throws StoreError CORRUPT where the segment is damaged. */
 export function* scrubSegment(file: DiskFile, name: string, crc32: Crc32): Generator<number> {
-  const { seed } = parseSegmentHeader(read(file, name, 0, SEGMENT_HEADER_BYTES), name, crc32);
+  for (const { body } of readSegment(file, name, crc32)) yield BATCH_HEADER_BYTES + body.length;
+}
+
+/** Yields each batch. Throws StoreError CORRUPT where the segment is damaged. */
+export function* readSegment(file: DiskFile, name: string, crc32: Crc32): Generator<ReadBatch> {
+  const { seed } = headerOf(file, name, crc32);
   let batch: number | undefined;
   let crc: number | undefined;
   for (let at = SEGMENT_HEADER_BYTES; at + BATCH_HEADER_BYTES <= file.size; ) {
@@ -32,9 +44,23 @@ export function* scrubSegment(file: DiskFile, name: string, crc32: Crc32): Gener
     }
     batch = header.batch + 1;
     crc = header.bodyCrc;
+    yield { at, header, body };
     at = bodyAt + paddedBytes(header.bodyBytes);
-    yield BATCH_HEADER_BYTES + body.length;
   }
+}
+
+/** Throws StoreError CORRUPT or UNSUPPORTED, or what the disk throws. */
+export function readSegmentHeader(disk: Disk, name: string, crc32: Crc32): SegmentHeader {
+  const file = disk.open(name);
+  try {
+    return headerOf(file, name, crc32);
+  } finally {
+    file.close();
+  }
+}
+
+function headerOf(file: DiskFile, name: string, crc32: Crc32): SegmentHeader {
+  return parseSegmentHeader(read(file, name, 0, SEGMENT_HEADER_BYTES), name, crc32);
 }
 
 function read(file: DiskFile, name: string, at: number, count: number): Uint8Array {
