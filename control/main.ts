@@ -112,7 +112,9 @@ async function openStore(
     takeRestored(config.dataDir);
     const dataDir = join(config.dataDir, STORE_DIR);
     const settings = config.storeSettings ?? {};
-    const own = await startStoreWorker({ dataDir, settings, network, logLevel, onFailure });
+    const options = { dataDir, settings, network, logLevel, onFailure };
+    // SIGTERM ends the process at once before it serves.
+    const own = await startStoreWorker(options, new AbortController().signal);
     return { store: own, own };
   }
   const { endpoints, prefix, ...tls } = etcd;

@@ -27,6 +27,7 @@ const NOBODY = 0;
 export async function joinAnew(
   options: MemberOptions,
   asker: Asker,
+  signal: AbortSignal,
 ): Promise<AddedMember | undefined> {
   const { join, peers } = asker.network;
   const { hasLog, note } = look(options.dataDir);
@@ -38,7 +39,7 @@ export async function joinAnew(
     throw new StoreError('INVALID_REQUEST', text);
   }
   asker.log.warn('directory is empty, the other members are asked to take this one in');
-  const admission = await askToRejoin(asker, undefined);
+  const admission = await askToRejoin(asker, undefined, signal);
   // Later starts find in it that the configured id is one of the past, and whom to let in.
   const { groupId, memberId } = admission;
   const former = note ?? join;
@@ -48,17 +49,24 @@ export async function joinAnew(
   return { groupId, memberId };
 }
 
-/** Resolves when the directory may be opened once more; rethrows what nobody can help with. */
-export async function amend(options: MemberOptions, asker: Asker, error: unknown): Promise<void> {
+/**
+ * Resolves when the directory may be opened once more; rethrows what nobody can help with, and rejects with
+ * the signal's reason.
+ */
+export async function amend(
+  error: unknown,
+  { options, asker }: { readonly options: MemberOptions; readonly asker: Asker },
+  signal: AbortSignal,
+): Promise<void> {
   if (error instanceof Outcast) {
     asker.log.error('member has to come in anew', { error });
-    const admission = await askToRejoin(asker, error.note);
+    const admission = await askToRejoin(asker, error.note, signal);
     keepNote(options.dataDir, noteOf(error.note, error.note.reason, admission));
     return;
   }
   if (!(error instanceof DamagedDirectory) || !error.isRepairable) throw error;
   try {
-    await repairDirectory(options, asker.credentials, error);
+    await repairDirectory(error, { options, credentials: asker.credentials }, signal);
   } catch (failure) {
     if (!(failure instanceof DamagedDirectory)) throw failure;
     const { identity, join, state, message: reason } = failure;

@@ -23,20 +23,29 @@ const network = z.object(memberNetwork.shape).parse(file);
 
 const log = new FdLog({ level: 'info' }).child('store');
 const measure = isMeasured === true ? new Measure() : undefined;
-const member = await Member.open({
-  dataDir,
-  log,
-  settings,
-  network,
-  failed: (error) => {
-    log.error('store failed', { error });
-    process.exit(1);
+const starting = new AbortController();
+let stop = (): void => starting.abort();
+process.on('SIGTERM', () => stop());
+const member = await Member.open(
+  {
+    dataDir,
+    log,
+    settings,
+    network,
+    failed: (error) => {
+      log.error('store failed', { error });
+      process.exit(1);
+    },
+    ended: () => {},
+    turn: measure?.turn,
   },
-  ended: () => {},
-  turn: measure?.turn,
+  starting.signal,
+).catch((error: unknown) => {
+  if (starting.signal.aborted) process.exit(0);
+  throw error;
 });
+stop = () => void member.close().then(() => process.exit(0));
 const port = await member.listen();
-process.on('SIGTERM', () => void member.close().then(() => process.exit(0)));
 if (measure !== undefined) {
   process.on('SIGUSR2', () => process.stdout.write(`figures ${JSON.stringify(measure.take())}\n`));
 }

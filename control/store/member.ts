@@ -11,12 +11,13 @@ import { RealDisk } from './disk/real-disk.ts';
 import { EngineHost } from './engine-host.ts';
 import type { EngineHostEvents } from './engine-host.ts';
 import { openEngine } from './engine/open-engine.ts';
-import { readNote } from './engine/outcast.ts';
+import { Outcast, readNote } from './engine/outcast.ts';
 import type { Engine } from './engine/engine.ts';
 import { LEADERLESS_CHECK_MS, LOOK_AROUND_PAUSE_MS, RESIGN_MS } from './limits.ts';
 import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { amend, joinAnew } from './amend.ts';
+import { StoreError } from './port.ts';
 import { findGroup } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
 import { Listener } from './transport/listener.ts';
@@ -40,26 +41,29 @@ export class Member {
   readonly #network: Network | undefined;
   readonly #failed: (error: unknown) => void;
   #nextLookAtMs = 0;
+  readonly #ends = new AbortController();
 
   /**
    * Opens the store of `dataDir`. A damaged one is repaired from the other members first; one that its
    * member has lost, or cannot go on with, is given another id by them, for which it waits. Rejects with
    * StoreError CORRUPT when it cannot be trusted, UNAVAILABLE when it is in use, INVALID_REQUEST when it
-   * is another member's; an errno error for missing key files.
+   * is another member's; an errno error for missing key files. While others are asked the signal ends it,
+   * with its reason; everything is closed then.
    */
-  static async open(options: MemberOptions): Promise<Member> {
+  static async open(options: MemberOptions, signal: AbortSignal): Promise<Member> {
     const { network, log } = options;
     if (network === undefined) return new Member(options);
     const asker = { network, credentials: readCredentials(network), log };
-    const join = await joinAnew(options, asker);
+    const join = await joinAnew(options, asker, signal);
     const joined = { ...options, network: { ...network, join } };
     for (;;) {
       try {
         const member = new Member(joined);
-        await member.#lookAround(asker);
+        await member.#lookAround(asker, signal);
         return member;
       } catch (error) {
-        await amend(options, asker, error);
+        signal.throwIfAborted();
+        await amend(error, { options, asker }, signal);
       }
     }
   }
@@ -112,6 +116,7 @@ export class Member {
     this.host = new EngineHost(engine, {
       ...options,
       ended: () => {
+        this.#ends.abort(new StoreError('CLOSED', 'store is closed'));
         this.#network?.stop();
         disk[Symbol.dispose]();
         options.ended();
@@ -129,10 +134,13 @@ export class Member {
    * A member that is alone by its log may have a disk that was set back to when it was: whoever of the
    * others is reached knows. Throws Outcast when that is so.
    */
-  async #lookAround(asker: Asker): Promise<void> {
+  async #lookAround(asker: Asker, signal: AbortSignal): Promise<void> {
     const { engine } = this;
     if (!engine.isSoleVoter || asker.network.peers.length === 0) return;
-    const group = await findGroup(asker, engine.groupId);
+    const group = await findGroup(asker, engine.groupId, signal).catch((error: unknown) => {
+      this.host.end('abort'); // The signal's reason, or what is no operating error.
+      throw error;
+    });
     if (group === undefined || group.members.length < 2) {
       if (this.host.isClosed) return;
       engine.leadAlone();
@@ -150,7 +158,9 @@ export class Member {
   #metStranger(asker: Asker): void {
     if (performance.now() < this.#nextLookAtMs || !this.engine.isSoleVoter) return;
     this.#nextLookAtMs = performance.now() + LOOK_AROUND_PAUSE_MS;
-    this.#lookAround(asker).catch((error: unknown) => this.#failed(error));
+    this.#lookAround(asker, this.#ends.signal).catch((error: unknown) => {
+      if (!this.#ends.signal.aborted || error instanceof Outcast) this.#failed(error);
+    });
   }
 
   get engine(): Engine {

@@ -27,9 +27,14 @@ export interface Admission extends AddedMember {
 
 /**
  * Asks until the group has an id for this key. Rejects with StoreError INVALID_REQUEST when no member of
- * the group has it and there is no good token, or when nobody is known to be asked.
+ * the group has it and there is no good token, or when nobody is known to be asked; with the signal's reason
+ * when it is aborted.
  */
-export async function askToRejoin(asker: Asker, note: OutcastNote | undefined): Promise<Admission> {
+export async function askToRejoin(
+  asker: Asker,
+  note: OutcastNote | undefined,
+  signal: AbortSignal,
+): Promise<Admission> {
   const { network, credentials, log } = asker;
   const known = note?.others ?? [];
   const addresses = [...new Set([...network.peers, ...known.map(({ address }) => address)])];
@@ -48,16 +53,17 @@ export async function askToRejoin(asker: Asker, note: OutcastNote | undefined): 
   for (let attempt = 0; ; attempt++) {
     const address = open[attempt % open.length] ?? '';
     try {
-      const signal = AbortSignal.timeout(REJOIN_ATTEMPT_MS_MAX);
+      const attempted = AbortSignal.any([signal, AbortSignal.timeout(REJOIN_ATTEMPT_MS_MAX)]);
       const of = { addresses: [address], credentials, memberKeys };
-      return await withStore(of, signal, (store) =>
-        comeIn(store, { former, token: network.token }, signal),
+      return await withStore(of, attempted, (store) =>
+        comeIn(store, { former, token: network.token }, attempted),
       );
     } catch (error) {
+      signal.throwIfAborted();
       if (error instanceof StoreError && error.code === 'INVALID_REQUEST') throw error;
       log.warn('not taken in yet', { address, error });
     }
-    await pause(REJOIN_RETRY_MS);
+    await pause(REJOIN_RETRY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 
@@ -90,20 +96,28 @@ async function admit(
   }
 }
 
-/** The group of this id, as a quorum of it knows it; undefined when nobody can say in some seconds. */
-export async function findGroup(asker: Asker, groupId: number): Promise<GroupMembers | undefined> {
+/**
+ * The group of this id, as a quorum of it knows it; undefined when nobody can say in some seconds. Rejects
+ * with the signal's reason.
+ */
+export async function findGroup(
+  asker: Asker,
+  groupId: number,
+  signal: AbortSignal,
+): Promise<GroupMembers | undefined> {
   const { network, credentials } = asker;
   const { memberKeys } = network;
   const ask = async (address: string): Promise<GroupMembers> => {
-    const signal = AbortSignal.timeout(LOOK_AROUND_MS_MAX);
+    const asked = AbortSignal.any([signal, AbortSignal.timeout(LOOK_AROUND_MS_MAX)]);
     const of = { addresses: [address], credentials, memberKeys };
-    const group = await withStore(of, signal, (store) => store.members(signal));
+    const group = await withStore(of, asked, (store) => store.members(asked));
     if (group.groupId === groupId) return group;
     throw new StoreError('INVALID_REQUEST', `${address} is of group ${group.groupId}`);
   };
   try {
     return await Promise.any(network.peers.filter((at) => at !== network.address).map(ask));
   } catch (error) {
+    signal.throwIfAborted();
     if (error instanceof AggregateError) return undefined; // Nobody answered.
     throw error;
   }

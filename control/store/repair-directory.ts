@@ -12,12 +12,13 @@ import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
 import type { Credentials } from './transport/tls.ts';
 
-/** Rejects with the damage when the others cannot help. */
+/** Rejects with the damage when the others cannot help, or with the signal's reason; all is closed then. */
 export async function repairDirectory(
-  { dataDir, log, settings, network }: MemberOptions,
-  credentials: Credentials,
   damage: DamagedDirectory,
+  { options, credentials }: { readonly options: MemberOptions; readonly credentials: Credentials },
+  signal: AbortSignal,
 ): Promise<void> {
+  const { dataDir, log, settings, network } = options;
   if (network === undefined) throw damage;
   log.error('directory is damaged, the other members are asked', { error: damage });
   using disk = new RealDisk(dataDir);
@@ -53,11 +54,16 @@ export async function repairDirectory(
     unreachable: () => {},
     stranger: () => {},
   });
-  await listener.listen(network.host, network.port);
-  const ticks = setInterval(() => go((of) => of.tick()), REPAIR_TICK_MS);
+  const onAbort = () => reject(signal.reason);
+  let ticks: NodeJS.Timeout | undefined;
   try {
+    await listener.listen(network.host, network.port);
+    signal.throwIfAborted();
+    signal.addEventListener('abort', onAbort, { once: true });
+    ticks = setInterval(() => go((of) => of.tick()), REPAIR_TICK_MS);
     await promise;
   } finally {
+    signal.removeEventListener('abort', onAbort);
     clearInterval(ticks);
     repair.close();
   }

@@ -27,8 +27,15 @@ export interface StoreWorkerOptions {
   readonly workerUrl?: URL;
 }
 
-/** Resolves when the store is open; rejects with the StoreError that kept it from opening. */
-export async function startStoreWorker(options: StoreWorkerOptions): Promise<OwnStore> {
+/**
+ * Resolves when the store is open; rejects with the StoreError that kept it from opening or, once its thread
+ * has ended, with the signal's reason. The signal is of no effect behind that.
+ */
+export async function startStoreWorker(
+  options: StoreWorkerOptions,
+  signal: AbortSignal,
+): Promise<OwnStore> {
+  signal.throwIfAborted();
   const settings: WorkerSettings = {
     dataDir: options.dataDir,
     settings: options.settings ?? {},
@@ -38,7 +45,18 @@ export async function startStoreWorker(options: StoreWorkerOptions): Promise<Own
   const url = options.workerUrl ?? new URL('./worker.ts', import.meta.url);
   const worker = new Worker(url, { workerData: settings, name: 'store' });
   const link = new WorkerLink(worker);
-  await link.opened;
+  const closed = Promise.withResolvers<void>();
+  const onAbort = () => closed.resolve(link.close());
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await link.opened;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+  if (signal.aborted) await closed.promise;
+  signal.throwIfAborted();
   link.onFailure = options.onFailure;
   return link.client;
 }

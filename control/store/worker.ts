@@ -7,6 +7,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { assert } from '#base/assert.ts';
 import { FdLog } from '#base/log.ts';
 import { Member } from './member.ts';
+import { StoreError } from './port.ts';
 import { describeFailure } from './worker-protocol.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
@@ -22,14 +23,20 @@ try {
   await run();
 } catch (error) {
   post(describeFailure(error));
+  port.close();
 }
 
 async function run(): Promise<void> {
   const log = new FdLog({ level: logLevel }).child('store');
-  const member = await Member.open({
+  const starting = new AbortController();
+  // Nothing else is said before it is open.
+  const onEarly = () =>
+    starting.abort(new StoreError('CLOSED', 'store was closed while it opened'));
+  port.on('message', onEarly);
+  const options = {
     ...settings,
     log,
-    failed: (error) => {
+    failed: (error: unknown) => {
       log.error('store failed', { error });
       post(describeFailure(error));
       port.close();
@@ -43,13 +50,15 @@ async function run(): Promise<void> {
       }
       return took;
     },
-  });
+  };
+  const member = await Member.open(options, starting.signal);
   const connection = member.engine.connect((message) => post(message, [message.buffer]));
   const take = (message: ToWorker): void => {
     if (message instanceof Uint8Array) connection.inbox.push(message);
     else setImmediate(() => void close());
   };
   await member.listen();
+  port.off('message', onEarly);
   port.on('message', (message: ToWorker) => {
     take(message);
     member.host.pump();

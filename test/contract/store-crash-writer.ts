@@ -6,13 +6,16 @@ import { startStoreWorker } from '#control/store/store.ts';
 
 const [dataDir = '', first = '0'] = process.argv.slice(2);
 const { signal } = new AbortController();
-const store = await startStoreWorker({
-  dataDir,
-  logLevel: 'error',
-  onFailure: (error) => {
-    throw error;
+const store = await startStoreWorker(
+  {
+    dataDir,
+    logLevel: 'error',
+    onFailure: (error) => {
+      throw error;
+    },
   },
-});
+  new AbortController().signal,
+);
 let next = Number(first);
 const client = async () => {
   while (true) {

@@ -30,23 +30,26 @@ t.test('three workers are one group', { timeout: 120_000 }, async (t) => {
   const open = async (number: number, address: string, join_?: MemberNetwork['join']) => {
     const identity = must(identities[number], 'one of three');
     const [host = '', port] = address.split(':');
-    const store = await startStoreWorker({
-      dataDir: join(directory, `data-${number}`),
-      logLevel: 'error',
-      network: {
-        ...writeIdentity(directory, String(number), identity),
-        host,
-        port: Number(port),
-        address,
-        join: join_,
-        memberKeys: identities.map(({ key }) => key),
-        peers: [...peers],
-        clientKeys: [],
+    const store = await startStoreWorker(
+      {
+        dataDir: join(directory, `data-${number}`),
+        logLevel: 'error',
+        network: {
+          ...writeIdentity(directory, String(number), identity),
+          host,
+          port: Number(port),
+          address,
+          join: join_,
+          memberKeys: identities.map(({ key }) => key),
+          peers: [...peers],
+          clientKeys: [],
+        },
+        onFailure: (error) => {
+          throw error;
+        },
       },
-      onFailure: (error) => {
-        throw error;
-      },
-    });
+      signal,
+    );
     stores.push(store);
     peers.push(address);
     return store;

@@ -23,6 +23,7 @@ import { openOnEtcd } from './store-random.ts';
 import { contractRows } from './store-rows.ts';
 import { steps } from './store-steps.ts';
 
+const { signal } = new AbortController();
 const directories: string[] = [];
 
 function newDirectory(): string {
@@ -39,7 +40,7 @@ function openWorker(dataDir: string): Promise<Store> {
   const onFailure = (error: Error) => {
     throw error;
   };
-  return startStoreWorker({ dataDir, logLevel: 'error', onFailure });
+  return startStoreWorker({ dataDir, logLevel: 'error', onFailure }, signal);
 }
 
 function openInline(dataDir: string): Promise<Store> {

@@ -43,23 +43,26 @@ async function startMember(t: Test): Promise<string> {
     writeFileSync(join(directory, name), text);
     return join(directory, name);
   };
-  const member = await Member.open({
-    dataDir: join(directory, 'data'),
-    log: silentLog,
-    settings: {},
-    network: {
-      host: HOST,
-      port: 0,
-      privateKey: file('key', own.privateKey),
-      certificate: file('certificate', own.certificate),
-      address: `${HOST}:1`,
-      peers: [],
-      memberKeys: [],
-      clientKeys: [client.key],
+  const member = await Member.open(
+    {
+      dataDir: join(directory, 'data'),
+      log: silentLog,
+      settings: {},
+      network: {
+        host: HOST,
+        port: 0,
+        privateKey: file('key', own.privateKey),
+        certificate: file('certificate', own.certificate),
+        address: `${HOST}:1`,
+        peers: [],
+        memberKeys: [],
+        clientKeys: [client.key],
+      },
+      failed: (error) => t.fail(String(error)),
+      ended: () => {},
     },
-    failed: (error) => t.fail(String(error)),
-    ended: () => {},
-  });
+    signal,
+  );
   t.teardown(async () => {
     await member.close();
     rmSync(directory, { recursive: true });

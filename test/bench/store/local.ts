@@ -70,7 +70,7 @@ const onFailure = (error: Error) => {
 };
 const store = inline
   ? await openStore({ dataDir, clock: new RealClock(), log: silentLog })
-  : await startStoreWorker({ dataDir, logLevel: 'warn', onFailure });
+  : await startStoreWorker({ dataDir, logLevel: 'warn', onFailure }, signal);
 try {
   for (const clients of [1, 64, 1000]) await run('put', clients, (n) => put(store, n));
   for (const clients of [1, 64, 1000]) await run('get', clients, (n) => get(store, n));

@@ -226,8 +226,8 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   one('segment-name-not-synced', 'log', [
     'control/store/wal/segment-writer.ts',
-    'this.#io.disk.rename(this.#temporaryName, this.name);\n      this.#io.disk.syncDirectory();',
-    'this.#io.disk.rename(this.#temporaryName, this.name);',
+    'this.#io.disk.rename(this.#temporaryName, name);\n      this.#io.disk.syncDirectory();',
+    'this.#io.disk.rename(this.#temporaryName, name);',
   ]),
   one('segment-not-synced-before-its-name', 'log', [
     'control/store/wal/segment-writer.ts',
