@@ -231,8 +231,8 @@ export const MUTATIONS: readonly Mutation[] = [
   ]),
   one('segment-not-synced-before-its-name', 'log', [
     'control/store/wal/segment-writer.ts',
-    'publish(): void {\n    this.#file.sync();',
-    'publish(): void {',
+    'publish(name = this.name): void {\n    this.#file.sync();',
+    'publish(name = this.name): void {',
   ]),
   one('log-released-too-far', 'log', [
     'control/store/wal/wal.ts',
