@@ -93,6 +93,8 @@ const CODES: Readonly<Partial<Record<StoreErrorCode, ProtocolErrorCode>>> = {
   CLOSED: 'UNAVAILABLE',
   NO_SPACE: 'RESOURCE_EXHAUSTED',
   INVALID_REQUEST: 'FAILED_PRECONDITION',
+  // Not UNAVAILABLE, by which callers take it that nothing was done.
+  OUTCOME_UNKNOWN: 'OUTCOME_UNKNOWN',
 };
 
 function toProtocolError(error: unknown): unknown {

@@ -32,6 +32,8 @@ export type ProtocolErrorCode =
   | 'INTERNAL'
   | 'INVALID_ARGUMENT'
   | 'NOT_FOUND'
+  /** It may have been done, or not. */
+  | 'OUTCOME_UNKNOWN'
   | 'PERMISSION_DENIED'
   | 'RESOURCE_EXHAUSTED'
   | 'UNAUTHENTICATED'

@@ -83,6 +83,24 @@ t.test('bodies', async (t) => {
   t.equal(small.status, 201);
 });
 
+t.test('answers that tell what a whole collection was that is deleted', async (t) => {
+  const session = connect(t);
+  const { stream } = await unreadList(session);
+  const refused = await send('DELETE', `${path}?dryRun=All`);
+  t.equal(refused.status, 429);
+  t.equal((await send('DELETE', path)).status, 429);
+  t.equal((await send('GET', `${path}/c0`)).status, 200, 'and nothing was deleted');
+  stream.close(http2.constants.NGHTTP2_CANCEL);
+  await untilListed(t, 'there is room again');
+  const deleted = session.request({ ':path': `${path}?dryRun=All`, ':method': 'DELETE' });
+  deleted.on('error', () => {}); // It is cancelled.
+  const [headers] = (await once(deleted, 'response')) as [http2.IncomingHttpHeaders];
+  t.equal(headers[':status'], 200);
+  t.equal((await send('GET', path)).status, 429, 'it is held until it is read');
+  deleted.close(http2.constants.NGHTTP2_CANCEL);
+  await untilListed(t, 'there is room again');
+});
+
 t.test('lists of the past, which are read from the store', async (t) => {
   const { resourceVersion } = (await send('GET', `${path}?limit=1`)).body.metadata;
   await send('POST', path, { body: configMap('later', 10) });

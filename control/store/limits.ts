@@ -245,6 +245,14 @@ export const CLIENT_BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
 export const CLIENT_PING_MS = 1000;
 export const CLIENT_PINGS_UNANSWERED_MAX = 3;
 
+/**
+ * The same of a member to its clients: who is gone without a word is cut within 20 s, or 2 min where bytes
+ * for it wait.
+ */
+export const SERVER_PING_MS = 5000;
+export const SERVER_PINGS_UNANSWERED_MAX = 3;
+export const SERVER_PINGS_UNANSWERED_BACKLOG_MAX = 24;
+
 /** A member that hears of no leader sends its clients away so often. */
 export const LEADERLESS_CHECK_MS = 1000;
 

@@ -2,7 +2,7 @@
 import type { ListMeta } from '#base/kube/api/meta-v1.gen.ts';
 import type { KubeObject } from '#base/kube/client.ts';
 import { CachedObject } from '../cache/cached-object.ts';
-import { encodeList, encodeObject } from '../encode/encoder.ts';
+import { encodeList, encodeObject, listMemory } from '../encode/encoder.ts';
 import { badRequest, isApiError, success } from '../errors.ts';
 import type { ApiResponse } from '../exchange.ts';
 import { DELETE_COLLECTION_PARALLEL } from '../limits.ts';
@@ -141,6 +141,9 @@ export async function deleteCollection(call: Call, resource: ServedResource): Pr
   const request = parseListRequest(call.query, resource, false);
   const scope = { resource, prefix: prefixOf(resource, namespace) };
   const page = await selectPage(call, scope, request);
+  // Before anything is deleted: what the deletions return, which no cache has, and the answer made of it.
+  call.hold(page.items.reduce((sum, { json }) => sum + json.length, 0));
+  call.hold(listMemory(page.items, format));
   const context = call.writeContext((options.dryRun ?? []).length > 0);
   const { registry } = call.services;
   const removed: CachedObject[] = [];

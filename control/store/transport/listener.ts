@@ -18,6 +18,7 @@ import {
   STRANGERS_MAX,
   STRANGER_MESSAGE_BYTES_MAX,
 } from '../limits.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { provedBy, tlsOptions } from './tls.ts';
 import type { Credentials, Proved } from './tls.ts';
 
@@ -25,16 +26,20 @@ export interface ListenerOptions {
   readonly accept: (socket: WebSocket, proved: Proved, path: string) => void;
   /** Whether a member or client has this key. */
   readonly isKnown: (key: string) => boolean;
+  /** For tests that cannot wait; absent = SERVER_PING_MS. */
+  readonly pingMs?: number | undefined;
 }
 
 export class Listener implements AsyncDisposable {
   readonly #server: Server;
   readonly #options: ListenerOptions;
   readonly #known = socketsOf(SOCKET_MESSAGE_BYTES_MAX);
+  readonly #heartbeats: Heartbeats;
   readonly #strangers = socketsOf(STRANGER_MESSAGE_BYTES_MAX);
 
   constructor(credentials: Credentials, listenerOptions: ListenerOptions) {
     this.#options = listenerOptions;
+    this.#heartbeats = new Heartbeats(listenerOptions.pingMs);
     const options = { ...tlsOptions(credentials), requestCert: true };
     this.#server = createServer(
       {
@@ -60,6 +65,7 @@ export class Listener implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#heartbeats[Symbol.dispose]();
     for (const sockets of [this.#known, this.#strangers]) {
       for (const socket of sockets.clients) socket.terminate();
       sockets.close();
@@ -83,6 +89,8 @@ export class Listener implements AsyncDisposable {
     const sockets = isKnown ? this.#known : this.#strangers;
     sockets.handleUpgrade(request, raw, head, (websocket) => {
       websocket.on('error', () => websocket.terminate());
+      // Members ask each other (peer-links.ts).
+      if (request.url !== '/peer') this.#heartbeats.watch(websocket);
       this.#options.accept(websocket, proved, request.url ?? '');
     });
   }

@@ -327,3 +327,34 @@ t.test('who shows no certificate, or speaks no TLS, is closed', async (t) => {
   t.ok((raw.address() as Partial<AddressInfo>).port === undefined, 'closed');
   await end();
 });
+
+t.test('a client that falls silent without a word is cut, others stay', async (t) => {
+  const sockets: WebSocket[] = [];
+  const closed: string[] = [];
+  const accept = (socket: WebSocket, _proved: unknown, path: string) => {
+    sockets.push(socket);
+    socket.on('close', () => closed.push(path));
+  };
+  const listener = new Listener(home, { accept, isKnown: () => true, pingMs: 50 });
+  const port = await listener.listen('127.0.0.1', 0);
+  const open = async (path: string, options: object) => {
+    const url = `wss://127.0.0.1:${port}${path}`;
+    const socket = new WebSocket(url, { ...tlsOptions(peer), ...options });
+    await once(socket, 'open');
+    return socket;
+  };
+  const dead = await open('/client/dead', { autoPong: false });
+  await open('/client/idle', {});
+  const slow = await open('/client/slow', {});
+  slow.pause();
+  sockets.at(-1)?.send(new Uint8Array(64 * 1024 * 1024));
+  const startMs = performance.now();
+  await once(dead, 'close');
+  while (closed.length < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.same(closed, ['/client/dead'], 'who reads slowly is given longer');
+  while (closed.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.same(closed, ['/client/dead', '/client/slow']);
+  t.ok(performance.now() - startMs > 500);
+  await listener[Symbol.asyncDispose]();
+  slow.terminate();
+});
