@@ -148,6 +148,25 @@ t.test('a bit that flips in memory ends the store at the next checkpoint', async
   next.kill();
 });
 
+t.test('a state that changed by itself is in no snapshot', async (t) => {
+  const disk = new MemoryDisk();
+  const reopen = () => open(disk);
+  const member = reopen();
+  t.equal(await write(member, put('a', 100)), 'ok');
+  member.engine.state.leases.grant(7, 1000);
+  const snapshot = member.client.snapshot(signal);
+  const ended = t.rejects(snapshot, { code: 'CLOSED' });
+  await member.run();
+  t.match(member.failure, { code: 'CORRUPT', message: /^memory holds a state with hash / });
+  await ended;
+  disk.crash({ keep: () => false });
+  const next = reopen();
+  const answer = next.client.snapshot(signal);
+  await next.run();
+  t.equal((await answer).revision, 2);
+  next.kill();
+});
+
 t.test('a store that filled its disk has room again when it was emptied', async (t) => {
   const disk = new MemoryDisk();
   const settings = {

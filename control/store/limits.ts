@@ -83,8 +83,18 @@ export const SEGMENT_FILE_BYTES_MAX = 256 * 1024 * 1024;
 /** Step by which a segment is filled with zeros ahead of the writes. */
 export const PREALLOCATE_BYTES = 1024 * 1024;
 
-/** Hashes of the state kept behind the last entries, for members that compare theirs later. */
-export const STATE_HASHES_KEPT = 1024;
+/**
+ * Hashes of the state kept behind the last entries, for members that compare theirs later: about a second
+ * of writes. Those behind which a checkpoint was due are kept for members that catch up.
+ */
+export const STATE_HASHES_KEPT = 16_384;
+export const STATE_HASHES_MARKED_MAX = 16;
+
+/**
+ * Ticks for which a checkpoint that is written waits for a quorum with the same state before a newer one
+ * may take its place: nobody may know any more what was behind its index.
+ */
+export const CHECKPOINT_WAIT_TICKS = 50;
 
 /** Ballast on the store's disk, in files of this size: what deletes and elections may use up. */
 export const BALLAST_PIECE_BYTES = 1024 * 1024;

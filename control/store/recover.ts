@@ -127,6 +127,7 @@ export function recoverDisk(
   const name = partName(base.index);
   const writer = new CheckpointWriter({ disk, sha256, groupId, name }, state);
   while (!writer.slice());
+  writer.publish();
   rewriteLog(
     { disk, crc32, preallocateBytes: PREALLOCATE_BYTES },
     {

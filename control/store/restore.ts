@@ -76,6 +76,7 @@ function writeCheckpoint(
   const name = checkpointName(state.appliedIndex);
   const writer = new CheckpointWriter({ disk, sha256: io.sha256, groupId, name }, state);
   while (!writer.slice());
+  writer.publish();
 }
 
 /** A log that begins behind the checkpoint. */

@@ -8,14 +8,15 @@
  *   it had promised (its log and its term); nobody could tell otherwise (reference/store.md section 8,
  *   rule 2)
  *   members change meanwhile only in that the damaged one is replaced
- *   while a member's memory is corrupt, and until it is fenced, nothing else goes wrong
  *
- * A member that cannot go on, by its own word, is replaced by another, as an operator would do it.
+ * A member whose memory was corrupt is right when it starts again: what counts on its disk is older than
+ * that, and its log holds the rest. A member that cannot go on, by its own word, is replaced by another, as an operator would do it.
  */
 import { assert } from '#base/assert.ts';
 import { isQuorum } from '#control/raft/raft.ts';
 import { SECTOR_BYTES } from '#control/store/disk/memory-disk.ts';
 import type { DiskImage } from '#control/store/disk/memory-disk.ts';
+import { Outcast } from '#control/store/engine/outcast.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import type { Group } from './group.ts';
@@ -79,21 +80,6 @@ export class Damage {
     return members.voters.includes(member.id) && isQuorum(members, isOther);
   }
 
-  /**
-   * A member's memory is corrupt, and it was not fenced yet. A leader in that state would hand it on to
-   * members that need a snapshot, until a quorum has it: so nobody else may fail meanwhile.
-   */
-  get isContagious(): boolean {
-    return this.#group.oracle.suspects.size > 0;
-  }
-
-  /** Whether memory may be corrupted: all are there to compare their state, and nobody needs a snapshot. */
-  get isCalm(): boolean {
-    const voters = this.#voters();
-    const indexes = voters.map(({ engine }) => engine?.state.appliedIndex ?? 0);
-    return voters.every(({ isUp }) => isUp) && Math.max(...indexes) - Math.min(...indexes) < 5;
-  }
-
   /** Throws what a replacement met. */
   async settle(): Promise<void> {
     await Promise.all(this.#tasks);
@@ -103,8 +89,6 @@ export class Damage {
     assert(this.isBearable(member), 'a quorum is left');
     this.#damaged = member;
     if (kind === 'corruptMemory') {
-      this.#group.network.heal();
-      for (const other of this.#voters()) calmDisk(other);
       this.#corrupt(member);
     } else if (kind === 'misdirect') this.#misdirect(member);
     else {
@@ -127,8 +111,8 @@ export class Damage {
     if (this.#damaged !== member || engine === undefined) return;
     const { oracle } = this.#group;
     if (oracle.suspects.has(member)) {
-      // A checkpoint may have been written before the member was fenced.
-      if (member.life === this.#corruptLife || !oracle.isAsKnown(member)) return;
+      // The next process is believed at once: from its next event on, its state must be the group's.
+      if (member.life === this.#corruptLife) return;
       oracle.suspects.delete(member);
     } else if (!this.#isBack || !holds(engine.tail, promised)) return;
     this.#count('damage healed by itself');
@@ -151,10 +135,9 @@ export class Damage {
       const isFenced = error instanceof StoreError && error.code === 'CORRUPT';
       this.#count(isFenced ? 'corrupt memory found' : 'corrupt memory met an assertion');
       if (member.life === this.#corruptLife) this.#restart(member);
-      else {
-        this.#count('corrupt checkpoint found');
-        this.#replaceSoon(member);
-      }
+      else if (error instanceof Outcast)
+        this.#replaceSoon(member); // Fenced a second time.
+      else return false;
       return true;
     }
     if (!(error instanceof StoreError) || error.code !== 'CORRUPT') return false;
@@ -288,15 +271,6 @@ export class Damage {
       this.#count('corrupt memory not met');
       member.kill();
       this.#restart(member);
-    });
-    // Where no quorum is there to decide, nobody is fenced, and members that lag get no snapshot.
-    this.#group.time.after(30_000, () => {
-      const { suspects } = this.#group.oracle;
-      if (!suspects.has(member) || this.#corruptLife !== life) return;
-      if (!member.isUp || member.life === life) return;
-      this.#count('corrupt checkpoint not met');
-      member.kill();
-      this.#replaceSoon(member);
     });
   }
 

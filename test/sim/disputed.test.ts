@@ -66,15 +66,29 @@ t.test('writes stop, and go on without the member that is found wrong', async (t
   group.close();
 });
 
-t.test('a leader that may be wrong gives its state to nobody', async (t) => {
-  const { group, leader, away } = await disputed(2, 200);
-  const offers: number[] = [];
-  group.network.watch = (from, to, bytes) => {
-    if (decodePeerMessage(new ByteReader(bytes)).kind === 'snapshotOffer') offers.push(from, to);
-  };
-  away.start();
-  await group.run(10_000);
-  t.same(offers, []);
-  t.ok((away.engine?.commitIndex ?? 0) < (leader.engine?.commitIndex ?? 0), 'it lacks a snapshot');
-  group.close();
-});
+t.test(
+  'a leader that may be wrong gives away what a quorum has found right, no more',
+  async (t) => {
+    const { group, client, leader, away } = await disputed(2, 200);
+    const applied = leader.engine?.state.appliedIndex ?? 0;
+    const offered: number[] = [];
+    group.network.watch = (from, _to, bytes) => {
+      const message = decodePeerMessage(new ByteReader(bytes));
+      if (from === leader.id && message.kind === 'snapshotOffer')
+        offered.push(message.snapshot.index);
+    };
+    away.start();
+    // With it there is a quorum that says who is wrong.
+    await t.rejects(group.run(10_000), {
+      cause: { code: 'CORRUPT', message: /differs from that/ },
+    });
+    group.failures = [];
+    t.notOk(leader.isUp);
+    t.ok(offered.length > 0, 'it lacked a snapshot');
+    for (const index of offered) t.ok(index < applied, 'of the time before it was wrong');
+    await group.runUntil(() => away.engine?.state.appliedIndex === applied, 10_000);
+    t.ok(group.oracle.isAsKnown(away));
+    await group.finish(put(client, 'third'), 10_000);
+    group.close();
+  },
+);

@@ -153,7 +153,6 @@ export class Faults {
 
   #inflict(fault: Fault, member: SimMember): void {
     const { network } = this.#group;
-    if (this.#damage.isContagious) return;
     if (fault === 'heal') network.heal();
     else if (isGroupFault(fault)) this.#hitGroup(fault);
     else if (!this.#damage.isDamaged(member)) this.#hit(fault, member);
@@ -176,7 +175,6 @@ export class Faults {
     const { network, trace, time } = this.#group;
     if (isDamage(fault)) {
       if (this.#isChanging || !this.#damage.isBearable(member)) return;
-      if (fault === 'corruptMemory' && !this.#damage.isCalm) return;
       if (fault === 'rollBack' && !this.#damage.hasImageOf(member)) return;
     }
     countFault(this.table, fault, statesOf(member));

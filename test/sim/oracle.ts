@@ -4,13 +4,19 @@
  *
  *   the log's own invariants (log-oracle.ts)
  *   members that applied the same index have the same state, by its hash
+ *   a checkpoint that counts holds that state, also where the member's memory is damaged
  *   what a client was told is what the group's one history of revisions says (client-history.ts)
  *   watchers hear each revision, once, in order, whole
  *   keys of a lease do not go before its time, and go after it
  */
 import { assert } from '#base/assert.ts';
+import { parseCheckpointName } from '#control/store/checkpoint/format.ts';
+import { loadManifest } from '#control/store/checkpoint/read.ts';
 import { latin1Text } from '#control/store/codec/bytes.ts';
 import { formatHash } from '#control/store/mvcc/state-hash.ts';
+import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { sha256 } from '#control/store/native-digests.ts';
+import { StoreError } from '#control/store/port.ts';
 import type { KeyRange, WatchEvent } from '#control/store/port.ts';
 import { ClientHistory } from './client-history.ts';
 import { LogOracle } from './log-oracle.ts';
@@ -34,6 +40,8 @@ export class Oracle {
   /** Keys with a lease, and when each may go at the earliest. */
   readonly leases = new Map<string, number>();
   readonly #gone = new Set<string>();
+  /** Checkpoints that were looked at, by process. */
+  readonly #checkpoints = new Map<SimMember, { life: number; readonly names: Set<string> }>();
   /** Snapshots that members installed while they ran. */
   installed = 0;
 
@@ -50,6 +58,27 @@ export class Oracle {
     if (member.engine === undefined) return;
     this.log.observe(member);
     if (!this.suspects.has(member)) this.#observeState(member, nowMs);
+    this.#observeCheckpoints(member);
+  }
+
+  /** Each once in the life of a process; what cannot be read is the disk's fault. */
+  #observeCheckpoints(member: SimMember): void {
+    const { disk, life } = member;
+    let seen = this.#checkpoints.get(member);
+    if (seen?.life !== life) {
+      seen = { life, names: new Set() };
+      this.#checkpoints.set(member, seen);
+    }
+    for (const name of disk.list()) {
+      const index = parseCheckpointName(name);
+      if (index === undefined || seen.names.has(name)) continue;
+      seen.names.add(name);
+      const hash = hashOf(disk, name);
+      const known = this.#hashes[index];
+      if (hash === undefined) continue;
+      assert(known !== undefined, `member ${member.id}: state in ${name} is known`);
+      assert(known === hash, `member ${member.id}: ${name} holds the state of the group`);
+    }
   }
 
   #observeState(member: SimMember, nowMs: number): void {
@@ -160,6 +189,19 @@ export class Oracle {
       assert(textOf(mvcc.value(record)) === value, `member ${member.id} holds ${key}`);
     });
     assert(found.join() === keys.join(), `member ${member.id} holds all keys`);
+  }
+}
+
+/** Of the state in a checkpoint; undefined when it is damaged. */
+function hashOf(disk: MemoryDisk, name: string): string | undefined {
+  const file = disk.open(name);
+  try {
+    return formatHash(loadManifest(file, name, sha256).hash);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return undefined;
+  } finally {
+    file.close();
   }
 }
 

@@ -39,6 +39,7 @@ class Member {
     const name = checkpointName(this.state.appliedIndex);
     const writer = this.begin();
     while (!writer.slice()) between();
+    writer.publish();
     return name;
   }
 

@@ -3,6 +3,13 @@
  * older: if the newest one turns out damaged, the older one and the log replace it. When one is due is
  * part of the replicated state, so that equal members write them at equal indexes.
  *
+ *   begun -> complete (`.tmp`) -> counts, once a quorum was found to have its state (hash-rounds.ts)
+ *                              -> dropped: by a start, or for a newer one when no quorum can say any more
+ *
+ * Until it counts the log stays that would show what is wrong with it, and nobody is given it; so what
+ * memory held in error ends with its process. The log grows no longer than a quorum commits, and those
+ * answer; on a disk that is full meanwhile, nothing that grows is taken.
+ *
  * A full disk changes the order. What can be spared goes first: the older checkpoint and its log, once
  * the newest was read through. If the state has shrunk since, a checkpoint out of turn gives the rest
  * of the log free.
@@ -15,6 +22,9 @@ import type { EngineLog } from '../engine/engine-log.ts';
 import { StateMachine } from '../engine/state-machine.ts';
 import type { StateOptions } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
+import { CHECKPOINT_WAIT_TICKS } from '../limits.ts';
+import { formatHash } from '../mvcc/state-hash.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 import { checkpointName } from './format.ts';
 import { listCheckpoints, loadCheckpoint, verifyCheckpoint } from './read.ts';
 import type { LoadedCheckpoint } from './read.ts';
@@ -25,6 +35,14 @@ export interface CheckpointIo {
   readonly crc32: Crc32;
   readonly sha256: Sha256;
   readonly log: EngineLog;
+}
+
+/** What the members say of a state (hash-rounds.ts). */
+export interface Agreement {
+  /** Begins to ask whose state behind this index is this one. */
+  check(index: number, hash: Lanes): void;
+  /** A quorum's is. */
+  isAgreed(index: number): boolean;
 }
 
 /** Kept when nothing is wrong. */
@@ -69,7 +87,11 @@ export class Checkpoints {
   readonly #release: (index: number) => void;
   readonly #written: (index: number) => void;
   readonly #isInUse: (index: number) => boolean;
+  readonly #agreement: Agreement;
   #writer: CheckpointWriter | undefined;
+  /** Complete, and does not count yet. */
+  #complete: CheckpointWriter | undefined;
+  #completeTicks = 0;
   /** Reads the newest checkpoint through before what it makes dispensable goes. */
   #shedding: Generator<void> | undefined;
   /** Index of the checkpoint for which that was done. */
@@ -87,7 +109,8 @@ export class Checkpoints {
       readonly state: StateMachine;
       readonly room: DiskRoom;
       readonly release: (index: number) => void;
-      /** A checkpoint is complete. */
+      readonly agreement: Agreement;
+      /** A checkpoint counts. */
       readonly written: (index: number) => void;
       /** Another member fetches the checkpoint of this index. */
       readonly isInUse: (index: number) => boolean;
@@ -100,6 +123,7 @@ export class Checkpoints {
     this.#release = parts.release;
     this.#written = parts.written;
     this.#isInUse = parts.isInUse;
+    this.#agreement = parts.agreement;
     this.#bytesAtLast = parts.state.mvcc.storedBytes;
   }
 
@@ -122,10 +146,18 @@ export class Checkpoints {
     this.#isDamaged = true;
   }
 
+  tick(): void {
+    const complete = this.#complete;
+    if (complete === undefined || ++this.#completeTicks !== CHECKPOINT_WAIT_TICKS) return;
+    const { index } = complete;
+    this.#io.log.warn('no quorum says that a checkpoint is right, the log is kept', { index });
+  }
+
   /** The state was replaced by this checkpoint: all others stand before a hole in the log. */
   installed(index: number): void {
     this.#writer?.abandon();
     this.#writer = undefined;
+    this.#dropComplete();
     this.#shedding = undefined;
     this.#remove(listCheckpoints(this.#io.disk).filter((other) => other !== index));
     this.#release(index);
@@ -134,6 +166,9 @@ export class Checkpoints {
   /** Goes on with what was begun; true = more to do at once. */
   pump(): boolean {
     if (this.#writer !== undefined) return this.#writeOn(this.#writer);
+    if (this.#complete !== undefined && this.#agreement.isAgreed(this.#complete.index)) {
+      return this.#count(this.#complete);
+    }
     if (this.#isDamaged && this.#shedding === undefined && !this.#room.isFull) this.#begin();
     if (!this.#room.isFull) return this.#writer !== undefined;
     this.#shedding ??= this.#planShedding();
@@ -145,16 +180,34 @@ export class Checkpoints {
   }
 
   #begin(spare?: () => boolean): void {
+    if (!this.#isReplaceable || this.#state.appliedIndex === 0) return;
     this.#bytesAtLast = this.#state.mvcc.storedBytes;
     const { disk, sha256 } = this.#io;
     const name = checkpointName(this.#state.appliedIndex);
     // A full disk had one written out of turn. One that may be damaged is replaced.
     if (disk.list().includes(name) && !this.#isDamaged) return;
+    this.#dropComplete();
     this.#isReplacing = this.#isDamaged;
     this.#attempt(() => {
       const options = { disk, sha256, groupId: this.#groupId, name, spare };
-      this.#writer = new CheckpointWriter(options, this.#state);
+      const writer = new CheckpointWriter(options, this.#state);
+      this.#writer = writer;
+      checkUnchanged(this.#state, writer.hash);
+      // At once: the others know what was behind the last entries.
+      this.#agreement.check(writer.index, writer.hash);
     });
+  }
+
+  /** None waits to count, or for so long that a newer one is more likely to. */
+  get #isReplaceable(): boolean {
+    if (this.#complete === undefined) return true;
+    const isOlder = this.#complete.index < this.#state.appliedIndex;
+    return isOlder && this.#completeTicks >= CHECKPOINT_WAIT_TICKS;
+  }
+
+  #dropComplete(): void {
+    this.#complete?.abandon();
+    this.#complete = undefined;
   }
 
   #writeOn(writer: CheckpointWriter): boolean {
@@ -162,8 +215,22 @@ export class Checkpoints {
     if (isDone === false) return true;
     this.#writer = undefined;
     if (isDone === undefined) return false;
-    this.#io.log.info('checkpoint written', { index: writer.index });
-    this.#written(writer.index);
+    this.#complete = writer;
+    this.#completeTicks = 0;
+    return true;
+  }
+
+  /** What older ones held is dispensable now. */
+  #count(complete: CheckpointWriter): boolean {
+    const isDone = this.#attempt(() => {
+      complete.publish();
+      return true;
+    });
+    if (isDone === undefined) return false;
+    this.#complete = undefined;
+    const { index } = complete;
+    this.#io.log.info('checkpoint written', { index });
+    this.#written(index);
     if (this.#isReplacing) this.#isDamaged = false;
     this.#keep(this.#room.isFull || this.#isReplacing ? 1 : KEPT);
     this.#isReplacing = false;
@@ -222,6 +289,14 @@ export class Checkpoints {
     for (const index of indexes) this.#io.disk.remove(checkpointName(index));
     if (indexes.length > 0) this.#io.disk.syncDirectory();
   }
+}
+
+/** Entries alone change the state: since the last one it has the hash that was kept then. */
+function checkUnchanged({ hashes, appliedIndex }: StateMachine, hash: Lanes): void {
+  const known = hashes.at(appliedIndex);
+  if (known === undefined || (known.a === hash.a && known.b === hash.b)) return;
+  const text = `memory holds a state with hash ${formatHash(hash)} behind entry ${appliedIndex}`;
+  throw new StoreError('CORRUPT', `${text}, not ${formatHash(known)}`);
 }
 
 function* readThrough(io: CheckpointIo, name: string): Generator<void> {

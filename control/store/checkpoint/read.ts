@@ -245,7 +245,10 @@ class Restore {
     for (const row of manifest.roster) state.roster.set(row);
     yield* state.mvcc.restoreEnd(manifest.revision, manifest.compactRevision, this.#records);
     yield* this.#attachLeases();
-    if (state.hash.equals(manifest.hash)) return;
+    if (state.hash.equals(manifest.hash)) {
+      state.restored();
+      return;
+    }
     const text = `holds a state with hash ${formatHash(state.hash)}`;
     throw corruptCheckpoint(this.#name, `${text}, not ${formatHash(manifest.hash)}`);
   }

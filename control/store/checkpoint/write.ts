@@ -2,7 +2,8 @@
  * Writes a checkpoint while writes go on. The state at the index is pinned: its revisions are
  * immutable, physical compaction pauses, and what changes in place (leases, sessions, alarms) is
  * encoded at once. Each `slice` does a bounded piece: records, then reading the file back and checking
- * it, then the rename that makes it count.
+ * it. Then it is complete, under a temporary name that no process but this one knows; `publish` makes it
+ * count.
  *
  * What is written is read from memory byte by byte, and its hash compared with the one that was kept
  * write by write: a difference is StoreError CORRUPT, and then memory can no longer be trusted.
@@ -21,6 +22,7 @@ import {
 import { successor } from '../mvcc/byte-range.ts';
 import { NONE } from '../mvcc/records.ts';
 import { HashSum, formatHash } from '../mvcc/state-hash.ts';
+import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
 import { CHUNK_KIND, writeManifest, writeTrailer } from './format.ts';
 import type { ChunkPlace, Manifest } from './format.ts';
@@ -82,7 +84,12 @@ export class CheckpointWriter {
     return this.#manifest.index;
   }
 
-  /** Does a bounded piece of work; true when the checkpoint is complete and durable. */
+  /** Of the state that it holds. */
+  get hash(): Lanes {
+    return this.#manifest.hash;
+  }
+
+  /** Does a bounded piece of work; true when the file is complete and durable. */
   slice(): boolean {
     if (this.#nextKey !== undefined || this.#pendingRead < this.#pending.length) {
       this.#writeRecords();
@@ -90,8 +97,15 @@ export class CheckpointWriter {
     }
     this.#verification ??= this.#complete();
     if (this.#verification.next().done !== true) return false;
-    this.#publish();
+    this.#close();
     return true;
+  }
+
+  /** Gives the file, which is complete, its name: from now on it counts. */
+  publish(): void {
+    const { disk, name } = this.#options;
+    disk.rename(this.#temporaryName, name);
+    disk.syncDirectory();
   }
 
   /** Gives up, for instance on a full disk. */
@@ -202,13 +216,6 @@ export class CheckpointWriter {
       }
     }
     this.#offset += bytes.length;
-  }
-
-  #publish(): void {
-    this.#close();
-    const { disk, name } = this.#options;
-    disk.rename(this.#temporaryName, name);
-    disk.syncDirectory();
   }
 }
 

@@ -29,6 +29,7 @@ import { Backups } from './backups.ts';
 import { BulkRate } from './bulk-rate.ts';
 import { DiskRoom } from './disk-room.ts';
 import { Engine } from './engine.ts';
+import { HashRounds } from './hash-rounds.ts';
 import { NO_PEERS } from './peers.ts';
 import type { Peers } from './peers.ts';
 import { Outcast, putAside, readNote } from './outcast.ts';
@@ -154,15 +155,17 @@ function assemble(
   const options = stateOptions(settings);
   const room = new DiskRoom({ wal, ballast, log: io.log });
   const failed = (to: number) => raft.snapshotEnded(to, 'failed');
-  const isHeld = () => consensus.isDisputed;
-  const sender = new SnapshotSender(io, { send, failed, bulk, isHeld });
+  const sender = new SnapshotSender(io, { send, failed, bulk });
   const receiver = new SnapshotReceiver(io, { groupId, options, send, bulk });
   const backups = new Backups(io, drawId(io));
+  const { memberId } = wal.identity;
+  const hashes = new HashRounds({ memberId, state, members: () => raft.members, send });
   const checkpoints = new Checkpoints(io, {
     groupId,
     state,
     room,
     release: (index) => wal.release(index),
+    agreement: hashes,
     written: (index) => consensus.checkpointed(index),
     isInUse: (index) => sender.uses(index) || backups.uses(index),
   });
@@ -184,6 +187,7 @@ function assemble(
     crc32,
     log: io.log,
     checkpoints,
+    hashes,
     room,
     peers,
     sender,

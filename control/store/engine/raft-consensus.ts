@@ -22,7 +22,7 @@ import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
 import { EntrySource } from './entry-source.ts';
 import { Expulsion } from './expulsion.ts';
-import { HashRounds } from './hash-rounds.ts';
+import type { HashRounds } from './hash-rounds.ts';
 import { LogMemory } from './log-memory.ts';
 import { caughtUpLearner, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
@@ -41,6 +41,7 @@ export interface ConsensusParts {
   readonly crc32: Crc32;
   readonly log: EngineLog;
   readonly checkpoints: Checkpoints;
+  readonly hashes: HashRounds;
   readonly room: DiskRoom;
   readonly peers: Peers;
   readonly sender: SnapshotSender;
@@ -74,13 +75,13 @@ export class RaftConsensus implements Consensus {
     this.#raft = parts.raft;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
     this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
-    const { state, peers } = parts;
+    const { peers } = parts;
     const { memberId } = this;
     this.#memory = new LogMemory(parts.raft, { memberId, tailEntries: parts.tailEntries });
     const send: Peers['send'] = (to, message) => peers.send(to, message);
     this.#entries = new EntrySource(parts, { raft: parts.raft, send });
     this.#startTerms = new StartTerms(parts.raft, { memberId, send });
-    this.#hashes = new HashRounds({ memberId, state, send });
+    this.#hashes = parts.hashes;
   }
 
   get memberId(): number {
@@ -128,6 +129,7 @@ export class RaftConsensus implements Consensus {
   round(): void {
     this.#parts.room.tick();
     this.#parts.sender.tick();
+    this.#parts.checkpoints.tick();
     this.#parts.receiver.tick();
     this.#reads.tick();
     this.#entries.tick();
@@ -245,10 +247,7 @@ export class RaftConsensus implements Consensus {
       case 'stateHash':
         return this.#hashes.asked(from, message.index);
       case 'stateHashAnswer':
-        if (!this.isLeader) return;
-        if (this.#hashes.answered(from, message, this.#raft.members)) {
-          this.#expulsion.fenced(message.index);
-        }
+        if (this.#hashes.answered(from, message)) this.#expulsion.fenced(message.index);
         return;
       case 'fence':
         if (this.#hashes.isFenced(message)) this.#expulsion.fenced(message.index);
@@ -308,7 +307,7 @@ export class RaftConsensus implements Consensus {
     return this.#parts.checkpoints.pump() || isSending || isReading || received !== false;
   }
 
-  /** A checkpoint of this index is complete. */
+  /** A checkpoint of this index counts. */
   checkpointed(index: number): void {
     if (index >= this.#raft.firstIndex - 1) this.#raft.offerSnapshot(index);
   }
@@ -344,16 +343,8 @@ export class RaftConsensus implements Consensus {
   }
 
   #compare(): void {
-    if (!this.isLeader) {
-      this.#hashes.stop();
-      return;
-    }
     const wasDisputed = this.isDisputed;
-    const { progress, members } = this.#raft;
-    this.#hashes.tick(
-      progress.map(({ id }) => id),
-      members,
-    );
+    this.#hashes.tick(this.isLeader);
     if (this.isDisputed && !wasDisputed) {
       this.#parts.log.error("states of the members differ, and none is a quorum's: no writes");
     }

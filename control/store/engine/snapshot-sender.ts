@@ -2,8 +2,9 @@
  * Snapshots on their way to other members. The leader offers its newest checkpoint by its manifest, and
  * answers requests for chunks; what the receiver holds already it does not ask for. An offer may get
  * lost, and a receiver may start anew: as long as the core waits for the member, a silent transfer is
- * offered again. A checkpoint that is being fetched stays on disk, unless its receiver fell silent. A member whose
- * state may be wrong (hash-rounds.ts) sends none of it.
+ * offered again. A checkpoint that is being fetched stays on disk, unless its receiver fell silent. What
+ * counts as a checkpoint is what a quorum holds (checkpoints.ts), so a member may give it away whose own state is
+ * wrong.
  */
 import type { InstallSnapshot } from '#control/raft/raft.ts';
 import { checkpointName } from '../checkpoint/format.ts';
@@ -30,7 +31,6 @@ export class SnapshotSender {
   #source: ChunkSource | undefined;
   #requests: { readonly to: number; readonly request: ChunkRequest }[] = [];
   readonly #bulk: BulkRate;
-  readonly #isHeld: () => boolean;
   #ticks = 0;
 
   /** `failed`: the transfer to a member ended without success. */
@@ -40,14 +40,12 @@ export class SnapshotSender {
       readonly send: (to: number, message: PeerMessage) => void;
       readonly failed: (to: number) => void;
       readonly bulk: BulkRate;
-      readonly isHeld: () => boolean;
     },
   ) {
     this.#io = io;
     this.#send = parts.send;
     this.#failed = parts.failed;
     this.#bulk = parts.bulk;
-    this.#isHeld = parts.isHeld;
   }
 
   begin(message: InstallSnapshot): void {
@@ -73,7 +71,7 @@ export class SnapshotSender {
 
   /** A member cannot read its checkpoint of this index: equal members have equal ones. */
   asked(to: number, index: number, term: number): void {
-    const source = this.#isHeld() ? undefined : this.#open(index);
+    const source = this.#open(index);
     if (source === undefined) {
       this.#send(to, { kind: 'snapshotFailed', index });
       return;
@@ -112,7 +110,7 @@ export class SnapshotSender {
 
   /** Answers a chunk; true = there are more requests that may be answered now. */
   pump(): boolean {
-    const next = this.#bulk.hasBudget && !this.#isHeld() ? this.#requests.shift() : undefined;
+    const next = this.#bulk.hasBudget ? this.#requests.shift() : undefined;
     if (next === undefined) return false;
     const { index, sha256 } = next.request;
     const bytes = this.#read(index, sha256);
@@ -126,7 +124,6 @@ export class SnapshotSender {
   }
 
   #offer(to: number, { message }: Transfer): void {
-    if (this.#isHeld()) return; // Offered again with the ticks.
     const { term, snapshot } = message;
     const source = this.#open(snapshot.index);
     if (source === undefined) this.gaveUp(to, snapshot.index);

@@ -17,7 +17,7 @@ import type { Crc32 } from '../codec/digest.ts';
 import { readCommandHead, readRangeBody } from '../codec/read-command.ts';
 import type { CommandHead } from '../codec/read-command.ts';
 import { ERROR_CODES, writeError } from '../codec/reply.ts';
-import { CHECKPOINT_LOG_BYTES_MIN, STATE_HASHES_KEPT } from '../limits.ts';
+import { CHECKPOINT_LOG_BYTES_MIN, STATE_HASHES_KEPT, STATE_HASHES_MARKED_MAX } from '../limits.ts';
 import { Mvcc } from '../mvcc/mvcc.ts';
 import { HashHistory, HashMixer, HashSum } from '../mvcc/state-hash.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
@@ -72,8 +72,8 @@ export class StateMachine {
   #roster = new Roster();
   #members: Members = NO_MEMBERS;
   readonly #membersHash = new HashSum();
-  /** The state hashes behind the last entries. */
-  readonly hashes = new HashHistory(STATE_HASHES_KEPT);
+  /** The state hashes behind the last entries, and where checkpoints were due. */
+  readonly hashes = new HashHistory(STATE_HASHES_KEPT, STATE_HASHES_MARKED_MAX);
   readonly #mixer = new HashMixer();
   #quota = new Quota();
   /** Of the group: whose formats are written, and whose rules hold (versions.ts). */
@@ -143,7 +143,13 @@ export class StateMachine {
     this.appliedTerm = from.appliedTerm;
     this.logBytes = from.logBytes;
     this.checkpointMark = from.checkpointMark;
+    this.restored();
+  }
+
+  /** It became what a checkpoint holds: others may ask what that is. */
+  restored(): void {
     this.hashes.push(this.appliedIndex, this.hash);
+    this.hashes.mark();
   }
 
   /** A checkpoint is due behind the entry applied last: by bytes of log, so that members agree. */
@@ -188,6 +194,7 @@ export class StateMachine {
     }
     this.#countLog(entry);
     this.hashes.push(entry.index, this.hash);
+    if (this.isCheckpointDue) this.hashes.mark();
   }
 
   /**

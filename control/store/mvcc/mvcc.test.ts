@@ -221,3 +221,16 @@ t.test('hashes of the last entries are kept, and no others', (t) => {
   t.equal(history.at(20)?.a, 20);
   t.end();
 });
+
+t.test('hashes that are marked are kept for longer, the last so many of them', (t) => {
+  const history = new HashHistory(2, 2);
+  for (let index = 1; index <= 9; index++) {
+    history.push(index, { a: index, b: 0 });
+    if (index % 3 === 1) history.mark();
+  }
+  t.equal(history.at(1), undefined);
+  t.equal(history.at(4)?.a, 4);
+  t.equal(history.at(5), undefined);
+  t.equal(history.at(7)?.a, 7);
+  t.end();
+});

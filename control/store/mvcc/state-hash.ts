@@ -85,16 +85,19 @@ export function formatHash(hash: Lanes): string {
   return hex(hash.a) + hex(hash.b);
 }
 
-/** The hashes behind the last entries applied, by log index. */
+/** The hashes behind the last entries applied, by log index, and behind a few that were marked. */
 export class HashHistory {
   readonly #a: Uint32Array;
   readonly #b: Uint32Array;
   readonly #capacity: number;
   #last = 0;
   #count = 0;
+  readonly #marked = new Map<number, Lanes>();
+  readonly #markedMax: number;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, markedMax = 0) {
     this.#capacity = capacity;
+    this.#markedMax = markedMax;
     this.#a = new Uint32Array(capacity);
     this.#b = new Uint32Array(capacity);
   }
@@ -107,9 +110,19 @@ export class HashHistory {
     this.#b[index % this.#capacity] = hash.b;
   }
 
+  /** The hash behind the last entry is kept for longer. */
+  mark(): void {
+    const hash = this.at(this.#last);
+    if (hash !== undefined) this.#marked.set(this.#last, hash);
+    for (const index of this.#marked.keys()) {
+      if (this.#marked.size <= this.#markedMax) break;
+      this.#marked.delete(index);
+    }
+  }
+
   /** The hash of the state behind entry `index`, while it is kept. */
   at(index: number): Lanes | undefined {
-    if (index > this.#last || index <= this.#last - this.#count) return undefined;
+    if (index > this.#last || index <= this.#last - this.#count) return this.#marked.get(index);
     const slot = index % this.#capacity;
     return { a: this.#a[slot] as number, b: this.#b[slot] as number }; // Below the capacity.
   }
