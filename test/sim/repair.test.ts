@@ -115,6 +115,31 @@ t.test('damaged checkpoints are repaired from a peer, and the vote is kept', asy
   group.close();
 });
 
+t.test(
+  'a log that does not say who the members are is repaired from one that speaks',
+  async (t) => {
+    const group = await threeMembers(15, { ...SMALL, checkpointLogBytes: 10_000_000 });
+    const { victim, other } = victimOf(group);
+    const { store } = group.connect(other);
+    await fill(group, store, 50);
+    await group.runUntil(() => equalStates(group), 5000);
+    // All that was in the log so far is in one segment, and the next goes on behind it.
+    for (let i = 0; i < 2; i++) {
+      victim.kill();
+      victim.start();
+      await fill(group, store, 5);
+    }
+    victim.kill();
+    const names = segments(victim.disk);
+    for (const name of names.slice(0, -1)) victim.disk.damage(name, (bytes) => bytes.fill(1, 80));
+    victim.start();
+    t.match(victim.repair?.damage.message, /: entries 1 to \d+/);
+    await group.runUntil(() => victim.isUp && equalStates(group), 20_000);
+    t.ok(victim.logged.some((line) => line.includes('log repaired')));
+    group.close();
+  },
+);
+
 t.test('a group of one says what is damaged, and what helps', async (t) => {
   const group = new Group(new SeededRandom(3), SMALL);
   const [alone] = group.members;

@@ -106,7 +106,7 @@ export class Repair {
     else if (message.kind === 'snapshotOffer') this.#offered(from, message);
     else if (message.kind === 'chunk') this.#receiver.received(message);
     else if (message.kind === 'snapshotFailed') this.#refuse(from);
-    else if (this.#damage.join === undefined && !this.#others.includes(from)) {
+    else if (!this.#areMembersKnown && !this.#others.includes(from)) {
       // Nothing here says who the members are; whoever speaks is one.
       this.#others = [...this.#others, from];
     }
@@ -154,11 +154,19 @@ export class Repair {
     const { join, state, identity } = this.#damage;
     if (join !== undefined && state !== undefined) {
       const members = membersOfLog(join, state);
-      this.#others = everyone(members).filter((id) => id !== identity.memberId);
+      if (this.#areMembersKnown) {
+        this.#others = everyone(members).filter((id) => id !== identity.memberId);
+      }
       if (!join.isEndKnown || join.gaps.length === 0) this.#state = 'stuck';
     }
     this.#io.peers.setMembers(this.roster);
     this.#ask();
+  }
+
+  /** A hole may have swallowed all entries that say so, before there was a checkpoint. */
+  get #areMembersKnown(): boolean {
+    const { join, state } = this.#damage;
+    return join !== undefined && state !== undefined && membersOfLog(join, state).voters.length > 0;
   }
 
   /** Asks the next member that has not refused. */
