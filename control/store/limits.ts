@@ -117,6 +117,9 @@ export const CHECKPOINT_MANIFEST_BYTES_LIMIT = 64 * 1024 * 1024;
 /** Keys written to a checkpoint in one slice. */
 export const CHECKPOINT_KEYS_PER_SLICE = 512;
 
+/** Sessions written to it in one, a thousand commands each. */
+export const CHECKPOINT_SESSIONS_PER_SLICE = 8;
+
 /** Records of a checkpoint put into place in one slice, and bytes of it read: about a millisecond. */
 export const RESTORE_SLICE_RECORDS = 512;
 export const RESTORE_SLICE_BYTES = 128 * 1024;

@@ -126,13 +126,16 @@ export function readManifestBytes(
   try {
     const { size } = file;
     if (size < TRAILER_BYTES) throw corruptCheckpoint(name, `has ${size} bytes only`);
-    const trailer = readTrailer(read(file, size - TRAILER_BYTES, TRAILER_BYTES, name), name);
+    const trailer = readTrailer(
+      read(file, size - TRAILER_BYTES, new Uint8Array(TRAILER_BYTES), name),
+      name,
+    );
     const { manifestBytes } = trailer;
     const at = size - TRAILER_BYTES - manifestBytes;
     if (at < 0 || manifestBytes > CHECKPOINT_MANIFEST_BYTES_LIMIT) {
       throw corruptCheckpoint(name, `has a manifest of ${manifestBytes} bytes`);
     }
-    const input = read(file, at, manifestBytes, name);
+    const input = read(file, at, new Uint8Array(manifestBytes), name);
     if (compareBytes(sha256(input.bytes), trailer.sha256) !== 0) {
       throw corruptCheckpoint(name, 'has a damaged manifest');
     }
@@ -145,15 +148,17 @@ export function readManifestBytes(
   }
 }
 
-/** The verified bodies of the chunks, one in memory at a time. */
+/** The verified bodies of the chunks, in one memory: each is valid until the next. */
 export function* chunksOf(
   file: DiskFile,
   name: string,
   { manifest, sha256 }: { readonly manifest: Manifest; readonly sha256: Sha256 },
 ): Generator<{ readonly place: ChunkPlace; readonly body: ByteReader }> {
   let at = 0;
+  const longest = manifest.chunks.reduce((most, { length }) => Math.max(most, length), 0);
+  const memory = new Uint8Array(longest);
   for (const place of manifest.chunks) {
-    const body = read(file, at, place.length, name);
+    const body = read(file, at, memory.subarray(0, place.length), name);
     if (compareBytes(sha256(body.bytes), place.sha256) !== 0) {
       throw corruptCheckpoint(name, `has a damaged chunk at byte ${at}`);
     }
@@ -176,15 +181,14 @@ export function readChunk(
   }
 }
 
-function read(file: DiskFile, at: number, count: number, name: string): ByteReader {
-  const bytes = new Uint8Array(count);
+function read(file: DiskFile, at: number, bytes: Uint8Array, name: string): ByteReader {
   try {
-    if (file.read(bytes, at) === count) return new ByteReader(bytes);
+    if (file.read(bytes, at) === bytes.length) return new ByteReader(bytes);
   } catch (error) {
     if (!isErrno(error, 'EIO')) throw error;
     throw corruptCheckpoint(name, `cannot be read at byte ${at}`, error);
   }
-  throw corruptCheckpoint(name, `ends before byte ${at + count}`);
+  throw corruptCheckpoint(name, `ends before byte ${at + bytes.length}`);
 }
 
 function asCorrupt(error: unknown, name: string): unknown {

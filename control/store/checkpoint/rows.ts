@@ -1,5 +1,7 @@
 /** Rows of the chunks of a checkpoint (layout: format.ts): what of the state they hold, both ways. */
 import type { ByteReader, ByteWriter } from '../codec/bytes.ts';
+import { executedOf, remembered } from '../engine/sessions.ts';
+import type { SessionCopy } from '../engine/sessions.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
 import { KEY_BYTES_MAX } from '../limits.ts';
 import type { Mvcc, RestoredRecord } from '../mvcc/mvcc.ts';
@@ -50,22 +52,18 @@ export function readLeaseRow(input: ByteReader, state: StateMachine): void {
   state.leases.grant(id, ttlSeconds, { remainingMs, generation });
 }
 
-/** Returns the number of rows. */
-export function writeSessionRows(out: ByteWriter, state: StateMachine): number {
-  const sessions = state.sessions.all();
-  for (const { id, lastIndex, highest } of sessions) {
-    out.varint(id);
-    out.varint(lastIndex);
-    out.varint(highest);
-    const remembered = state.sessions.remembered(id);
-    out.varint(remembered.length);
-    for (const { sequence, executed } of remembered) {
-      out.varint(sequence);
-      out.u8(executed.outcome);
-      out.varint(executed.revision);
-    }
+export function writeSessionRow(out: ByteWriter, session: SessionCopy): void {
+  out.varint(session.id);
+  out.varint(session.lastIndex);
+  out.varint(session.highest);
+  const sequences = [...remembered(session)];
+  out.varint(sequences.length);
+  for (const sequence of sequences) {
+    const { outcome, revision } = executedOf(session, sequence);
+    out.varint(sequence);
+    out.u8(outcome);
+    out.varint(revision);
   }
-  return sessions.length;
 }
 
 export function readSessionRow(input: ByteReader, state: StateMachine): void {

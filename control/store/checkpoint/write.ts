@@ -1,7 +1,7 @@
 /**
  * Writes a checkpoint while writes go on. The state at the index is pinned: its revisions are
  * immutable, physical compaction pauses, and what changes in place (leases, sessions, alarms) is
- * encoded at once. Each `slice` does a bounded piece: records, then reading the file back and checking
+ * copied at once. Each `slice` does a bounded piece: records, then reading the file back and checking
  * it. Then it is complete, under a temporary name that no process but this one knows; `publish` makes it
  * count.
  *
@@ -11,6 +11,7 @@
 import { ByteWriter } from '../codec/bytes.ts';
 import { isNoSpace } from '../disk/disk.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
+import type { SessionCopy } from '../engine/sessions.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
 import type { Sha256 } from '../codec/digest.ts';
 import {
@@ -18,6 +19,7 @@ import {
   CHECKPOINT_CHUNK_BYTES_MAX,
   CHECKPOINT_CHUNK_BYTES_MIN,
   CHECKPOINT_KEYS_PER_SLICE,
+  CHECKPOINT_SESSIONS_PER_SLICE,
 } from '../limits.ts';
 import { successor } from '../mvcc/byte-range.ts';
 import { NONE } from '../mvcc/records.ts';
@@ -27,7 +29,7 @@ import { StoreError } from '../port.ts';
 import { CHUNK_KIND, writeManifest, writeTrailer } from './format.ts';
 import type { ChunkPlace, Manifest } from './format.ts';
 import { verifyCheckpoint } from './read.ts';
-import { writeLeaseRows, writeRecordRow, writeSessionRows } from './rows.ts';
+import { writeLeaseRows, writeRecordRow, writeSessionRow } from './rows.ts';
 
 export interface CheckpointWriterOptions {
   readonly disk: Disk;
@@ -56,7 +58,10 @@ export class CheckpointWriter {
   readonly #recordsHash: HashSum;
   readonly #hash = new HashSum();
   readonly #out = new ByteWriter(CHECKPOINT_CHUNK_BYTES * 2);
-  readonly #rest: { readonly kind: number; readonly rows: number; readonly bytes: Uint8Array }[];
+  /** What changes in place, as it was at the index. */
+  readonly #leases = new ByteWriter();
+  readonly #leaseRows: number;
+  readonly #sessions: readonly SessionCopy[];
   /** First key not yet looked at; undefined = all are. */
   #nextKey: Uint8Array | undefined = new Uint8Array(0);
   /** Records of the key before it that are not yet written. */
@@ -65,7 +70,7 @@ export class CheckpointWriter {
   #rows = 0;
   #offset = 0;
   #syncedOffset = 0;
-  #verification: Generator<void> | undefined;
+  #completion: Generator<void> | undefined;
   #isOpen = true;
 
   /** Starts a checkpoint of the state as it is now. */
@@ -75,7 +80,8 @@ export class CheckpointWriter {
     this.#manifest = describe(state, options.groupId);
     this.#recordsHash = new HashSum();
     this.#recordsHash.set(state.mvcc.recordsHash);
-    this.#rest = encodeRest(state);
+    this.#leaseRows = writeLeaseRows(this.#leases, state);
+    this.#sessions = state.sessions.copies();
     this.#file = options.disk.create(this.#temporaryName);
     state.mvcc.pin(1);
   }
@@ -95,8 +101,8 @@ export class CheckpointWriter {
       this.#writeRecords();
       return false;
     }
-    this.#verification ??= this.#complete();
-    if (this.#verification.next().done !== true) return false;
+    this.#completion ??= this.#complete();
+    if (this.#completion.next().done !== true) return false;
     this.#close();
     return true;
   }
@@ -186,15 +192,23 @@ export class CheckpointWriter {
     this.#syncedOffset = this.#offset;
   }
 
-  /** Writes what comes behind the records; the result reads the file back, a chunk per step. */
-  #complete(): Generator<void> {
+  /** Writes what comes behind the records, and reads the file back, a chunk per step. */
+  *#complete(): Generator<void> {
     this.#endRecords();
     if (!this.#hash.equals(this.#recordsHash)) {
       const text = `memory holds records with hash ${formatHash(this.#hash)} at entry ${this.index}`;
       throw new StoreError('CORRUPT', `${text}, not ${formatHash(this.#recordsHash)}`);
     }
-    for (const { kind, rows, bytes } of this.#rest) {
-      if (rows > 0) this.#writeChunk(kind, rows, bytes);
+    if (this.#leaseRows > 0) {
+      this.#writeChunk(CHUNK_KIND.leases, this.#leaseRows, this.#leases.view());
+    }
+    for (const [i, session] of this.#sessions.entries()) {
+      if (i % CHECKPOINT_SESSIONS_PER_SLICE === 0) yield;
+      writeSessionRow(this.#out, session);
+    }
+    if (this.#sessions.length > 0) {
+      this.#writeChunk(CHUNK_KIND.sessions, this.#sessions.length, this.#out.view());
+      this.#out.truncate(0);
     }
     writeManifest(this.#out, { ...this.#manifest, chunks: this.#chunks });
     const manifestBytes = this.#out.length;
@@ -203,7 +217,8 @@ export class CheckpointWriter {
     writeTrailer(this.#out, { version, manifestBytes, sha256 });
     this.#write(this.#out.view());
     this.#file.sync();
-    return verifyCheckpoint(this.#file, this.#temporaryName, this.#options.sha256);
+    yield;
+    yield* verifyCheckpoint(this.#file, this.#temporaryName, this.#options.sha256);
   }
 
   #write(bytes: Uint8Array): void {
@@ -237,15 +252,4 @@ function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'
     memory: quota.memory(),
     version,
   };
-}
-
-function encodeRest(state: StateMachine) {
-  const leases = new ByteWriter();
-  const leaseRows = writeLeaseRows(leases, state);
-  const sessions = new ByteWriter();
-  const sessionRows = writeSessionRows(sessions, state);
-  return [
-    { kind: CHUNK_KIND.leases, rows: leaseRows, bytes: leases.view() },
-    { kind: CHUNK_KIND.sessions, rows: sessionRows, bytes: sessions.view() },
-  ];
 }

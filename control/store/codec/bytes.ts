@@ -11,6 +11,9 @@ const CAPACITY_BYTES_MIN = 256;
 /** One large message must not make all that follow it large. */
 const CAPACITY_BYTES_KEPT_MAX = 64 * 1024;
 
+/** The same for memory that is used again and again: the largest append fits. */
+const CAPACITY_BYTES_REUSED_MAX = 4 * 1024 * 1024;
+
 /** Seven bits a byte: 56 bits hold every safe integer. */
 const VARINT_BYTES_MAX = 8;
 
@@ -140,6 +143,14 @@ export class ByteWriter {
     this.#bytes = new Uint8Array(Math.min(CAPACITY_BYTES_KEPT_MAX, capacity));
     this.#length = 0;
     return taken;
+  }
+
+  /** What was written, in bytes of its own, and starts over in the same memory. */
+  copy(): Uint8Array<ArrayBuffer> {
+    const copied = this.#bytes.slice(0, this.#length);
+    this.#length = 0;
+    if (this.#bytes.length > CAPACITY_BYTES_REUSED_MAX) this.#bytes = new Uint8Array(0);
+    return copied;
   }
 
   /** Forgets what was written from `length` on. */

@@ -7,7 +7,7 @@ import { StoreError } from '../port.ts';
 import { ByteReader } from './bytes.ts';
 import { checkRequests } from './check-request.ts';
 import { decodeHello, encodeHello } from './hello.ts';
-import { decodePeerMessage, encodePeerMessage } from './peer.ts';
+import { PeerEncoder, decodePeerMessage, encodePeerMessage } from './peer.ts';
 
 const members: Members = {
   voters: [2, 7],
@@ -91,6 +91,28 @@ t.test('a message is read as it was written', (t) => {
   for (const message of messages) t.same(decode(encodePeerMessage(message)), message, message.kind);
   const kinds = new Set(messages.map(({ kind }) => kind));
   t.equal(kinds.size, 29, 'every kind');
+  t.end();
+});
+
+t.test('an encoder gives each message its own bytes, and one append for all', (t) => {
+  const encoder = new PeerEncoder();
+  const encoded = messages.map((message) => encoder.encode(message));
+  for (const [i, message] of messages.entries()) {
+    t.same(encoded[i], encodePeerMessage(message), `${message.kind} after what followed`);
+  }
+  const append = { kind: 'append', term: 5, prevIndex: 7, prevTerm: 3, commitIndex: 7 } as const;
+  const first = encoder.encode({ ...append, entries });
+  t.equal(encoder.encode({ ...append, entries: [...entries] }), first, 'to another member');
+  const other = { index: 9, term: 4, data: Buffer.from('b') };
+  const others: PeerMessage[] = [
+    { ...append, entries: entries.slice(0, 1) },
+    { ...append, commitIndex: 8, entries },
+    { ...append, entries: [entries[0] as Entry, other] },
+    { ...append, term: 6, entries },
+    { ...append, prevTerm: 2, entries },
+    { ...append, entries: [] },
+  ];
+  for (const message of others) t.same(encoder.encode(message), encodePeerMessage(message));
   t.end();
 });
 

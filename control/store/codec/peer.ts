@@ -302,12 +302,44 @@ export function sinceVersion({ kind }: PeerMessage): number {
   return CODECS[kind].since ?? VERSION_MIN;
 }
 
-export function encodePeerMessage(message: PeerMessage): Uint8Array<ArrayBuffer> {
-  const out = new ByteWriter();
+export function encodePeerMessage(
+  message: PeerMessage,
+  out = new ByteWriter(),
+): Uint8Array<ArrayBuffer> {
   const codec = CODECS[message.kind] as Codec<Kind>; // Belongs to the kind.
   out.u8(codec.number);
   codec.write(out, message);
-  return out.take();
+  return out.copy();
+}
+
+/** Encodes one message after the other in the same memory, and an append for several members once. */
+export class PeerEncoder {
+  readonly #out = new ByteWriter();
+  #append: { readonly message: Of<'append'>; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
+
+  /** The result may be that of the last call: it is not to be changed. */
+  encode(message: PeerMessage): Uint8Array<ArrayBuffer> {
+    if (message.kind !== 'append' || message.entries.length === 0) {
+      return encodePeerMessage(message, this.#out);
+    }
+    if (this.#append === undefined || !isSameAppend(this.#append.message, message)) {
+      this.#append = { message, bytes: encodePeerMessage(message, this.#out) };
+    }
+    return this.#append.bytes;
+  }
+}
+
+/** Entries are those of one log: where both ends are the same, so is what is between. */
+function isSameAppend(a: Of<'append'>, b: Of<'append'>): boolean {
+  return (
+    a.term === b.term &&
+    a.prevIndex === b.prevIndex &&
+    a.prevTerm === b.prevTerm &&
+    a.commitIndex === b.commitIndex &&
+    a.entries.length === b.entries.length &&
+    a.entries[0] === b.entries[0] &&
+    a.entries.at(-1) === b.entries.at(-1)
+  );
 }
 
 /** Byte strings are views on the input. Throws RangeError, or StoreError UNSUPPORTED. */

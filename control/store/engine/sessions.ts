@@ -36,12 +36,30 @@ export interface Session {
   readonly highest: number;
 }
 
-interface Kept extends Session {
-  lastIndex: number;
-  highest: number;
+export interface SessionCopy extends Session {
   /** By sequence number modulo the window; a slot belongs to the one that is in the window. */
   readonly outcomes: Uint8Array;
   readonly revisions: Float64Array;
+}
+
+interface Kept extends SessionCopy {
+  lastIndex: number;
+  highest: number;
+}
+
+/** Sequence numbers that a session remembers, ascending. */
+export function* remembered(session: SessionCopy): Generator<number> {
+  const first = Math.max(1, session.highest - SESSION_WINDOW + 1);
+  for (let sequence = first; sequence <= session.highest; sequence++) {
+    if (session.outcomes[sequence % SESSION_WINDOW] !== 0) yield sequence;
+  }
+}
+
+/** Of a number that is remembered. */
+export function executedOf(session: SessionCopy, sequence: number): Executed {
+  const slot = sequence % SESSION_WINDOW;
+  const outcome = session.outcomes[slot] as number; // Below the window.
+  return { outcome, revision: session.revisions[slot] as number }; // Same.
 }
 
 /** Kinds of parts, for the mixer. */
@@ -108,19 +126,15 @@ export class Sessions {
     this.#hash.add(this.#executedPart(session, sequence));
   }
 
-  /** Sequence numbers that a session remembers, ascending. */
-  remembered(id: number): { readonly sequence: number; readonly executed: Executed }[] {
-    const session = this.#sessions.get(id);
-    if (session === undefined) return [];
-    const found: { sequence: number; executed: Executed }[] = [];
-    const first = Math.max(1, session.highest - SESSION_WINDOW + 1);
-    for (let sequence = first; sequence <= session.highest; sequence++) {
-      const slot = sequence % SESSION_WINDOW;
-      const outcome = session.outcomes[slot] as number; // Below the window.
-      const revision = session.revisions[slot] as number; // Same.
-      if (outcome !== 0) found.push({ sequence, executed: { outcome, revision } });
-    }
-    return found;
+  /** All as they are now, by id: some megabytes at most, copied in no time and read later. */
+  copies(): SessionCopy[] {
+    return [...this.#sessions.values()]
+      .sort((a, b) => a.id - b.id)
+      .map((kept) => ({
+        ...kept,
+        outcomes: kept.outcomes.slice(),
+        revisions: kept.revisions.slice(),
+      }));
   }
 
   /** Takes a session from a checkpoint; its commands follow. False when it cannot be one. */
@@ -175,7 +189,7 @@ export class Sessions {
   }
 
   #remove(session: Kept): void {
-    for (const { sequence } of this.remembered(session.id)) this.#forget(session, sequence);
+    for (const sequence of remembered(session)) this.#forget(session, sequence);
     this.#hash.subtract(this.#sessionPart(session));
     this.#sessions.delete(session.id);
   }

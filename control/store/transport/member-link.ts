@@ -17,7 +17,7 @@ import {
 } from '../limits.ts';
 import { bytesOf } from './peer-links.ts';
 import { FrameJoiner } from './pieces.ts';
-import { provedBy, tlsOptions } from './tls.ts';
+import { noMask, provedBy, tlsOptions } from './tls.ts';
 import type { Credentials } from './tls.ts';
 
 export interface MemberLinkEvents {
@@ -89,6 +89,7 @@ export class MemberLink implements Link {
     const socket = new WebSocket(url, [CLIENT_PROTOCOL], {
       ...tlsOptions(credentials),
       perMessageDeflate: false,
+      generateMask: noMask,
       handshakeTimeout: HANDSHAKE_MS_MAX,
       maxPayload: SOCKET_PIECE_BYTES,
     });

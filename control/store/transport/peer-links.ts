@@ -12,7 +12,7 @@ import type { Log } from '#base/log.ts';
 import { ByteReader } from '../codec/bytes.ts';
 import { SOCKET_CLASSES, decodeHello, encodeHello } from '../codec/hello.ts';
 import type { Hello, SocketClass } from '../codec/hello.ts';
-import { decodePeerMessage, encodePeerMessage, sinceVersion } from '../codec/peer.ts';
+import { PeerEncoder, decodePeerMessage, sinceVersion } from '../codec/peer.ts';
 import type { PeerMessage, Peers } from '../engine/peers.ts';
 import type { RosterRow } from '../engine/roster.ts';
 import {
@@ -26,7 +26,7 @@ import {
 import { StoreError } from '../port.ts';
 import { VERSION, versionProblem } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
-import { provedBy, tlsOptions } from './tls.ts';
+import { noMask, provedBy, tlsOptions } from './tls.ts';
 import type { Credentials, Proved } from './tls.ts';
 
 /** Why a socket is closed, as the other side reads it. */
@@ -73,6 +73,7 @@ export class PeerLinks implements Peers, Disposable {
   readonly #log: Log;
   readonly #links = new Map<number, Link>();
   readonly #all = new Set<WebSocket>();
+  readonly #encoder = new PeerEncoder();
   readonly #pings: NodeJS.Timeout;
   #home: Home | undefined;
   #hasRoster = false;
@@ -129,7 +130,7 @@ export class PeerLinks implements Peers, Disposable {
       if (socketClass === 'append') this.#home?.unreachable(to);
       return false;
     }
-    socket.send(encodePeerMessage(message));
+    socket.send(this.#encoder.encode(message));
     return true;
   }
 
@@ -163,6 +164,7 @@ export class PeerLinks implements Peers, Disposable {
     const socket = new WebSocket(`wss://${row.address}/peer`, {
       ...tlsOptions(this.#credentials),
       perMessageDeflate: false,
+      generateMask: noMask,
       handshakeTimeout: HANDSHAKE_MS_MAX,
       maxPayload: SOCKET_MESSAGE_BYTES_MAX,
     });

@@ -296,8 +296,8 @@ export const MUTATIONS: readonly Mutation[] = [
   ]),
   one('sessions-not-in-checkpoint', 'lease', [
     'control/store/checkpoint/write.ts',
-    'kind: CHUNK_KIND.sessions, rows: sessionRows,',
-    'kind: CHUNK_KIND.sessions, rows: 0,',
+    'this.#sessions = state.sessions.copies();',
+    'this.#sessions = [];',
   ]),
   one('doubled-request-is-taken-twice', 'lease', [
     'control/store/engine/engine.ts',
