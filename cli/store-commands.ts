@@ -8,6 +8,7 @@ import {
   type SnapshotPart,
   Store,
   type StoreMember,
+  type StoreSurvivor,
 } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
 import { fileChunks } from './file-chunks.ts';
@@ -89,6 +90,36 @@ export function addStore({ program, io, withClient }: Cli): void {
       });
     });
   store
+    .command('recover')
+    .description(
+      'make a store that has lost its quorum for good go on with what this machine holds',
+    )
+    .option(
+      '--take <index>',
+      'do it, with the log that ends there; without it, what is held is told',
+    )
+    .addHelpText('after', RECOVER_HELP)
+    .action(({ take }: { take?: string }) =>
+      withClient(async (client) => {
+        const found = await client.call(Machine.InspectStore, {}, io.signal);
+        if (take === undefined) {
+          io.out(describeSurvivor(found));
+          return;
+        }
+        if (take !== String(found.lastIndex)) {
+          throw new UsageError(
+            `the log ends at ${found.lastIndex}, not ${take}: nothing was changed`,
+          );
+        }
+        const { groupId, memberId, lastTerm, lastIndex } = found;
+        const confirmed = { groupId, memberId, lastTerm, lastIndex };
+        const done = await client.call(Machine.RecoverStore, confirmed, io.signal);
+        io.note(
+          `the store is group ${done.groupId} now, with this member alone, at revision ${done.revision}`,
+        );
+      }),
+    );
+  store
     .command('restore <file>')
     .description('start the cluster on this machine from a snapshot, in place of bootstrap')
     .action((file: string) => {
@@ -100,6 +131,31 @@ export function addStore({ program, io, withClient }: Cli): void {
         }
       });
     });
+}
+
+const RECOVER_HELP = `
+The store needs most of its voting members. When they are lost and will not come back, it can go on with
+what one of them holds: run this on each that is left, and take the one whose log ends in the highest term,
+then at the highest index. What only others held is lost, writes that were acknowledged among it. The store
+becomes another one: the members it had are refused for ever, also should they come back, and clients read
+everything anew. It is refused as long as there is a quorum.`;
+
+function describeSurvivor(found: StoreSurvivor): string {
+  const { groupId, memberId, lastTerm, lastIndex, commitIndex, members, expelled } = found;
+  const voters = members.filter(({ role }) => role === 'voter').length;
+  const others = members.filter(({ id }) => id !== memberId);
+  const facts = {
+    member: `${memberId} of group ${groupId}, one of ${voters} voters`,
+    log: `ends in term ${lastTerm} at index ${lastIndex}, known to be committed up to ${commitIndex}`,
+    'given up': others.map(({ id, address }) => `${id} (${address})`).join(', '),
+    ...(expelled !== '' && { expelled: `what it holds may be old: ${expelled}` }),
+  };
+  const lines = [
+    formatPairs(facts),
+    'Writes that this member does not hold are lost. To go on with it alone:',
+    `  bareboat store recover --take ${lastIndex}`,
+  ];
+  return lines.join('\n');
 }
 
 /** Throws UsageError for what is no member's number. */

@@ -17,6 +17,7 @@ import type { EtcdIo, OwnStore, Store } from '#control/store/store.ts';
 import { STORE_DIR, parseControlConfig } from './config.ts';
 import type { ControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
+import { recoverCommand } from './recover-command.ts';
 import { restoreCommand } from './restore-command.ts';
 import { takeRestored } from './restored-store.ts';
 import { storeServices } from './store-services.ts';
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
   const [path, ...more] = process.argv.slice(2);
   if (path === undefined) throw new Error('usage: main.ts CONFIG.json');
   if (path === '--restore') process.exit(restoreCommand(more));
+  if (path === '--recover') process.exit(await recoverCommand(more));
   const config = parseControlConfig(readFileSync(path, 'utf8'));
   const log = new FdLog({ level: config.logLevel, area: 'control' });
   const clock = new RealClock();
@@ -38,6 +40,11 @@ async function main(): Promise<void> {
   const pki = (name: string) => join(config.pkiDir, name);
   const storeFailed = Promise.withResolvers<never>();
   const { store, own } = await openStore(config, { clock, log, onFailure: storeFailed.reject });
+  const ends = new AbortController();
+  // Before the API server starts, which waits for the store: it may have lost its quorum.
+  const keeping =
+    own === undefined ? undefined : keepStore(own, { config, clock, log }, ends.signal);
+  keeping?.catch(() => {}); // It is looked at below.
   const audit =
     config.audit === undefined ? undefined : new AuditFile(config.audit, log.child('audit'));
   const api = new ApiServer({
@@ -77,9 +84,6 @@ async function main(): Promise<void> {
   log.info('API server is serving', { port, startedMs });
   saveCodeCache();
   const controllers = startControllers({ api, config, log });
-  const ends = new AbortController();
-  const keeping =
-    own === undefined ? undefined : keepStore(own, { config, clock, log }, ends.signal);
 
   const stopped = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));

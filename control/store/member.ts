@@ -3,7 +3,6 @@
  * members or clients elsewhere, the port that they connect to. `control` has it on its worker
  * (worker.ts), `bareboat-store` as a process (main.ts).
  */
-import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import type { Log } from '#base/log.ts';
 import { checkOutsider, checkRequests } from './codec/check-request.ts';
@@ -18,7 +17,7 @@ import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { amend, joinAnew } from './amend.ts';
 import { StoreError } from './port.ts';
-import { findGroup } from './rejoin.ts';
+import { findGroup, readCredentials } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
 import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
@@ -185,13 +184,6 @@ export class Member {
 /** By key: its id may be one that it does not know yet. */
 function isMember(engine: Engine, key: string): boolean {
   return engine.state.roster.all().some((row) => row.key === key);
-}
-
-function readCredentials(network: MemberNetwork): Credentials {
-  return {
-    privateKey: readFileSync(network.privateKey, 'utf8'),
-    certificate: readFileSync(network.certificate, 'utf8'),
-  };
 }
 
 /** The sockets of members and clients. */

@@ -3,13 +3,14 @@
  * one that cannot go on as who it was, or has lost its disk, for another id under the same key; one that
  * is alone by its log, whether the group is larger than it knows.
  */
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Log } from '#base/log.ts';
 import type { Acquaintance, OutcastNote } from './engine/outcast.ts';
 import { LOOK_AROUND_MS_MAX, REJOIN_ATTEMPT_MS_MAX, REJOIN_RETRY_MS } from './limits.ts';
 import type { MemberNetwork } from './member-config.ts';
 import { StoreError } from './port.ts';
-import type { AddedMember, FormerMember, GroupMembers, OwnStore } from './port.ts';
+import type { AddedMember, FormerMember, GroupMember, GroupMembers, OwnStore } from './port.ts';
 import { connectStore } from './transport/remote-store.ts';
 import { keyOfCertificate } from './transport/tls.ts';
 import type { Credentials } from './transport/tls.ts';
@@ -121,6 +122,35 @@ export async function findGroup(
     if (error instanceof AggregateError) return undefined; // Nobody answered.
     throw error;
   }
+}
+
+/**
+ * The group of these members, should a quorum of them live: whoever of the others is reached says so.
+ * Undefined when nobody does in some seconds. Rejects as reading the key files does, or with the signal's
+ * reason.
+ */
+export function findLivingGroup(
+  of: { readonly network: MemberNetwork; readonly groupId: number; readonly log: Log },
+  others: readonly Pick<GroupMember, 'key' | 'address'>[],
+  signal: AbortSignal,
+): Promise<GroupMembers | undefined> {
+  const peers = [...of.network.peers, ...others.map(({ address }) => address)];
+  const memberKeys = [...of.network.memberKeys, ...others.map(({ key }) => key)];
+  const network = {
+    ...of.network,
+    peers: [...new Set(peers)].filter((address) => address !== ''),
+    memberKeys,
+  };
+  const asker = { network, credentials: readCredentials(network), log: of.log };
+  return findGroup(asker, of.groupId, signal);
+}
+
+/** Throws errno errors. */
+export function readCredentials(network: MemberNetwork): Credentials {
+  return {
+    privateKey: readFileSync(network.privateKey, 'utf8'),
+    certificate: readFileSync(network.certificate, 'utf8'),
+  };
 }
 
 async function withStore<T>(

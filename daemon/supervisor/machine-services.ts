@@ -13,7 +13,9 @@ import { ProtocolError } from '#base/protocol/frames.ts';
 import { ServiceTable } from '#base/protocol/protocol.ts';
 import { applyConfig } from './apply-config.ts';
 import { readKernelLog, readLogFile } from './follow.ts';
-import { ClusterRestore, restorePlaces } from './restore-cluster.ts';
+import { controlProgram } from './control-program.ts';
+import { StoreRecovery } from './recover-store.ts';
+import { ClusterRestore } from './restore-cluster.ts';
 import type { Supervisor } from './supervisor.ts';
 import { formatExit, isLooping } from './unit.ts';
 import { PLACES } from './unit-specs.ts';
@@ -22,8 +24,12 @@ const KUBECONFIG_LIFETIME_SECONDS = 365 * 24 * 3600;
 
 export function machineServices(supervisor: Supervisor): ServiceTable {
   const { events, state, units } = supervisor;
-  const restore = new ClusterRestore(supervisor, restorePlaces());
+  const restore = new ClusterRestore(supervisor, controlProgram());
   restore.tidy();
+  const recovery = new StoreRecovery(supervisor, {
+    program: controlProgram(),
+    controlSocket: PLACES.controlSocket,
+  });
   return new ServiceTable()
     .unary(Machine.GetVersion, async () => ({
       version: readOsRelease('VERSION_ID'),
@@ -66,6 +72,8 @@ export function machineServices(supervisor: Supervisor): ServiceTable {
     .stream(Machine.Restore, async function* (requests, { signal }) {
       yield await restore.run(requests, signal);
     })
+    .unary(Machine.InspectStore, async (_request, { signal }) => recovery.inspect(signal))
+    .unary(Machine.RecoverStore, async (request, { signal }) => recovery.recover(request, signal))
     .unary(Machine.GetKubeconfig, async ({ server, lifetimeSeconds }) => {
       const { config, secrets } = supervisor.requireConfig();
       const lifetimeMs = (lifetimeSeconds || KUBECONFIG_LIFETIME_SECONDS) * 1000;

@@ -7,30 +7,18 @@
  *
  *   idle -> receiving, making (bootstrap is refused) -> bootstrapped | idle
  */
-import { spawn } from 'node:child_process';
 import { chownSync, closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
-import { must } from '#base/assert.ts';
 import { errorText, isErrno } from '#base/errors.ts';
 import type { RestoreResponse } from '#base/protocol/bareboat.gen.ts';
 import { ProtocolError } from '#base/protocol/frames.ts';
-import type { ProtocolErrorCode } from '#base/protocol/frames.ts';
+import { runControl } from './control-program.ts';
+import type { ControlProgram } from './control-program.ts';
 import type { EventLog } from './events.ts';
-import { PLACES, UNIT_SPECS } from './unit-specs.ts';
 
-/** What control says (control/restore-command.ts). */
-const said = z.union([
-  z.object({ revision: z.int() }),
-  z.object({ code: z.string(), message: z.string() }),
-]);
-
-const CODES: Readonly<Record<string, ProtocolErrorCode>> = {
-  CORRUPT: 'INVALID_ARGUMENT',
-  UNSUPPORTED: 'INVALID_ARGUMENT',
-  INVALID_REQUEST: 'FAILED_PRECONDITION',
-  NO_SPACE: 'RESOURCE_EXHAUSTED',
-};
+/** What control's program says (control/restore-command.ts). */
+const restored = z.object({ revision: z.int() });
 
 /** The cluster of this node (supervisor.ts). */
 export interface NodeCluster {
@@ -42,35 +30,16 @@ export interface NodeCluster {
   bootstrap(): Promise<void>;
 }
 
-export interface RestorePlaces {
-  /** Control's directory on STORE. */
-  readonly dir: string;
-  readonly uid: number;
-  /** Control's program, without its configuration. */
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
-
-export function restorePlaces(): RestorePlaces {
-  const { argv, env, uid } = must(
-    UNIT_SPECS.find(({ name }) => name === 'control'),
-    'control is a unit',
-  );
-  const [program, ...args] = argv;
-  return { dir: PLACES.control, uid, program, args: args.slice(0, -1), env };
-}
-
 export class ClusterRestore {
   readonly #cluster: NodeCluster;
-  readonly #places: RestorePlaces;
+  readonly #program: ControlProgram;
   readonly #staging: string;
   #isRunning = false;
 
-  constructor(cluster: NodeCluster, places: RestorePlaces) {
+  constructor(cluster: NodeCluster, program: ControlProgram) {
     this.#cluster = cluster;
-    this.#places = places;
-    this.#staging = join(places.dir, 'restore');
+    this.#program = program;
+    this.#staging = join(program.dir, 'restore');
   }
 
   /** At the start: what an attempt has left that came to nothing goes. */
@@ -103,10 +72,11 @@ export class ClusterRestore {
       const file = join(this.#staging, 'restore.snapshot');
       this.#begin();
       await receive(chunks, file);
-      chownSync(file, this.#places.uid, this.#places.uid);
+      chownSync(file, this.#program.uid, this.#program.uid);
       signal.throwIfAborted();
       // From here on it comes to an end, whatever becomes of the client.
-      const revision = await this.#makeStore(file);
+      const args = ['--restore', file, this.#program.dir];
+      const { revision } = await runControl(this.#program, args, restored);
       await this.#cluster.bootstrap();
       return { revision };
     } finally {
@@ -123,35 +93,11 @@ export class ClusterRestore {
 
   /** An empty directory that is there after a power cut, too. */
   #begin(): void {
-    const { dir, uid } = this.#places;
+    const { dir, uid } = this.#program;
     rmSync(this.#staging, { recursive: true, force: true });
     mkdirSync(this.#staging, { recursive: true });
     for (const each of [dir, this.#staging]) chownSync(each, uid, uid);
     for (const each of [dirname(dir), dir]) syncDirectory(each);
-  }
-
-  /** Resolves to the revision that the store begins with. */
-  async #makeStore(file: string): Promise<number> {
-    const { program, args, env, uid, dir } = this.#places;
-    const child = spawn(program, [...args, '--restore', file, dir], {
-      cwd: '/',
-      uid,
-      gid: uid,
-      env: { ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const answers: string[] = [];
-    const warnings: string[] = [];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => answers.push(text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => warnings.push(text));
-    await new Promise<void>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', () => resolve());
-    });
-    const answer = parseSaid(answers.join('') || warnings.join(''));
-    if ('revision' in answer) return answer.revision;
-    const code = CODES[answer.code] ?? 'INTERNAL';
-    throw new ProtocolError(code, answer.message, { details: { reason: answer.code } });
   }
 }
 
@@ -181,14 +127,5 @@ function syncDirectory(path: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
-  }
-}
-
-function parseSaid(text: string): z.infer<typeof said> {
-  const line = text.trimEnd().split('\n').at(-1) ?? '';
-  try {
-    return said.parse(JSON.parse(line));
-  } catch {
-    return { code: 'INTERNAL', message: `snapshot could not be restored: ${line}` };
   }
 }

@@ -42,7 +42,14 @@ class Machine implements NodeCluster {
     mkdirSync(this.dir, { recursive: true });
     const [program, args] = [process.execPath, ['--no-warnings', MAIN]];
     const uid = process.getuid?.() ?? 0;
-    this.restore = new ClusterRestore(this, { dir: this.dir, uid, program, args, env: {} });
+    this.restore = new ClusterRestore(this, {
+      dir: this.dir,
+      configFile: '',
+      uid,
+      program,
+      args,
+      env: {},
+    });
   }
 
   get state() {

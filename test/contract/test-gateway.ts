@@ -16,7 +16,7 @@ const COMMAND_MS_MAX = 60_000;
  */
 export async function startTestGateway(
   dir: string,
-  sockets: { readonly agent?: string; readonly control?: string },
+  sockets: { readonly agent?: string; readonly control?: string; readonly supervisor?: string },
 ): Promise<Gateway> {
   const path = (name: string) => join(dir, name);
   const bareboat = async (...args: string[]) => {
@@ -39,7 +39,7 @@ export async function startTestGateway(
     listen: { host: '127.0.0.1', port: 0 },
     pkiDir: path('gateway'),
     maintenance: false,
-    sockets: { supervisor: away, agent: sockets.agent ?? away, control: sockets.control ?? away },
+    sockets: { supervisor: away, agent: away, control: away, ...sockets },
     log: silentLog,
   });
   const port = await gateway.listen();

@@ -196,7 +196,8 @@ function checkGroup(
     const text = `checkpoint belongs to group ${manifest.groupId}, the log to ${groupId}`;
     throw new StoreError('CORRUPT', text);
   }
-  if (join === undefined) return;
+  // Nor is a group that was recovered (recover.ts) the one that was once joined.
+  if (join === undefined || !identity.isJoined) return;
   if (join.groupId === groupId && join.memberId === memberId) return;
   const text = `log is that of member ${memberId} of group ${groupId}`;
   throw new StoreError('INVALID_REQUEST', `${text}, not of member ${join.memberId}`);
