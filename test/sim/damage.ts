@@ -89,6 +89,8 @@ export class Damage {
     assert(this.isBearable(member), 'a quorum is left');
     this.#damaged = member;
     if (kind === 'corruptMemory') {
+      // Who ends by another fault is not started again while it counts as damaged.
+      calmDisk(member);
       this.#corrupt(member);
     } else if (kind === 'misdirect') this.#misdirect(member);
     else {
