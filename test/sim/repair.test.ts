@@ -1,10 +1,13 @@
 /** Members whose disks are damaged, in the simulator: what they get from the others, and what not. */
 import t from 'tap';
 import { must } from '#base/assert.ts';
+import { ByteReader } from '#control/store/codec/bytes.ts';
+import { decodePeerMessage } from '#control/store/codec/peer.ts';
 import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import { readNote, writeNote } from '#control/store/engine/outcast.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { Store } from '#control/store/port.ts';
+import { BATCH_HEADER_BYTES } from '#control/store/wal/format.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { Group } from './group.ts';
 import type { SimClient } from './group.ts';
@@ -354,4 +357,64 @@ t.test('a member that cannot reach anybody goes on asking, and keeps its id', as
   t.equal(victim.id, id);
   t.ok(victim.logged.some((line) => line.includes('log repaired')));
   group.close();
+});
+
+/** The bytes of a batch's body, from the end: 0 = of the last one. */
+function batchAt(bytes: Uint8Array, fromEnd: number): number {
+  const magic = Buffer.from('BBWB');
+  let at = bytes.length;
+  for (let i = 0; i <= fromEnd; i++) at = Buffer.from(bytes).lastIndexOf(magic, at - 1);
+  return at + BATCH_HEADER_BYTES;
+}
+
+t.test('a vote that a hole has swallowed is not given a second time', async (t) => {
+  for (const seed of [31, 32, 33, 34]) {
+    const group = await threeMembers(seed);
+    const { other } = victimOf(group);
+    await fill(group, group.connect(other).store, 5);
+    await group.runUntil(() => equalStates(group), 5000);
+    const { members, network } = group;
+    const cutAll = () => {
+      for (const one of members) {
+        for (const two of members) if (one !== two) network.cut(one.id, two.id, true);
+      }
+    };
+    const [first, second] = members;
+    cutAll();
+    await group.runUntil(() => group.leader === undefined, 10_000);
+    let votedId = 0;
+    network.watch = (from, _to, bytes) => {
+      const message = decodePeerMessage(new ByteReader(bytes));
+      if (message.kind === 'voteResponse' && !message.rejected) votedId = from;
+    };
+    network.heal();
+    const third = must(members[2], 'a third');
+    for (const { id } of [must(first, 'one'), must(second, 'another')]) {
+      network.cut(third.id, id, false);
+    }
+    await group.runUntil(() => votedId !== 0, 20_000);
+    const victim = must(group.member(votedId), 'who voted');
+    const candidate = must(
+      members.find((member) => member !== victim && member !== third),
+      'for whom',
+    );
+    victim.stop(); // Which proves that its last batch was durable.
+    await group.run(50); // It leads, unless the vote got lost.
+    candidate.kill();
+    const newest = segments(victim.disk).at(-1) ?? '';
+    victim.disk.damage(newest, (bytes) => {
+      const at = batchAt(bytes, 1) + 1;
+      bytes[at] = (bytes[at] ?? 0) ^ 4;
+    });
+    network.heal();
+    victim.start();
+    await group.run(10_000);
+    t.notOk(victim.isUp, 'it does not know in which terms it has voted');
+    t.equal(group.leader, undefined);
+    candidate.start();
+    await group.runUntil(() => group.leader !== undefined && equalStates(group), 20_000);
+    t.ok(victim.logged.some((line) => line.includes('log repaired')));
+    await fill(group, group.connect(candidate).store, 5);
+    group.close();
+  }
 });

@@ -3,6 +3,7 @@
  * with holes is told apart by what the holes have swallowed:
  *
  *   nothing that a checkpoint does not hold   the log is written anew, and the member starts
+ *   what it voted, maybe                       DamagedDirectory: peers know which terms there were
  *   entries                                    DamagedDirectory: peers may have them (repair.ts); a group
  *                                              of one needs its backup
  *
@@ -79,6 +80,12 @@ export class DamagedDirectory extends StoreError {
   }
 }
 
+/** A configuration, and an index at which it was in force. */
+export interface Known {
+  readonly index: number;
+  readonly members: Members;
+}
+
 /** Throws DamagedDirectory, or StoreError CORRUPT or UNSUPPORTED where no repair is possible. */
 export function readDirectory(io: DirectoryIo, settings: DirectorySettings): Directory {
   finishRewrite(io.disk);
@@ -93,11 +100,13 @@ export function readDirectory(io: DirectoryIo, settings: DirectorySettings): Dir
   }
   const base = { index: state.appliedIndex, term: state.appliedTerm };
   const join = new LogJoin(base, recovered.pieces);
-  if (join.gaps.length > 0 || !join.isEndKnown || join.last.index < join.hardState.commitIndex) {
+  const isAlone = isSole(membersOfLog(join, state).members, identity);
+  // Who is alone has voted for itself.
+  const isVoteLost = !join.isVoteKnown && !isAlone;
+  if (isVoteLost || join.gaps.length > 0 || isBeyondRepair(join)) {
     const [hole] = recovered.holes;
     const missing = describe(join);
     const text = hole === undefined ? missing : `${hole.message}: ${missing}`;
-    const isAlone = isSole(membersOfLog(join, state), identity);
     const of = { identity, join, state, lastSegment };
     throw new DamagedDirectory(text, of, { isAlone, cause: hole });
   }
@@ -131,10 +140,16 @@ export function rewrite(
   );
 }
 
+/** What is missing is not known, or is committed and not asked for: nobody can say what it was. */
+export function isBeyondRepair({ gaps, isEndKnown, last, hardState }: LogJoin): boolean {
+  return !isEndKnown || (gaps.length === 0 && last.index < hardState.commitIndex);
+}
+
 /** Who the group is, by the last that can be read. */
-export function membersOfLog(join: LogJoin, state: StateMachine): Members {
+export function membersOfLog(join: LogJoin, state: StateMachine): Known {
   const last = join.entries.findLast((entry) => entry.members !== undefined);
-  return last?.members ?? state.members;
+  if (last?.members !== undefined) return { index: last.index, members: last.members };
+  return { index: state.appliedIndex, members: state.members };
 }
 
 function loadState(io: DirectoryIo, settings: DirectorySettings, recovered: Recovered) {
@@ -161,6 +176,7 @@ function isSole(members: Members, { memberId, isJoined }: Identity): boolean {
 function describe(join: LogJoin): string {
   const missing = join.gaps.map(({ after, to }) => rangeOf(after.index + 1, to.index));
   if (!join.isEndKnown) missing.push(`what followed entry ${join.last.index}`);
+  if (!join.isVoteKnown) missing.push('for whom it has voted');
   return `${missing.join(', ')} cannot be read, and later records prove that it was written`;
 }
 

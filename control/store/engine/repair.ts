@@ -5,6 +5,7 @@
  *
  *   a checkpoint, when none can be read    chunks of the same checkpoint, which equal members have
  *   entries in a hole of the log           from any log that holds the entry behind the hole (wal/join.ts)
+ *   whether and in which terms it voted    a bound: the highest term that others know of (term-bound.ts)
  *
  * When all is there, the log is written anew in one segment and the engine can be opened. What nobody
  * has any more is not made up for: then the member has to come in anew (rejoin.ts), which needs a quorum
@@ -18,7 +19,7 @@
 import { everyone } from '#control/raft/raft.ts';
 import { checkpointName } from '../checkpoint/format.ts';
 import { listCheckpoints } from '../checkpoint/read.ts';
-import { REPAIR_RETRY_TICKS, REPAIR_TICKS_MAX } from '../limits.ts';
+import { REPAIR_RETRY_TICKS, REPAIR_TICKS_MAX, REPAIR_TICK_MS } from '../limits.ts';
 import { VERSION, VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
 import type { Gap } from '../wal/join.ts';
@@ -26,6 +27,7 @@ import { BulkRate } from './bulk-rate.ts';
 import type { EntryResponse, PeerMessage, Peers } from './peers.ts';
 import {
   DamagedDirectory,
+  isBeyondRepair,
   membersOfLog,
   readDirectory,
   rewrite,
@@ -35,17 +37,25 @@ import type { DirectoryIo, DirectorySettings } from './read-directory.ts';
 import type { RosterRow } from './roster.ts';
 import { rosterOfLog } from './roster-of-log.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
+import { TermBound } from './term-bound.ts';
+import { TIMERS_DEFAULT } from './tick-plan.ts';
 
 export interface RepairIo extends DirectoryIo {
   readonly peers: Peers;
+}
+
+export interface RepairSettings extends DirectorySettings {
+  /** Of the group; absent = TIMERS_DEFAULT. */
+  readonly electionMs?: number | undefined;
 }
 
 export type RepairState = 'asking' | 'repaired' | 'stuck';
 
 export class Repair {
   readonly #io: RepairIo;
-  readonly #settings: DirectorySettings;
+  readonly #settings: RepairSettings;
   readonly #receiver: SnapshotReceiver;
+  readonly #terms: TermBound;
   #damage: DamagedDirectory;
   /** Whom to ask. */
   #others: readonly number[] = [];
@@ -57,7 +67,7 @@ export class Repair {
   #progressAt = 0;
   #state: RepairState = 'asking';
 
-  constructor(io: RepairIo, settings: DirectorySettings, damage: DamagedDirectory) {
+  constructor(io: RepairIo, settings: RepairSettings, damage: DamagedDirectory) {
     this.#io = io;
     this.#settings = settings;
     this.#damage = damage;
@@ -68,6 +78,9 @@ export class Repair {
       bulk: new BulkRate(Number.POSITIVE_INFINITY),
       send: (to, message) => io.peers.send(to, message),
     });
+    this.#terms = new TermBound(damage.identity.memberId, (to, message) =>
+      io.peers.send(to, message),
+    );
     this.#look();
   }
 
@@ -106,6 +119,8 @@ export class Repair {
     else if (message.kind === 'snapshotOffer') this.#offered(from, message);
     else if (message.kind === 'chunk') this.#receiver.received(message);
     else if (message.kind === 'snapshotFailed') this.#refuse(from);
+    else if (message.kind === 'termResponse') this.#heardTerm(from, message.term);
+    else if (message.kind === 'membersNews') this.#terms.told(message);
     else if (!this.#areMembersKnown && !this.#others.includes(from)) {
       // Nothing here says who the members are; whoever speaks is one.
       this.#others = [...this.#others, from];
@@ -153,11 +168,12 @@ export class Repair {
     }
     const { join, state, identity } = this.#damage;
     if (join !== undefined && state !== undefined) {
-      const members = membersOfLog(join, state);
-      if (this.#areMembersKnown) {
+      const { members } = membersOfLog(join, state);
+      if (members.voters.length > 0) {
         this.#others = everyone(members).filter((id) => id !== identity.memberId);
       }
-      if (!join.isEndKnown || join.gaps.length === 0) this.#state = 'stuck';
+      const isUnknown = join.gaps.length === 0 && members.voters.length === 0;
+      if (isBeyondRepair(join) || isUnknown) this.#state = 'stuck';
     }
     this.#io.peers.setMembers(this.roster);
     this.#ask();
@@ -166,17 +182,22 @@ export class Repair {
   /** A hole may have swallowed all entries that say so, before there was a checkpoint. */
   get #areMembersKnown(): boolean {
     const { join, state } = this.#damage;
-    return join !== undefined && state !== undefined && membersOfLog(join, state).voters.length > 0;
+    if (join === undefined || state === undefined) return false;
+    return membersOfLog(join, state).members.voters.length > 0;
   }
 
   /** Asks the next member that has not refused. */
   #ask(): void {
     const open = this.#others.filter((id) => !this.#refused.has(id));
+    const { join } = this.#damage;
+    const gap = join?.open;
+    if (join !== undefined && gap === undefined) {
+      this.#askTerms();
+      return;
+    }
     const to = open[this.#next++ % Math.max(1, open.length)];
     if (to === undefined) return;
     this.#askedAt = this.#ticks;
-    const { join } = this.#damage;
-    const gap = join?.open;
     if (gap !== undefined) this.#askEntries(to, gap);
     else if (join === undefined) {
       const [index] = listCheckpoints(this.#io.disk);
@@ -186,6 +207,26 @@ export class Repair {
 
   #askEntries(to: number, gap: Gap): void {
     this.#io.peers.send(to, { kind: 'entryRequest', after: gap.after.index, to: gap.to });
+  }
+
+  #askTerms(): void {
+    const { join, state } = this.#damage;
+    if (join === undefined || state === undefined || !this.#mayHearTerms) return;
+    this.#askedAt = this.#ticks;
+    this.#terms.ask(membersOfLog(join, state));
+  }
+
+  /** Not before a candidate that may count on a forgotten vote has given up. */
+  get #mayHearTerms(): boolean {
+    const { electionMs = TIMERS_DEFAULT.electionMs } = this.#settings;
+    return this.#ticks * REPAIR_TICK_MS >= 2 * electionMs;
+  }
+
+  #heardTerm(from: number, term: number): void {
+    if (!this.#mayHearTerms) return;
+    this.#progressAt = this.#ticks;
+    this.#terms.heard(from, term);
+    this.#finish();
   }
 
   #entries(from: number, { after, to, refusal, prevTerm, entries }: EntryResponse): void {
@@ -208,12 +249,22 @@ export class Repair {
     if (open !== undefined) {
       this.#askedAt = this.#ticks;
       this.#askEntries(from, open);
-    } else if (join.isEndKnown) this.#finish();
+    } else {
+      this.#refused.clear();
+      this.#finish();
+    }
   }
 
+  /** Writes the log anew when nothing is missing any more. */
   #finish(): void {
-    const { join, identity, lastSegment } = this.#damage;
-    if (join === undefined) return;
+    const { join, state, identity, lastSegment } = this.#damage;
+    if (join === undefined || state === undefined) return;
+    if (join.gaps.length > 0 || isBeyondRepair(join)) return;
+    if (!join.isVoteKnown) {
+      const bound = this.#terms.highest(membersOfLog(join, state));
+      if (bound === undefined) return;
+      join.votedBy(bound, identity.memberId);
+    }
     rewrite(this.#io, this.#settings, { join, identity, lastSegment });
     this.#io.log.info('log repaired', { lastIndex: join.last.index });
     this.#look();

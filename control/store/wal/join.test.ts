@@ -88,6 +88,7 @@ t.test('whatever rots, the log is put together as it was', (t) => {
   for (let seed = 1; seed <= Number(JOIN_SEEDS); seed++) {
     const random = new SeededRandom(seed);
     const { disk, log, hardState } = writeLog(random);
+    const before = recoverLog(disk, crc32);
     for (let i = random.below(3); i >= 0; i--) {
       const name = random.pick(disk.list());
       if (random.chance(0.2)) disk.breakSector(name, random.below(3));
@@ -116,6 +117,12 @@ t.test('whatever rots, the log is put together as it was', (t) => {
       // The end was damaged, too, and what was behind it is cut as a torn tail may be.
       count('an older end');
       continue;
+    }
+    const promised = before.content.hardState;
+    const isCut = found.end.nextBatch !== before.end.nextBatch;
+    if (!join.isVoteKnown) count('vote not known');
+    else if (!isCut && join.hardState.term < (promised?.term ?? 0)) {
+      t.fail(`seed ${seed}: it takes term ${join.hardState.term} for what it promised last`);
     }
     let rounds = 0;
     while (join.gaps.length > 0) {
@@ -152,6 +159,7 @@ t.test('whatever rots, the log is put together as it was', (t) => {
   }
   t.comment(JSON.stringify(Object.fromEntries(counts)));
   t.ok((counts.get('gaps') ?? 0) > 100, 'gaps were met');
+  t.ok((counts.get('vote not known') ?? 0) > 10, 'hard states were swallowed');
   t.ok(
     (counts.get('whole again') ?? 0) > (counts.get('end not known') ?? 0) * 2,
     'mostly repaired',

@@ -25,6 +25,7 @@ export class LogJoin {
   #last: EntryId;
   #isEndKnown = true;
   #hardState: HardState | undefined;
+  #isVoteKnown = true;
 
   /** `base`: index 0 when there is no checkpoint. */
   constructor(base: EntryId, pieces: readonly LogPiece[]) {
@@ -53,6 +54,19 @@ export class LogJoin {
   /** False: the damage reaches behind the last entry that can be read, nobody knows how far. */
   get isEndKnown(): boolean {
     return this.#isEndKnown;
+  }
+
+  /** False: the last hole may have swallowed a hard state, so nobody here knows what it promised. */
+  get isVoteKnown(): boolean {
+    return this.#isVoteKnown;
+  }
+
+  /** Its vote in this term was given, to whomever; and in those before. None was given in a later one. */
+  votedBy(term: number, memberId: number): void {
+    const known = this.hardState;
+    // By its own vote it gives none to another.
+    this.#hardState = { ...known, term: Math.max(term, known.term), vote: memberId };
+    this.#isVoteKnown = true;
   }
 
   /** The newest one that can be read, in a term that reaches the last entry's. */
@@ -91,6 +105,7 @@ export class LogJoin {
 
   #take({ content, before, end }: LogPiece): void {
     const { restart, entries, hardState } = content;
+    this.#isVoteKnown = hardState !== undefined;
     if (hardState !== undefined) this.#hardState = hardState;
     const start = restart ?? before;
     if (start !== undefined) this.#endsIn(start);
