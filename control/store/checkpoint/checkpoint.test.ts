@@ -1,6 +1,7 @@
 /** Checkpoints: equal states make equal files, whatever happened to their members meanwhile. */
 import fc from 'fast-check';
 import t from 'tap';
+import { must } from '#base/assert.ts';
 import { ByteWriter } from '../codec/bytes.ts';
 import { COMMAND, beginCommand, encodeTxn } from '../codec/command.ts';
 import { MemoryDisk } from '../disk/memory-disk.ts';
@@ -222,6 +223,37 @@ t.test('any changed byte is found', (t) => {
     disk.open(name).truncate(size);
     t.throws(() => member.load(name), { code: 'CORRUPT' }, `cut to ${size} bytes`);
     disk.rollBack(image);
+  }
+  t.end();
+});
+
+t.test('memory that does not hold what was kept is not written', (t) => {
+  const change = (row: object | undefined, to: object) =>
+    void Object.assign(must(row, 'a row'), to);
+  const damages: [string, (state: StateMachine) => void][] = [
+    ['what is left of a lease', (state) => change(state.leases.get(1), { remainingMs: 1 })],
+    ['the time of a lease', (state) => change(state.leases.get(1), { ttlSeconds: 7 })],
+    ['a member', (state) => change(state.roster.get(7), { key: 'other' })],
+  ];
+  for (const [name, damage] of damages) {
+    const member = new Member();
+    member.apply(command(COMMAND.leaseGrant, 60));
+    member.apply(command(COMMAND.openSession));
+    member.state.roster.set({ id: 7, key: 'k', address: 'a', isToVote: true });
+    member.apply(txn([put('a', 10)], { session: 2, sequence: 1 }));
+    const whole = member.begin();
+    while (!whole.slice());
+    whole.abandon();
+    damage(member.state);
+    const writer = member.begin();
+    t.throws(
+      () => {
+        while (!writer.slice());
+      },
+      { code: 'CORRUPT', message: /^memory holds leases, sessions and members with hash/ },
+      name,
+    );
+    writer.abandon();
   }
   t.end();
 });

@@ -43,7 +43,10 @@ export function writeLeaseRows(out: ByteWriter, state: StateMachine): number {
 }
 
 /** The state has the version of its group already. */
-export function readLeaseRow(input: ByteReader, state: StateMachine): void {
+export function readLeaseRow(
+  input: ByteReader,
+  state: Pick<StateMachine, 'leases' | 'version'>,
+): void {
   const id = input.varint();
   const ttlSeconds = input.varint();
   if (state.leases.get(id) !== undefined) throw new RangeError(`lease ${id} comes twice`);
@@ -66,7 +69,7 @@ export function writeSessionRow(out: ByteWriter, session: SessionCopy): void {
   }
 }
 
-export function readSessionRow(input: ByteReader, state: StateMachine): void {
+export function readSessionRow(input: ByteReader, state: Pick<StateMachine, 'sessions'>): void {
   const id = input.varint();
   const lastIndex = input.varint();
   const highest = input.varint();

@@ -5,12 +5,16 @@
  * it. Then it is complete, under a temporary name that no process but this one knows; `publish` makes it
  * count.
  *
- * What is written is read from memory byte by byte, and its hash compared with the one that was kept
- * write by write: a difference is StoreError CORRUPT, and then memory can no longer be trusted.
+ * What is written is read from memory byte by byte, and its hash computed anew and compared with the one
+ * that was kept write by write, of the records and of all else (reference/store.md section 8, rule 1): a
+ * difference is StoreError CORRUPT, and then memory can no longer be trusted.
  */
-import { ByteWriter } from '../codec/bytes.ts';
+import { ByteReader, ByteWriter } from '../codec/bytes.ts';
 import { isNoSpace } from '../disk/disk.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
+import { Leases } from '../engine/leases.ts';
+import { Roster } from '../engine/roster.ts';
+import { Sessions } from '../engine/sessions.ts';
 import type { SessionCopy } from '../engine/sessions.ts';
 import type { StateMachine } from '../engine/state-machine.ts';
 import type { Sha256 } from '../codec/digest.ts';
@@ -20,6 +24,7 @@ import {
   CHECKPOINT_CHUNK_BYTES_MIN,
   CHECKPOINT_KEYS_PER_SLICE,
   CHECKPOINT_SESSIONS_PER_SLICE,
+  RESTORE_SLICE_RECORDS,
 } from '../limits.ts';
 import { successor } from '../mvcc/byte-range.ts';
 import { NONE } from '../mvcc/records.ts';
@@ -29,7 +34,13 @@ import { StoreError } from '../port.ts';
 import { CHUNK_KIND, writeManifest, writeTrailer } from './format.ts';
 import type { ChunkPlace, Manifest } from './format.ts';
 import { verifyCheckpoint } from './read.ts';
-import { writeLeaseRows, writeRecordRow, writeSessionRow } from './rows.ts';
+import {
+  readLeaseRow,
+  readSessionRow,
+  writeLeaseRows,
+  writeRecordRow,
+  writeSessionRow,
+} from './rows.ts';
 
 export interface CheckpointWriterOptions {
   readonly disk: Disk;
@@ -57,6 +68,8 @@ export class CheckpointWriter {
   /** Hash of the records, as it was kept, and as it is computed now. */
   readonly #recordsHash: HashSum;
   readonly #hash = new HashSum();
+  /** Of leases, sessions and members, as it was kept. */
+  readonly #restHash: HashSum;
   readonly #out = new ByteWriter(CHECKPOINT_CHUNK_BYTES * 2);
   /** What changes in place, as it was at the index. */
   readonly #leases = new ByteWriter();
@@ -80,6 +93,7 @@ export class CheckpointWriter {
     this.#manifest = describe(state, options.groupId);
     this.#recordsHash = new HashSum();
     this.#recordsHash.set(state.mvcc.recordsHash);
+    this.#restHash = restHash(state);
     this.#leaseRows = writeLeaseRows(this.#leases, state);
     this.#sessions = state.sessions.copies();
     this.#file = options.disk.create(this.#temporaryName);
@@ -195,30 +209,60 @@ export class CheckpointWriter {
   /** Writes what comes behind the records, and reads the file back, a chunk per step. */
   *#complete(): Generator<void> {
     this.#endRecords();
-    if (!this.#hash.equals(this.#recordsHash)) {
-      const text = `memory holds records with hash ${formatHash(this.#hash)} at entry ${this.index}`;
-      throw new StoreError('CORRUPT', `${text}, not ${formatHash(this.#recordsHash)}`);
+    this.#compare(this.#hash, this.#recordsHash, 'records');
+    const { version } = this.#manifest;
+    const written = {
+      leases: new Leases(),
+      sessions: new Sessions(),
+      roster: new Roster(),
+      version,
+    };
+    for (const row of this.#manifest.roster) written.roster.set(row);
+    const leases = new ByteReader(this.#leases.view());
+    for (let i = 0; i < this.#leaseRows; i++) {
+      if (i % RESTORE_SLICE_RECORDS === 0) yield;
+      this.#decoded(() => readLeaseRow(leases, written));
     }
     if (this.#leaseRows > 0) {
       this.#writeChunk(CHUNK_KIND.leases, this.#leaseRows, this.#leases.view());
     }
     for (const [i, session] of this.#sessions.entries()) {
       if (i % CHECKPOINT_SESSIONS_PER_SLICE === 0) yield;
+      const start = this.#out.length;
       writeSessionRow(this.#out, session);
+      const row = new ByteReader(this.#out.view(), start);
+      this.#decoded(() => readSessionRow(row, written));
     }
+    this.#compare(restHash(written), this.#restHash, 'leases, sessions and members');
     if (this.#sessions.length > 0) {
       this.#writeChunk(CHUNK_KIND.sessions, this.#sessions.length, this.#out.view());
       this.#out.truncate(0);
     }
     writeManifest(this.#out, { ...this.#manifest, chunks: this.#chunks });
     const manifestBytes = this.#out.length;
-    const { version } = this.#manifest;
     const sha256 = this.#options.sha256(this.#out.view());
     writeTrailer(this.#out, { version, manifestBytes, sha256 });
     this.#write(this.#out.view());
     this.#file.sync();
     yield;
     yield* verifyCheckpoint(this.#file, this.#temporaryName, this.#options.sha256);
+  }
+
+  #compare(found: HashSum, kept: HashSum, what: string): void {
+    if (found.equals(kept)) return;
+    const text = `memory holds ${what} with hash ${formatHash(found)} at entry ${this.index}`;
+    throw new StoreError('CORRUPT', `${text}, not ${formatHash(kept)}`);
+  }
+
+  /** What no state holds was not in memory at any time. */
+  #decoded(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      const text = `memory holds what is no state at entry ${this.index}`;
+      throw new StoreError('CORRUPT', text, { cause: error });
+    }
   }
 
   #write(bytes: Uint8Array): void {
@@ -232,6 +276,12 @@ export class CheckpointWriter {
     }
     this.#offset += bytes.length;
   }
+}
+
+function restHash(of: Pick<StateMachine, 'leases' | 'sessions' | 'roster'>): HashSum {
+  const sum = new HashSum();
+  for (const { hash } of [of.leases, of.sessions, of.roster]) sum.add(hash);
+  return sum;
 }
 
 function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'> {
