@@ -1,21 +1,21 @@
 /**
- * Preloaded (`node --import`) into a test process: one source is loaded with the mutant that MUTANT
- * names, a JSON of file and Mutant. The tree itself is never changed.
+ * Preloaded (`node --import`) into a test process: one source is loaded with a mutant in it. MUTANT is
+ * a JSON of its file, and of the one that holds the changed source as JavaScript. The tree itself is
+ * never changed.
  */
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { type Mutant, plainOf } from './mutants.ts';
+import { pathToFileURL } from 'node:url';
 
-const { file, start, end, replacement } = JSON.parse(process.env['MUTANT'] ?? '{}') as Mutant & {
+const { file, changed } = JSON.parse(process.env['MUTANT'] ?? '{}') as {
   readonly file: string;
+  readonly changed: string;
 }; // Set by mutation.ts.
+const mutated = pathToFileURL(file).href;
 
 registerHooks({
   load(url, context, next) {
-    if (!url.startsWith('file:') || fileURLToPath(url) !== file) return next(url, context);
-    const plain = plainOf(readFileSync(file, 'utf8'));
-    const source = plain.slice(0, start) + replacement + plain.slice(end);
-    return { format: 'module', source, shortCircuit: true };
+    if (url !== mutated) return next(url, context);
+    return { format: 'module', source: readFileSync(changed), shortCircuit: true };
   },
 });

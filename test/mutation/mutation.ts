@@ -1,200 +1,198 @@
 /**
- * Mutation testing of the Raft core and the write-ahead log: for each mutant (mutants.ts) the tests run,
- * cheapest first, until one fails. Prints those that all tests let through, and the score.
- *   node test/mutation/mutation.ts [--files GLOB] [--jobs 1] [--all]
- * What was found out lies in out/mutation and is not found out again while source and tests are the
- * same; `--all` begins anew. A mutant whose tests do not end within their CPU time counts as found.
+ * Mutation testing of the Raft core and the write-ahead log: for each mutant (mutants.ts) those suites
+ * run in which it makes a difference at all, until one fails. Prints those that all tests let through,
+ * and the score.
+ *   node test/mutation/mutation.ts [--files PART] [--minutes N] [--all] [--explained] [--quick]
+ * What was found out lies in out/mutation: a mutant that was found is not looked at again while its
+ * source is the same, one that survived only by suites that changed. `--all` begins anew. Survivors that
+ * survivors.ts explains are counted as such without a run; `--explained` looks at them, too. With
+ * `--minutes` it stops after that time and fails; the next run goes on. `--quick` leaves out suites that
+ * take long, and calls survivors what may not be.
  */
-import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Mutant, mutantsOf } from './mutants.ts';
+import { plainOf } from './mutants.ts';
+import { type Reach, recordReach } from './reach.ts';
+import { OUT, ROOT, runSuite } from './run-suite.ts';
+import { type Subject, explain, sourceFiles, subjectsOf } from './subjects.ts';
+import { Luck, SUITES, type Suite } from './suites.ts';
 import { survivors } from './survivors.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-const OUT = join(ROOT, 'out/mutation');
 const SHARE_MIN = 0.9;
 
-/** Real time allowed, in CPU time allowed: the machine may be busy with something else. */
-const IDLE_FACTOR = 10;
+/** CPU time of a suite that is left out by --quick. */
+const QUICK_SECONDS_MAX = 1.5;
 
-interface Stage {
-  readonly tests: readonly string[];
-  /** CPU time; about five times what it takes. */
-  readonly seconds: number;
-}
+/** CPU time allowed, in that without a mutant, and at least. */
+const SLOW_FACTOR = 8;
+const SECONDS_MIN = 3;
 
-interface Area {
-  readonly sources: string;
-  readonly stages: readonly Stage[];
-}
-
-const WHOLE: readonly Stage[] = [
-  { tests: ['control/store/faults.test.ts'], seconds: 40 },
-  { tests: ['control/store/checkpoint/*.test.ts', 'control/store/formats.test.ts'], seconds: 40 },
-  { tests: ['test/sim/store.test.ts'], seconds: 120 },
-];
-
-const AREAS: readonly Area[] = [
-  {
-    sources: 'control/raft/*.ts',
-    stages: [
-      {
-        tests: [
-          'control/raft/raft.test.ts',
-          'control/raft/bugs-*.test.ts',
-          'control/raft/scenario.test.ts',
-        ],
-        seconds: 20,
-      },
-      { tests: ['control/raft/safety.test.ts'], seconds: 40 },
-      ...WHOLE,
-    ],
-  },
-  {
-    sources: 'control/store/wal/*.ts',
-    stages: [{ tests: ['control/store/wal/*.test.ts'], seconds: 30 }, ...WHOLE],
-  },
-];
-
-interface Subject extends Mutant {
-  /** Below the root. */
-  readonly file: string;
-  readonly line: number;
-  readonly original: string;
-  /** Of source and mutant: what was found out holds as long as it is the same. */
+interface Result {
   readonly id: string;
-  readonly stages: readonly Stage[];
+  /** The suite that found it; null: none did. */
+  readonly by: string | null;
+  /** CPU time. */
+  readonly seconds: number;
+  /** Suites that it got through, by their version. */
+  readonly passed: Readonly<Record<string, string>>;
 }
 
-function subjectsOf(pattern: string): Subject[] {
-  return AREAS.flatMap(({ sources, stages }) =>
-    globSync(sources, { cwd: ROOT })
-      .filter((file) => !file.endsWith('.test.ts') && file.includes(pattern))
-      .toSorted()
-      .flatMap((file) => {
-        const source = readFileSync(join(ROOT, file), 'utf8');
-        return mutantsOf(source).map((mutant) => ({
-          ...mutant,
-          file,
-          stages,
-          line: source.slice(0, mutant.start).split('\n').length,
-          original: source.slice(mutant.start, mutant.end),
-          id: createHash('sha256')
-            .update(JSON.stringify([file, source, mutant]))
-            .digest('hex')
-            .slice(0, 16),
-        }));
-      }),
-  );
+const record = join(OUT, 'results.jsonl');
+
+function readResults(): Result[] {
+  if (!existsSync(record)) return [];
+  const lines = readFileSync(record, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as Result); // Written by note().
 }
 
-/** The stage that found the mutant, or undefined when all tests passed. */
-async function hunt(subject: Subject): Promise<number | undefined> {
-  for (const [number, { tests, seconds }] of subject.stages.entries()) {
-    if (!(await passes(subject, tests, seconds))) return number;
+function note(result: Result): void {
+  appendFileSync(record, `${JSON.stringify(result)}\n`);
+}
+
+class Hunt {
+  readonly #luck = new Luck();
+  readonly #reach: Reach;
+  readonly #signal: AbortSignal;
+  readonly #secondsMax: number;
+
+  /** Suites that take longer are left out. */
+  constructor(reach: Reach, secondsMax: number, signal: AbortSignal) {
+    this.#reach = reach;
+    this.#secondsMax = secondsMax;
+    this.#signal = signal;
   }
-  return undefined;
-}
 
-async function passes(
-  subject: Subject | undefined,
-  tests: readonly string[],
-  seconds: number,
-): Promise<boolean> {
-  const files = tests.flatMap((test) => globSync(test, { cwd: ROOT }).toSorted());
-  const hook = subject === undefined ? [] : ['--import', join(import.meta.dirname, 'apply.ts')];
-  const mutant = subject && JSON.stringify({ ...subject, file: join(ROOT, subject.file) });
-  const child = spawn(
-    '/bin/sh',
-    [
-      '-c',
-      'ulimit -t "$0"; exec "$@"',
-      String(seconds),
-      process.execPath,
-      '--no-warnings',
-      ...hook,
-      join(import.meta.dirname, 'run-tests.ts'),
-      ...files.map((file) => join(ROOT, file)),
-    ],
-    {
-      cwd: ROOT,
-      stdio: 'ignore',
-      env: { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: '0', ...(mutant && { MUTANT: mutant }) },
-      // Who waits for what never comes uses no time of the CPU.
-      timeout: seconds * IDLE_FACTOR * 1000,
-      killSignal: 'SIGKILL',
-    },
-  );
-  const [code] = await new Promise<[number | null]>((resolve) => {
-    child.once('exit', (exitCode) => resolve([exitCode]));
-  });
-  return code === 0;
+  /** Suites that might find it and have not been tried. */
+  untried({ file, index }: Subject, known: Result | undefined): Suite[] {
+    const { seconds, has, version } = this.#reach;
+    return SUITES.filter(
+      (suite) =>
+        has(suite, file, index) &&
+        seconds(suite) <= this.#secondsMax &&
+        known?.passed[suite.name] !== version(suite),
+    );
+  }
+
+  /** Runs such suites with the mutant until one fails. */
+  async look(subject: Subject, known: Result | undefined): Promise<Result> {
+    const { file, id, start, end, replacement } = subject;
+    const path = join(ROOT, file);
+    const plain = plainOf(readFileSync(path, 'utf8'));
+    const changed = join(OUT, 'changed.js');
+    writeFileSync(changed, plain.slice(0, start) + replacement + plain.slice(end));
+    const env = { MUTANT: JSON.stringify({ file: path, changed }) };
+    const passed = { ...known?.passed };
+    let seconds = known?.seconds ?? 0;
+    const suites = this.#luck.order(file, this.untried(subject, known), this.#reach.seconds);
+    for (const suite of suites) {
+      const secondsMax = Math.max(SECONDS_MIN, SLOW_FACTOR * this.#reach.seconds(suite));
+      const outcome = await runSuite(suite, { hook: 'apply.ts', env, secondsMax }, this.#signal);
+      seconds += outcome.seconds;
+      this.#luck.noteRun(file, suite, !outcome.isPassed);
+      if (!outcome.isPassed) return { id, by: suite.name, seconds, passed };
+      passed[suite.name] = this.#reach.version(suite);
+    }
+    return { id, by: null, seconds, passed };
+  }
 }
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       files: { type: 'string', default: '' },
-      jobs: { type: 'string', default: '1' },
+      minutes: { type: 'string', default: 'Infinity' },
       all: { type: 'boolean', default: false },
+      explained: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
     },
   });
-  const known = new Map<string, number | 'survived'>();
-  const record = join(OUT, 'found.jsonl');
-  mkdirSync(dirname(record), { recursive: true });
-  if (existsSync(record) && !values.all) {
-    for (const line of readFileSync(record, 'utf8').trim().split('\n')) {
-      const [id, result] = JSON.parse(line) as [string, number | 'survived']; // Written below.
-      known.set(id, result);
-    }
-  }
-  const subjects = subjectsOf(values.files);
-  for (const { sources, stages } of AREAS) {
-    for (const { tests, seconds } of stages) {
-      if (await passes(undefined, tests, seconds)) continue;
-      throw new Error(`${sources}: ${tests.join(' ')} fail without a mutant`);
-    }
-  }
-  const queue = subjects.filter(({ id }) => !known.has(id));
+  const { signal } = endingOnSignals();
+  mkdirSync(OUT, { recursive: true });
+  if (values.all) writeFileSync(record, '');
+  const files = sourceFiles();
+  const subjects = files.filter((file) => file.includes(values.files)).flatMap(subjectsOf);
+  const explained = explain(subjects, survivors);
+  const secondsMax = values.quick ? QUICK_SECONDS_MAX : Number.POSITIVE_INFINITY;
+  const reach = await recordReach(files, secondsMax, signal);
+  const results = new Map(readResults().map((result) => [result.id, result]));
+  const hunt = new Hunt(reach, secondsMax, signal);
+  const queue = subjects.filter((subject) => {
+    if (explained.has(subject) && !values.explained) return false;
+    const known = results.get(subject.id);
+    if (known === undefined) return true;
+    return known.by === null && hunt.untried(subject, known).length > 0;
+  });
   console.log(`${subjects.length} mutants, ${queue.length} to be looked at`);
-  const worker = async () => {
-    for (let subject = queue.shift(); subject !== undefined; subject = queue.shift()) {
-      const result = (await hunt(subject)) ?? 'survived';
-      known.set(subject.id, result);
-      appendFileSync(record, `${JSON.stringify([subject.id, result])}\n`);
-      if (result === 'survived') console.log(describe(subject));
+  const until = performance.now() + Number(values.minutes) * 60_000;
+  for (const [number, subject] of queue.entries()) {
+    if (performance.now() > until) {
+      console.log(`${queue.length - number} are left for the next run`);
+      process.exitCode = 1;
+      return;
     }
-  };
-  await Promise.all(Array.from({ length: Number(values.jobs) }, worker));
-  report(subjects, known);
+    const result = await hunt.look(subject, results.get(subject.id));
+    if (result.by === null) console.log(describe(subject, reach));
+    results.set(subject.id, result);
+    note(result);
+  }
+  report({ subjects, explained, results, reach });
 }
 
-function describe({ file, line, original, replacement }: Subject): string {
-  const short = original.replaceAll(/\s+/g, ' ').slice(0, 60);
-  return `survived: ${file}:${line}: ${short} -> ${replacement}`;
+/** A child that the same signal hit has found nothing. */
+function endingOnSignals(): AbortController {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM']) {
+    process.once(name, () => controller.abort(new Error(`ended by ${name}`)));
+  }
+  return controller;
 }
 
-/** Fails below the share of found mutants that is asked for, or when a survivor is not explained. */
-function report(
-  subjects: readonly Subject[],
-  known: ReadonlyMap<string, number | 'survived'>,
-): void {
-  const left = subjects.filter(({ id }) => known.get(id) === 'survived');
-  const share = 1 - left.length / subjects.length;
-  const unexplained = left.filter(
-    ({ file, original, replacement }) =>
-      !survivors.some(
-        (one) => one.file === file && one.original === original && one.replacement === replacement,
-      ),
-  );
+function describe({ file, line, within, change, index }: Subject, reach: Reach): string {
+  const where = SUITES.filter((suite) => reach.has(suite, file, index)).map(({ name }) => name);
+  return `survived: ${file}:${line}: ${within}: ${change}   (${where.join('; ') || 'no test'})`;
+}
+
+interface Found {
+  readonly subjects: readonly Subject[];
+  readonly explained: ReadonlyMap<Subject, unknown>;
+  readonly results: ReadonlyMap<string, Result>;
+  readonly reach: Reach;
+}
+
+/**
+ * Fails below the share of found mutants that is asked for, when a survivor is not explained, and when
+ * an explanation is for what is not there or does not survive.
+ */
+function report({ subjects, explained, results, reach }: Found): void {
+  const isFound = ({ id }: Subject) => (results.get(id)?.by ?? null) !== null;
+  const left = subjects.filter((subject) => explained.has(subject) || !isFound(subject));
+  const unexplained = left.filter((subject) => !explained.has(subject));
   console.log(`\nsurvivors that survivors.ts does not explain: ${unexplained.length}`);
-  for (const subject of unexplained) console.log(describe(subject));
+  for (const subject of unexplained) console.log(describe(subject, reach));
+  const used = [...explained.keys()];
+  const wrong = [
+    ...used.filter(isFound).map(({ file, change }) => `found by tests: ${file}: ${change}`),
+    ...staleOf(subjects, new Set(explained.values())),
+  ];
+  for (const line of wrong) console.log(`survivors.ts explains what is not so, ${line}`);
+  const share = 1 - left.length / subjects.length;
+  const seconds = subjects.reduce((sum, { id }) => sum + (results.get(id)?.seconds ?? 0), 0);
+  const minutes = `${Math.ceil(seconds / 60)} minutes of CPU`;
   const percent = (100 * share).toFixed(1);
-  console.log(`${subjects.length} mutants, ${left.length} survived: ${percent} % found`);
-  if (share < SHARE_MIN || unexplained.length > 0) process.exitCode = 1;
+  console.log(
+    `${subjects.length} mutants, ${left.length} survived: ${percent} % found (${minutes})`,
+  );
+  if (share < SHARE_MIN || unexplained.length > 0 || wrong.length > 0) process.exitCode = 1;
+}
+
+/** Explanations for mutants of these files that there are not. */
+function staleOf(subjects: readonly Subject[], used: ReadonlySet<unknown>): string[] {
+  const files = new Set(subjects.map(({ file }) => file));
+  const stale = survivors.filter((one) => files.has(one.file) && !used.has(one));
+  return stale.map(({ file, within, change }) => `no such mutant: ${file}: ${within}: ${change}`);
 }
 
 await main();

@@ -2,8 +2,12 @@
 
 export interface Survivor {
   readonly file: string;
-  readonly original: string;
-  readonly replacement: string;
+  /** The innermost function or member with a name. */
+  readonly within: string;
+  /** The line with the change in it, as changeOf (subjects.ts) gives it. */
+  readonly change: string;
+  /** Mutants that look like this, within one function: 1 if not said. */
+  readonly times?: number;
   readonly why: string;
 }
 
