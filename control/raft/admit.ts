@@ -6,11 +6,11 @@ import type { RaftState } from './state.ts';
 
 /** Brings the own term up to the message's; false when the message is not to be handled. */
 export function admit(state: RaftState, message: Message): boolean {
-  if (message.term === state.term) return true;
   if (message.term < state.term) {
     answerStale(state, message);
     return false;
   }
+  if (message.term === state.term) return true;
   const isVote = message.kind === 'vote' || message.kind === 'preVote';
   if (isVote && !message.isTransfer && hearsLeader(state)) return false;
   // Pre-votes, asked for and granted, speak of a term to come.

@@ -47,7 +47,7 @@ export class Inflights {
       freed++;
       this.#bytes -= bytes;
     }
-    if (freed > 0) this.#queue.splice(0, freed);
+    this.#queue.splice(0, freed);
   }
 
   clear(): void {

@@ -121,8 +121,6 @@ function syncProgress(state: RaftState, leading: Leading): void {
   for (const id of leading.progress.keys()) {
     if (!recipients.has(id)) leading.progress.delete(id);
   }
-  const to = leading.transfer?.to;
-  if (to !== undefined && !log.members.voters.includes(to)) leading.transfer = undefined;
 }
 
 /** Commits what a majority, of both halves in a joint change, holds durably; acts on what follows. */

@@ -154,7 +154,7 @@ export class RaftLog {
    */
   merge(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.index <= this.#snapshotIndex || this.matches(entry.index, entry.term)) continue;
+      if (this.matches(entry.index, entry.term)) continue;
       if (entry.index <= this.lastIndex) this.#cut(entry.index);
       this.append(entry);
     }
@@ -185,18 +185,14 @@ export class RaftLog {
 
   /** What the host has not been given to persist yet; it has been afterwards. */
   takeUnwritten(): readonly Entry[] {
-    if (this.#takenIndex === this.lastIndex) return NO_ENTRIES;
     const entries = this.#entries.slice(this.#takenIndex - this.#snapshotIndex);
     this.#takenIndex = this.lastIndex;
     return entries;
   }
 
-  /** True when the commit index moved. */
-  commitTo(index: LogIndex): boolean {
-    if (index <= this.#commitIndex) return false;
+  commitTo(index: LogIndex): void {
     assert(index <= this.lastIndex, `commit index ${index} lies within the log`);
-    this.#commitIndex = index;
-    return true;
+    this.#commitIndex = Math.max(this.#commitIndex, index);
   }
 
   persistedTo(index: LogIndex): void {
@@ -218,9 +214,8 @@ export class RaftLog {
 
   /** Late news of entries that a snapshot brought meanwhile is no news. */
   appliedTo(index: LogIndex): void {
-    if (index <= this.#appliedIndex) return;
     assert(index <= this.#handedIndex, `entry ${index} was handed out to be applied`);
-    this.#appliedIndex = index;
+    this.#appliedIndex = Math.max(this.#appliedIndex, index);
   }
 
   /** At start: the state machine holds everything up to `index` already. */

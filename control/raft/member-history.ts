@@ -56,13 +56,13 @@ export class MemberHistory {
   cut(from: LogIndex): void {
     const firstLost = this.#stages.findIndex(({ index }) => index >= from);
     assert(firstLost !== 0, 'the first configuration is never cut off');
-    if (firstLost > 0) this.#stages.length = firstLost;
+    if (firstLost !== -1) this.#stages.length = firstLost;
   }
 
   /** The log begins behind `index`; what is in force there is kept. */
   compactTo(index: LogIndex): void {
     const kept = this.#stages.findLastIndex((stage) => stage.index <= index);
-    if (kept > 0) this.#stages = this.#stages.slice(kept);
+    this.#stages = this.#stages.slice(kept);
   }
 
   #since(commitIndex: LogIndex): readonly Stage[] {

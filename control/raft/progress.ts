@@ -86,9 +86,7 @@ export class Progress {
     if (this.#inflights.isFull) return false;
     if (this.#nextIndex <= log.lastIndex) return true;
     if (news === 'later') return false;
-    // The member commits up to what it was sent; more than that it has been told in vain.
-    const told = this.#toldCommitIndex;
-    return log.commitIndex > told && told < this.#nextIndex - 1;
+    return log.commitIndex > this.#toldCommitIndex;
   }
 
   /** An append of `count` entries from nextIndex on left. */

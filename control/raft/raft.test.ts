@@ -172,10 +172,53 @@ t.test('a request for votes in a past term gets no answer, a pre-vote is told of
   const request = { from: 2, to: 1, term: 4, lastIndex: 9, lastTerm: 4, isTransfer: false };
   raft.step({ kind: 'vote', ...request });
   raft.step({ kind: 'preVote', ...request });
+  raft.step({ kind: 'heartbeatResponse', from: 2, to: 1, term: 4, readCounter: 0 });
   const { messages, messagesAfterPersist } = raft.ready();
-  t.match(
-    [...messages, ...messagesAfterPersist],
-    [{ kind: 'preVoteResponse', term: 5, rejected: true }],
+  const refusal = { kind: 'preVoteResponse', from: 1, to: 2, term: 5, rejected: true };
+  t.same([...messages, ...messagesAfterPersist], [refusal]);
+  t.end();
+});
+
+t.test('a pre-vote for a term in which another one has the vote is refused', (t) => {
+  const raft = follower(log, 4);
+  const request = { to: 1, term: 5, lastIndex: 9, lastTerm: 4, isTransfer: false };
+  raft.step({ kind: 'vote', from: 3, ...request });
+  raft.step({ kind: 'preVote', from: 2, ...request });
+  const answers = raft.ready().messagesAfterPersist;
+  t.match(answers, [
+    { kind: 'voteResponse', to: 3, rejected: false },
+    { kind: 'preVoteResponse', to: 2, term: 5, rejected: true },
+  ]);
+  t.end();
+});
+
+t.test('a vote that was given is not taken back by an answer that comes later', (t) => {
+  const config = { id: 1, heartbeatTicks: 1, electionTicks: 3, random: () => 0 };
+  const hardState = { term: 1, vote: 0, commitIndex: 1 };
+  const raft = new Raft(
+    { ...config, members: membersOf([1, 2, 3, 4, 5]) },
+    { hardState, snapshot: undefined, entries: log, appliedIndex: 1 },
   );
+  raft.campaign();
+  const answer = { kind: 'preVoteResponse', to: 1 } as const;
+  raft.step({ ...answer, from: 2, term: 2, rejected: false });
+  raft.step({ ...answer, from: 2, term: 1, rejected: true });
+  t.equal(raft.status.role, 'preCandidate');
+  raft.step({ ...answer, from: 3, term: 2, rejected: false });
+  t.equal(raft.status.role, 'candidate');
+  t.end();
+});
+
+t.test('a write that has not ended for an election timeout shows a disk that hangs', (t) => {
+  const raft = follower(log, 1);
+  const { sequence } = raft.ready();
+  raft.tick();
+  raft.tick();
+  t.equal(raft.status.isDiskHung, false);
+  raft.tick();
+  t.equal(raft.status.isDiskHung, true);
+  t.equal(raft.status.role, 'follower', 'it could not write its vote');
+  raft.persisted(sequence);
+  t.equal(raft.status.isDiskHung, false);
   t.end();
 });

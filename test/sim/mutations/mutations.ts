@@ -85,7 +85,7 @@ export const MUTATIONS: readonly Mutation[] = [
     'raft',
     [
       'control/raft/log.ts',
-      'if (entry.index <= this.#snapshotIndex || this.matches(entry.index, entry.term)) continue;',
+      'if (this.matches(entry.index, entry.term)) continue;',
       'if (entry.index <= this.#commitIndex) continue;',
     ],
     11,
