@@ -114,9 +114,7 @@ export class LogJoin {
       this.#append(entry, isSure);
       isSure = true;
     }
-    if (entries.length > 0) return;
     this.#isEndKnown = end !== undefined;
-    if (end !== undefined) this.#endsIn(end);
   }
 
   /** The next entry, behind what is known (`isSure`) or behind a hole. */
@@ -132,7 +130,7 @@ export class LogJoin {
       return;
     }
     const open = this.#cut(index);
-    const after = open?.after ?? this.#lastBelow(index);
+    const after = open?.after ?? this.#lastKnown();
     const isNext = after.index === index - 1;
     // Entries of one leader follow each other; others do where nothing is hidden between them.
     const isBehind = open === undefined && isNext && (isSure || after.term === term);
@@ -147,11 +145,10 @@ export class LogJoin {
       this.#startOver();
       return;
     }
-    if (index === this.#last.index && term === this.#last.term) return;
     if (this.#entries.get(index)?.term === term) this.#cut(index + 1);
     else {
       const open = this.#cut(index);
-      this.#gaps.push({ after: open?.after ?? this.#lastBelow(index), to: { index, term } });
+      this.#gaps.push({ after: open?.after ?? this.#lastKnown(), to: { index, term } });
     }
     this.#last = { index, term };
   }
@@ -170,13 +167,10 @@ export class LogJoin {
     return open;
   }
 
-  /** The last entry below `index` that is known to have been in the log, here or in a gap. */
-  #lastBelow(index: number): EntryId {
-    let best = this.base;
-    for (const gap of this.#gaps) if (gap.to.index < index) best = gap.to;
-    for (const entry of this.#entries.values()) {
-      if (entry.index < index && entry.index > best.index) best = idOf(entry);
-    }
+  /** The last entry that is known to have been in the log, here or in a gap. */
+  #lastKnown(): EntryId {
+    let best = this.#gaps.at(-1)?.to ?? this.base;
+    for (const entry of this.#entries.values()) if (entry.index > best.index) best = idOf(entry);
     return best;
   }
 }

@@ -30,7 +30,7 @@ export function* readEntries(
   try {
     const entries = yield* readFrom(io, after);
     const wanted = entries.filter(({ index }) => index > after && index <= to.index);
-    const isWhole = wanted.length === to.index - after && wanted[0]?.index === after + 1;
+    const isWhole = wanted.length === to.index - after;
     return isWhole && wanted.at(-1)?.term === to.term ? wanted : undefined;
   } catch (error) {
     const isDamaged = error instanceof StoreError && error.code === 'CORRUPT';

@@ -275,14 +275,13 @@ class Scan {
 
   #hole(error: StoreError): void {
     this.#holes.push(error);
-    if (this.#fold !== undefined) this.#endPiece();
+    this.#endPiece();
   }
 
   #endPiece(): void {
-    const content = this.#fold?.content();
-    if (content !== undefined) {
-      this.#pieces.push({ content, before: this.#before, end: this.#end });
-    }
+    if (this.#fold === undefined) return;
+    const content = this.#fold.content();
+    this.#pieces.push({ content, before: this.#before, end: this.#end });
     this.#fold = undefined;
   }
 

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import t from 'tap';
 import { removeUnfinished } from '../disk/disk.ts';
 import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
-import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
+import { PREALLOCATE_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
 import { recoverLog } from './recover.ts';
@@ -127,17 +127,19 @@ t.test('restarts leave no trail of segments', (t) => {
 
 t.test('segments are closed when full, and released behind an index', (t) => {
   const disk = new MemoryDisk();
-  const { wal } = open(disk);
-  const data = Buffer.alloc(1024 * 1024, 'x');
-  const count = Math.ceil((2.5 * SEGMENT_BYTES) / data.length);
+  const segmentBytes = 256 * 1024;
+  const limits = { segmentBytes, preallocateBytes: segmentBytes / 4 };
+  const { wal } = open(disk, limits);
+  const data = Buffer.alloc(segmentBytes / 16, 'x');
+  const count = Math.ceil((2.5 * segmentBytes) / data.length);
   wal.write([], hardState);
   for (let index = 1; index <= count; index++) wal.write([{ index, term: 1, data }], undefined);
   t.equal(wal.segmentCount, 3);
-  const before = open(disk);
+  const before = open(disk, limits);
   t.equal(before.recovered.content.entries.length, count);
   before.wal.release(20);
   disk.crash(keepNone);
-  const after = open(disk);
+  const after = open(disk, limits);
   const { entries } = after.recovered.content;
   t.ok((entries[0]?.index ?? 0) <= 21, 'no entry behind the index is lost');
   t.ok((entries[0]?.index ?? 0) > 1, 'a segment went');

@@ -1,0 +1,130 @@
+/** What recovery makes of segments that the log itself would not have written like that. */
+import { crc32 } from 'node:zlib';
+import t from 'tap';
+import type { Entry } from '#control/raft/raft.ts';
+import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
+import { writeSegment } from '../testing/write-segment.ts';
+import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
+import type { LogPosition, SegmentHeader } from './format.ts';
+import { recoverLog } from './recover.ts';
+
+function entry(index: number, bytes = 3): Entry {
+  return { index, term: 1, data: new Uint8Array(bytes).fill(index) };
+}
+
+const BATCH_BYTES = BATCH_HEADER_BYTES + 8;
+const SECOND_AT = SEGMENT_HEADER_BYTES + BATCH_BYTES;
+
+/** Holes, a line each, and the indexes in each piece. */
+function found(disk: MemoryDisk) {
+  const { holes, pieces, torn } = recoverLog(disk, crc32);
+  return {
+    holes: holes.map(({ message }) => message.replace(/^log segment wal-0*/, '')),
+    pieces: pieces.map(({ content }) => content.entries.map(({ index }) => index)),
+    torn: torn?.at,
+  };
+}
+
+/** A second segment, behind a first one with one entry. */
+function twoSegments(change: (start: LogPosition) => Partial<SegmentHeader>): MemoryDisk {
+  const disk = new MemoryDisk();
+  const start = writeSegment(disk, { batches: [[entry(1)]] });
+  const header = { segment: 2, start, ...change(start) };
+  writeSegment(disk, { header, batches: [[entry(2)]] });
+  return disk;
+}
+
+t.test('a segment of another member is refused', (t) => {
+  t.same(found(twoSegments(() => ({}))), { holes: [], pieces: [[1, 2]], torn: undefined });
+  for (const other of [{ groupId: 6 }, { memberId: 8 }, { isJoined: true }]) {
+    const message = /belongs to another member than the first segment at byte 16$/;
+    const disk = twoSegments(() => other);
+    t.throws(() => recoverLog(disk, crc32), { code: 'CORRUPT', message }, JSON.stringify(other));
+  }
+  t.end();
+});
+
+t.test('a segment that does not go on where the one before ended leaves a hole', (t) => {
+  const rows: [Partial<LogPosition>, string][] = [
+    [{ lastCrc: 9 }, '2.log does not go on at batch 2 at byte 40'],
+    [{ lastIndex: 9 }, '2.log does not go on behind entry 1 at byte 56'],
+    [{ lastTerm: 9 }, '2.log does not go on behind entry 1 at byte 56'],
+    [{ nextBatch: 3 }, `1.log lacks batch 2 at byte ${SECOND_AT}`],
+  ];
+  for (const [other, hole] of rows) {
+    const disk = twoSegments((start) => ({ start: { ...start, ...other } }));
+    t.same(found(disk), { holes: [hole], pieces: [[1], [2]], torn: undefined });
+  }
+  t.end();
+});
+
+t.test('segments that cannot be read make one hole each, and no piece', (t) => {
+  const disk = new MemoryDisk();
+  let start = writeSegment(disk, { batches: [[entry(1)]] });
+  for (const segment of [2, 3, 4]) {
+    start = writeSegment(disk, { header: { segment, start }, batches: [[entry(segment)]] });
+  }
+  for (const segment of [2, 3]) disk.damage(segmentName(segment), (bytes) => bytes.fill(9, 16, 24));
+  const { holes, pieces } = found(disk);
+  t.same(holes, [
+    `1.log lacks batch 2 at byte ${SECOND_AT}`,
+    '2.log has a damaged header at byte 8',
+    '3.log has a damaged header at byte 8',
+  ]);
+  t.same(pieces, [[1], [4]]);
+  t.end();
+});
+
+t.test('a batch that is not the next one is damage: corruption where another follows', (t) => {
+  const lies: [string, (position: LogPosition) => LogPosition][] = [
+    ['another batch before it', (position) => ({ ...position, lastCrc: 9 })],
+    ['another number', (position) => ({ ...position, nextBatch: 5 })],
+  ];
+  for (const [name, lie] of lies) {
+    const say = (position: LogPosition, place: number) => (place === 1 ? lie(position) : position);
+    const followed = new MemoryDisk();
+    writeSegment(followed, { batches: [[entry(1)], [entry(2)], [entry(3)]], say });
+    const hole = `1.log has a damaged batch 2 at byte ${SECOND_AT}`;
+    t.same(found(followed), { holes: [hole], pieces: [[1], [3]], torn: undefined }, name);
+    const last = new MemoryDisk();
+    writeSegment(last, { batches: [[entry(1)], [entry(2)]], say });
+    t.match(found(last).pieces, [[1]], name);
+  }
+  t.end();
+});
+
+t.test('a batch that does not stand in its place proves nothing', (t) => {
+  const moved = (damage: (bytes: Uint8Array) => void) => {
+    const disk = new MemoryDisk();
+    writeSegment(disk, { batches: [[entry(1)], [entry(2)]], isUnfinished: true });
+    disk.damage(segmentName(1), (bytes) => {
+      bytes.copyWithin(SECOND_AT + 8, SECOND_AT, SECOND_AT + BATCH_BYTES);
+      bytes.fill(0, SECOND_AT, SECOND_AT + 8);
+      damage(bytes);
+    });
+    return found(disk);
+  };
+  const torn = { holes: [], pieces: [[1]], torn: SECOND_AT };
+  t.same(
+    moved(() => {}),
+    torn,
+  );
+  t.same(
+    moved((bytes) => bytes.set([99], SECOND_AT + 8 + BATCH_HEADER_BYTES)),
+    torn,
+    'its header',
+  );
+  t.end();
+});
+
+t.test('what the device cannot read is no damage where the checksums prove what it was', (t) => {
+  const disk = new MemoryDisk();
+  const bytes = 2 * SECTOR_BYTES - SEGMENT_HEADER_BYTES - BATCH_HEADER_BYTES - 5;
+  writeSegment(disk, { batches: [[{ index: 1, term: 1, data: new Uint8Array(bytes) }]] });
+  t.equal(disk.open(segmentName(1)).size, 2 * SECTOR_BYTES);
+  disk.breakSector(segmentName(1), 1);
+  t.same(found(disk), { holes: [], pieces: [[1]], torn: undefined }, 'a sector of zeros');
+  disk.breakSector(segmentName(1), 0);
+  t.match(found(disk).holes, ['1.log cannot be read at byte 0']);
+  t.end();
+});
