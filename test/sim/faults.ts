@@ -258,7 +258,9 @@ export class Faults {
   #endSoon(member: SimMember, isPowerCut: boolean): void {
     const { life } = member;
     this.#group.time.after(500, () => {
-      if (member.life !== life || this.#damage.isDamaged(member)) return;
+      if (member.life !== life) return;
+      // Who came to be suspected meanwhile ended by this all the same, and nobody else starts it.
+      if (this.#damage.isDamaged(member) && !this.#damage.mayRestart(member)) return;
       member.kill();
       this.#restartLater(member, isPowerCut);
     });
