@@ -99,6 +99,13 @@ export class Raft {
     return this.#state.log.lastTerm;
   }
 
+  /** Where the durable part of the log ends; its term is 0 where the log has forgotten it. */
+  get durableTail(): { readonly lastIndex: LogIndex; readonly lastTerm: Term } {
+    const { log } = this.#state;
+    const lastIndex = log.persistedIndex;
+    return { lastIndex, lastTerm: log.term(lastIndex) ?? 0 };
+  }
+
   /** In force: the last configuration in the log, committed or not. */
   get members(): Members {
     return this.#state.log.members;

@@ -42,12 +42,14 @@ async function ticks(member: TestMember, count: number): Promise<void> {
 
 const patient = { timeout: 120_000 };
 
-t.test('random faults lose and change nothing unseen', patient, async (t) => {
-  const { FAULT_SEED = '1', FAULT_SEEDS = '40' } = process.env;
-  const counts = await runSeeds(Number(FAULT_SEED), Number(FAULT_SEEDS));
-  const met = [...counts.keys()].join(', ');
-  t.ok(counts.size > 8 || FAULT_SEEDS !== '40', `kinds of faults met: ${met}`);
-});
+for (const wal of ['inline', 'beside'] as const) {
+  t.test(`random faults lose and change nothing unseen, log ${wal}`, patient, async (t) => {
+    const { FAULT_SEED = '1', FAULT_SEEDS = '40' } = process.env;
+    const counts = await runSeeds(Number(FAULT_SEED), Number(FAULT_SEEDS), wal);
+    const met = [...counts.keys()].join(', ');
+    t.ok(counts.size > 8 || FAULT_SEEDS !== '40', `kinds of faults met: ${met}`);
+  });
+}
 
 t.test('a failing sync ends the store, and its writes are unknown, not lost', async (t) => {
   const disk = new MemoryDisk();

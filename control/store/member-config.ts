@@ -11,6 +11,8 @@ export const memberSettings = z.strictObject({
   heartbeatMs: z.int().positive().optional(),
   electionMs: z.int().positive().optional(),
   checkpointLogBytes: z.int().positive().optional(),
+  /** Where the log is written: on the store's thread, or beside it. */
+  wal: z.enum(['inline', 'worker']).optional(),
   logTailEntries: z.int().positive().optional(),
   bulkBytesPerSecondMax: z.int().positive().optional(),
 });

@@ -7,6 +7,7 @@ import { totalmem } from 'node:os';
 import type { Log } from '#base/log.ts';
 import { checkOutsider, checkRequests } from './codec/check-request.ts';
 import { RealDisk } from './disk/real-disk.ts';
+import { WorkerBatchWriter } from './disk/worker-batch-writer.ts';
 import { EngineHost } from './engine-host.ts';
 import type { EngineHostEvents } from './engine-host.ts';
 import { openEngine } from './engine/open-engine.ts';
@@ -72,6 +73,7 @@ export class Member {
     this.#failed = options.failed;
     const credentials = network === undefined ? undefined : readCredentials(network);
     const disk = new RealDisk(dataDir);
+    const writer = settings.wal === 'worker' ? new WorkerBatchWriter(options.failed) : undefined;
     const links =
       network &&
       credentials &&
@@ -93,6 +95,7 @@ export class Member {
           log,
           random: () => Math.random(),
           monotonicMs: () => performance.now(),
+          batchWriter: writer,
           ...(links && { peers: links }),
         },
         {
@@ -109,6 +112,7 @@ export class Member {
       );
     } catch (error) {
       links?.[Symbol.dispose]();
+      writer?.[Symbol.dispose]();
       disk[Symbol.dispose]();
       throw error;
     }
@@ -117,10 +121,12 @@ export class Member {
       ended: () => {
         this.#ends.abort(new StoreError('CLOSED', 'store is closed'));
         this.#network?.stop();
+        writer?.[Symbol.dispose]();
         disk[Symbol.dispose]();
         options.ended();
       },
     });
+    if (writer !== undefined) writer.ended = () => this.host.pump();
     if (network === undefined || credentials === undefined || links === undefined) return;
     const stranger = (isTrusted: boolean) => {
       engine.metStranger();

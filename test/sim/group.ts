@@ -96,6 +96,9 @@ export class SimClient {
   }
 }
 
+/** Most syncs beside a member's turns take a hundredth of it. */
+const SYNC_MS_MAX = 50;
+
 export class Group {
   readonly random: SeededRandom;
   readonly time = new EventQueue();
@@ -116,11 +119,14 @@ export class Group {
   readonly #areEndsTold: boolean;
   readonly #turnMs: number;
   readonly #settings: EngineSettings;
+  readonly #syncMs: (() => number) | undefined;
   #keys = 0;
   #isGrown = false;
 
-  constructor(random: SeededRandom, settings: EngineSettings) {
+  /** `wal`: members write their logs in their turns, or beside them. */
+  constructor(random: SeededRandom, settings: EngineSettings, wal: 'inline' | 'beside' = 'inline') {
     this.random = random;
+    this.#syncMs = wal === 'inline' ? undefined : () => random.next() ** 4 * SYNC_MS_MAX;
     this.#settings = settings;
     this.#areEndsTold = random.chance(0.5);
     this.#turnMs = random.pick([0, 0.05, 0.5]);
@@ -264,6 +270,7 @@ export class Group {
         random: this.random,
         trace: this.trace,
         turnMs: this.#turnMs,
+        syncMs: this.#syncMs,
         send: (from, to, bytes) => this.network.send(from, to, bytes),
         observe: (observed) => {
           this.oracle.observe(observed, this.time.nowMs);

@@ -13,6 +13,7 @@ import { crc32 } from 'node:zlib';
 import { assert } from '#base/assert.ts';
 import { isQuorum } from '#control/raft/raft.ts';
 import type { Entry, Members } from '#control/raft/raft.ts';
+import type { Durable } from '#control/store/engine/consensus.ts';
 import type { PeerMessage } from '#control/store/engine/peers.ts';
 import type { SimMember } from './member.ts';
 
@@ -21,12 +22,13 @@ interface Seen {
   life: number;
   term: number;
   commitIndex: number;
-  /** Where its log ended, durably. */
-  tail: { readonly lastTerm: number; readonly lastIndex: number };
+  durable: Durable;
   /** By index; entries that it holds, or held behind its snapshot. */
   readonly log: Entry[];
   members: Members | undefined;
 }
+
+const NOTHING: Durable = { term: 0, lastTerm: 0, lastIndex: 0 };
 
 export class LogOracle {
   readonly #seen = new Map<number, Seen>();
@@ -49,11 +51,12 @@ export class LogOracle {
     const { raftTerm: term } = engine.status();
     const { tail, commitIndex } = engine;
     const seen = this.#of(member);
-    assert(term >= seen.term, `member ${id}: its term ${seen.term} does not fall to ${term}`);
+    const termBefore = seen.life === life ? seen.term : seen.durable.term;
+    assert(term >= termBefore, `member ${id}: its term ${termBefore} does not fall to ${term}`);
     if (seen.life === life) {
       assert(commitIndex >= seen.commitIndex, `member ${id}: its commit index does not fall`);
     } else {
-      assert(!isBehind(tail, seen.tail), `member ${id}: what was durable is there`);
+      assert(!isBehind(tail, seen.durable), `member ${id}: what was durable is there`);
       seen.commitIndex = 0;
     }
     const before = seen.members;
@@ -62,7 +65,7 @@ export class LogOracle {
     if (engine.isLeader) this.#observeLeader(member, term);
     seen.life = life;
     seen.term = term;
-    seen.tail = tail;
+    seen.durable = engine.durable;
     seen.commitIndex = commitIndex;
   }
 
@@ -77,7 +80,7 @@ export class LogOracle {
     if (seen === undefined) return;
     seen.life = 0;
     seen.term = 0;
-    seen.tail = { lastTerm: 0, lastIndex: 0 };
+    seen.durable = NOTHING;
   }
 
   /** A message leaves the member. */
@@ -97,8 +100,8 @@ export class LogOracle {
   #of({ id, life }: SimMember): Seen {
     const known = this.#seen.get(id);
     if (known !== undefined) return known;
-    const tail = { lastTerm: 0, lastIndex: 0 };
-    const seen: Seen = { life, term: 0, commitIndex: 0, tail, log: [], members: undefined };
+    const durable = NOTHING;
+    const seen: Seen = { life, term: 0, commitIndex: 0, durable, log: [], members: undefined };
     this.#seen.set(id, seen);
     return seen;
   }
@@ -184,7 +187,9 @@ export class LogOracle {
   }
 }
 
-function isBehind(one: Seen['tail'], other: Seen['tail']): boolean {
+type Tail = Omit<Durable, 'term'>;
+
+function isBehind(one: Tail, other: Tail): boolean {
   if (one.lastTerm !== other.lastTerm) return one.lastTerm < other.lastTerm;
   return one.lastIndex < other.lastIndex;
 }

@@ -8,6 +8,7 @@
 import { ByteReader } from '#control/store/codec/bytes.ts';
 import { decodePeerMessage, encodePeerMessage, sinceVersion } from '#control/store/codec/peer.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { DelayedBatchWriter } from '#control/store/testing/delayed-batch-writer.ts';
 import type { PeerMessage } from '#control/store/engine/peers.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
 import { DamagedDirectory } from '#control/store/engine/read-directory.ts';
@@ -44,6 +45,8 @@ export interface MemberIo {
   readonly trace: Trace;
   /** Of a turn of work, of virtual time. */
   readonly turnMs: number;
+  /** Until a batch of the log is durable, beside other work; absent = at once, and in its turn. */
+  readonly syncMs?: (() => number) | undefined;
   readonly send: (from: number, to: number, bytes: Uint8Array) => void;
   /** Something happened on this member: the oracle looks. */
   readonly observe: (member: SimMember) => void;
@@ -145,6 +148,7 @@ export class SimMember {
       random: random.next,
       log: { info: note, warn: note, error: note },
       monotonicMs: () => this.#shownMs,
+      batchWriter: this.#writer(life),
       peers: {
         send: (to: number, message: PeerMessage) => {
           const isOfSnapshot = message.kind === 'chunk' || message.kind === 'chunkRequest';
@@ -163,6 +167,7 @@ export class SimMember {
       const engine = openEngine(io, { ...this.#settings, runsAsVersion, join });
       this.id = engine.memberId;
       this.engine = engine;
+      if (io.batchWriter !== undefined) io.batchWriter.isBeside = true;
       this.#replayIndex = engine.tail.lastIndex;
     } catch (error) {
       if (error instanceof DamagedDirectory && error.isRepairable) this.#beginRepair(io, error);
@@ -309,6 +314,20 @@ export class SimMember {
       if (this.#leftPausedMs > 0) this.pump();
       else if (life === this.life) this.#work((engine) => engine.pump('later'));
     });
+  }
+
+  /** Another thread of this process, for batches of the log. */
+  #writer(life: number): DelayedBatchWriter | undefined {
+    const { time, syncMs } = this.#io;
+    if (syncMs === undefined) return undefined;
+    const writer = new DelayedBatchWriter(() => {
+      time.after(Math.max(this.#leftPausedMs, syncMs()), () => {
+        if (life !== this.life || this.engine === undefined) return;
+        writer.end();
+        this.pump();
+      });
+    });
+    return writer;
   }
 
   #scheduleTick(life: number): void {

@@ -5,12 +5,14 @@
  * seed. A run goes on until it counts: enough writes, changes of leader, and watches taken up again.
  *
  *   node test/sim/run.ts SEED            one run, prints `hash: HEX`
- *   node test/sim/run.ts COUNT FIRST     many seeds
+ *   node test/sim/run.ts COUNT FIRST     many seeds; with `beside` behind it, members write their logs
+ *                                        beside their turns, as with a thread for it
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { assert } from '#base/assert.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { VERSION } from '#control/store/versions.ts';
 import { FAULTS, Faults } from './faults.ts';
 import { Group } from './group.ts';
@@ -48,10 +50,10 @@ export class StoreRun {
   readonly #enough: Enough;
   readonly #counts = new Map<string, number>();
 
-  constructor(seed: number, enough = ENOUGH) {
+  constructor(seed: number, enough = ENOUGH, wal: 'inline' | 'beside' = 'inline') {
     const random = new SeededRandom(seed);
     this.#enough = enough;
-    this.#group = new Group(random, {
+    const settings: EngineSettings = {
       transition: random.pick(['auto', 'joint']),
       checkpointLogBytes: random.pick([3000, 10_000, 100_000]),
       segmentBytes: random.pick([4000, 20_000]),
@@ -65,7 +67,8 @@ export class StoreRun {
         { heartbeatMs: 50, electionMs: 250 },
       ]),
       runsAsVersion: random.pick([VERSION, VERSION, VERSION - 1]),
-    });
+    };
+    this.#group = new Group(random, settings, wal);
   }
 
   describe(): string {
@@ -158,13 +161,19 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void; // Exposed by the flag.
 
 /** Runs a seed; throws an error that says how to replay it. */
-export async function runSeed(seed: number, enough = ENOUGH): Promise<RunResult> {
+export async function runSeed(
+  seed: number,
+  enough = ENOUGH,
+  wal: 'inline' | 'beside' = 'inline',
+): Promise<RunResult> {
   collect();
-  const run = new StoreRun(seed, enough);
+  const run = new StoreRun(seed, enough, wal);
   try {
     return await run.run();
   } catch (error) {
-    const text = `seed ${seed} failed, replay: make sim SEED=${seed}`;
+    const replay =
+      wal === 'inline' ? `make sim SEED=${seed}` : `node test/sim/run.ts 1 ${seed} beside`;
+    const text = `seed ${seed} failed, replay: ${replay}`;
     throw new Error(`${text}\n${run.describe()}`, { cause: error });
   }
 }
@@ -196,12 +205,13 @@ export class Tally {
 }
 
 if (import.meta.main) {
-  const [one = '1', first] = process.argv.slice(2);
+  const [one = '1', first, mode] = process.argv.slice(2);
+  const wal = mode === 'beside' ? mode : 'inline';
   const [count, from] = first === undefined ? [1, Number(one)] : [Number(one), Number(first)];
   const tally = new Tally();
   let hash = '';
   for (let seed = from; seed < from + count; seed++) {
-    const result = await runSeed(seed);
+    const result = await runSeed(seed, ENOUGH, wal);
     ({ hash } = result);
     tally.add(result);
   }

@@ -18,11 +18,16 @@ const CAPACITY_BYTES_REUSED_MAX = 4 * 1024 * 1024;
 const VARINT_BYTES_MAX = 8;
 
 export class ByteWriter {
+  readonly #allocate: (bytes: number) => Uint8Array<ArrayBuffer>;
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  constructor(capacityBytes = CAPACITY_BYTES_MIN) {
-    this.#bytes = new Uint8Array(capacityBytes);
+  constructor(
+    capacityBytes = CAPACITY_BYTES_MIN,
+    allocate = (bytes: number) => new Uint8Array(bytes),
+  ) {
+    this.#allocate = allocate;
+    this.#bytes = allocate(capacityBytes);
   }
 
   get length(): number {
@@ -33,7 +38,7 @@ export class ByteWriter {
   reserve(count: number): void {
     const wanted = this.#length + count;
     if (wanted <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(wanted, this.#bytes.length * 2));
+    const grown = this.#allocate(Math.max(wanted, this.#bytes.length * 2));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
   }

@@ -7,6 +7,8 @@
 import { isErrno } from '#base/errors.ts';
 
 export interface DiskFile {
+  /** Of an open file of the system; absent = it is none. */
+  readonly fd?: number;
   readonly size: number;
   /** Reads up to `into.length` bytes from `at`; returns how many there were. */
   read(into: Uint8Array, at: number): number;

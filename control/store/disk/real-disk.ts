@@ -81,6 +81,10 @@ class RealFile implements DiskFile {
     this.#fd = fd;
   }
 
+  get fd(): number {
+    return this.#fd;
+  }
+
   get size(): number {
     return fstatSync(this.#fd).size;
   }

@@ -28,6 +28,14 @@ export interface ConsensusWork {
   readonly news: CommitNews;
 }
 
+/** What a crash leaves, whatever is being written. */
+export interface Durable {
+  readonly term: number;
+  /** Of the log. */
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
 export interface Consensus {
   /**
    * Where the command will stand in the log if nothing intervenes, or why it was not taken. `need` is
@@ -82,6 +90,7 @@ export interface Consensus {
   /** 0 = not known. */
   readonly leader: number;
   readonly tail: { readonly lastIndex: number; readonly lastTerm: number };
+  readonly durable: Durable;
   readonly commitIndex: number;
   readonly walBytes: number;
   /** The voters' states differ and no quorum agrees on one: no writes are taken. */

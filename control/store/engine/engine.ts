@@ -32,7 +32,7 @@ import type { Backups } from './backups.ts';
 import { Acquaintances } from './acquaintances.ts';
 import { AskedBefore } from './asked-before.ts';
 import { Connection } from './connection.ts';
-import type { Consensus } from './consensus.ts';
+import type { Consensus, Durable } from './consensus.ts';
 import { LeaderCalls } from './leader-calls.ts';
 import type { EngineLog } from './engine-log.ts';
 import type { Outcome } from './leader-calls.ts';
@@ -233,6 +233,10 @@ export class Engine {
   /** Where the log ends. */
   get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
     return this.#consensus.tail;
+  }
+
+  get durable(): Durable {
+    return this.#consensus.durable;
   }
 
   get versions(): SpokenVersions {

@@ -24,6 +24,7 @@ import { VERSION } from '../versions.ts';
 import type { Identity } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import type { Recovered } from '../wal/recover.ts';
+import type { BatchWriter } from '../wal/batch-writer.ts';
 import { Wal } from '../wal/wal.ts';
 import { Backups } from './backups.ts';
 import { BulkRate } from './bulk-rate.ts';
@@ -52,6 +53,8 @@ export interface EngineIo {
   readonly monotonicMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Writes batches of the log; absent = on this thread. */
+  readonly batchWriter?: BatchWriter | undefined;
   /** The way to other members; a group of one needs none. */
   readonly peers?: Peers;
 }
@@ -243,11 +246,8 @@ function openWal(
         : { ...join, isJoined: true },
     seed: () => Math.floor(io.random() * 2 ** 32),
     spare: () => ballast.release(0),
-    measured: (sync: () => void) => {
-      const startMs = io.monotonicMs();
-      sync();
-      bulk.synced(io.monotonicMs() - startMs);
-    },
+    writer: io.batchWriter,
+    timed: { nowMs: io.monotonicMs, took: (ms: number) => bulk.synced(ms) },
     segmentBytes: settings.segmentBytes,
     preallocateBytes: settings.preallocateBytes,
   };

@@ -17,13 +17,14 @@ import { MEMBERS_BYTES_MAX, RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import type { Wal } from '../wal/wal.ts';
 import { AwaitedCommits } from './awaited-commits.ts';
 import type { BulkRate } from './bulk-rate.ts';
-import type { Consensus, ConsensusWork, MemberStanding, Proposed } from './consensus.ts';
+import type { Consensus, ConsensusWork, Durable, MemberStanding, Proposed } from './consensus.ts';
 import type { DiskRoom, Need } from './disk-room.ts';
 import type { EngineLog } from './engine-log.ts';
 import { EntrySource } from './entry-source.ts';
 import { Expulsion } from './expulsion.ts';
 import type { HashRounds } from './hash-rounds.ts';
 import { LogMemory } from './log-memory.ts';
+import { LogWrites } from './log-writes.ts';
 import { caughtUpLearner, refusalOfChange } from './others.ts';
 import type { PeerMessage, Peers } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
@@ -63,8 +64,11 @@ export class RaftConsensus implements Consensus {
   readonly #entries: EntrySource;
   readonly #expulsion: Expulsion;
   readonly #memory: LogMemory;
-  /** Bytes proposed and not yet written, for which the disk has room. */
-  #unwrittenBytes = 0;
+  readonly #writes: LogWrites;
+  /** Bytes for which the disk has room: proposed and not yet taken from the core, and taken but not begun. */
+  #proposedBytes = 0;
+  #waitingBytes = 0;
+  #durableTerm: number;
   #notedLeader = 0;
   readonly #awaited = new AwaitedCommits();
   /** Its content is here; the core is about to decide whether it is wanted. */
@@ -73,8 +77,10 @@ export class RaftConsensus implements Consensus {
   constructor(parts: ConsensusParts) {
     this.#parts = parts;
     this.#raft = parts.raft;
+    this.#durableTerm = parts.raft.term;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
     this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
+    this.#writes = new LogWrites(parts.wal, (ready) => this.#persisted(ready));
     const { peers } = parts;
     const { memberId } = this;
     this.#memory = new LogMemory(parts.raft, { memberId, tailEntries: parts.tailEntries });
@@ -99,6 +105,10 @@ export class RaftConsensus implements Consensus {
   get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
     const { lastIndex, lastTerm } = this.#raft;
     return { lastIndex, lastTerm };
+  }
+
+  get durable(): Durable {
+    return { ...this.#raft.durableTail, term: this.#durableTerm };
   }
 
   get isLeader(): boolean {
@@ -151,8 +161,8 @@ export class RaftConsensus implements Consensus {
     if (this.isDisputed) {
       return new StoreError('CORRUPT', "states of the members differ, and none is a quorum's");
     }
-    const bytes = this.#unwrittenBytes + data.length + RECORD_OVERHEAD_BYTES;
-    if (!this.#parts.room.admit(bytes, need)) {
+    const bytes = this.#proposedBytes + data.length + RECORD_OVERHEAD_BYTES;
+    if (!this.#parts.room.admit(this.#waitingBytes + bytes, need)) {
       return new StoreError('NO_SPACE', 'disk of the store is full');
     }
     const entry = this.#raft.propose(data);
@@ -160,7 +170,7 @@ export class RaftConsensus implements Consensus {
       const why = entry === 'transferring' ? 'leadership is handed over' : 'too many writes wait';
       return new StoreError('UNAVAILABLE', why);
     }
-    this.#unwrittenBytes = bytes;
+    this.#proposedBytes = bytes;
     return entry;
   }
 
@@ -174,7 +184,7 @@ export class RaftConsensus implements Consensus {
     const { transition } = this.#parts;
     const entry = this.#raft.proposeChange(changes, { data, transition });
     if (typeof entry !== 'string') {
-      this.#unwrittenBytes += data.length + MEMBERS_BYTES_MAX + RECORD_OVERHEAD_BYTES;
+      this.#proposedBytes += data.length + MEMBERS_BYTES_MAX + RECORD_OVERHEAD_BYTES;
       return entry;
     }
     return new StoreError('UNAVAILABLE', `members cannot be changed now: ${entry}`);
@@ -295,6 +305,8 @@ export class RaftConsensus implements Consensus {
 
   pump(work: ConsensusWork): boolean {
     this.#reads.flush();
+    this.#writes.pump();
+    if (this.#writes.isBegun) this.#waitingBytes = 0;
     this.#work(work);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
@@ -314,6 +326,7 @@ export class RaftConsensus implements Consensus {
 
   close(): void {
     this.#end();
+    this.#writes.settle();
     this.#parts.wal.close();
   }
 
@@ -377,12 +390,21 @@ export class RaftConsensus implements Consensus {
   }
 
   #persist(ready: Ready): void {
-    const { entries, hardState, snapshot } = ready;
-    if (snapshot !== undefined) this.#install(ready);
-    else if (entries.length > 0 || hardState !== undefined) {
-      this.#parts.wal.write(entries, hardState);
+    if (ready.snapshot === undefined) {
+      this.#writes.add(ready);
+      this.#writes.pump();
+    } else {
+      this.#writes.settle();
+      this.#install(ready);
+      this.#persisted(ready);
     }
-    this.#unwrittenBytes = 0;
+    this.#waitingBytes += this.#proposedBytes;
+    this.#proposedBytes = 0;
+    if (this.#writes.isBegun) this.#waitingBytes = 0;
+  }
+
+  #persisted(ready: Ready): void {
+    if (ready.hardState !== undefined) this.#durableTerm = ready.hardState.term;
     this.#raft.persisted(ready.sequence);
     this.#send(ready.messagesAfterPersist);
   }
@@ -450,13 +472,14 @@ export class RaftConsensus implements Consensus {
    * full to the brim they are lost as on the way, and come again.
    */
   #hasRoomFor(entries: readonly Entry[]): boolean {
-    let bytes = this.#unwrittenBytes;
+    let bytes = this.#proposedBytes;
     for (const { data, members } of entries) {
       bytes += data.length + RECORD_OVERHEAD_BYTES;
       if (members !== undefined) bytes += MEMBERS_BYTES_MAX;
     }
-    if (entries.length > 0 && !this.#parts.room.admit(bytes, () => 'relief')) return false;
-    this.#unwrittenBytes = bytes;
+    const all = this.#waitingBytes + bytes;
+    if (entries.length > 0 && !this.#parts.room.admit(all, () => 'relief')) return false;
+    this.#proposedBytes = bytes;
     return true;
   }
 

@@ -4,7 +4,8 @@
  * the seed. The rule: the store holds what some prefix of the operations leaves, at least all that
  * was acknowledged, or it says that it is corrupt; and only a disk that lied may make it say so.
  *
- * `node control/store/testing/fault-run.ts SEEDS [FIRST]` runs many.
+ * `node control/store/testing/fault-run.ts SEEDS [FIRST [beside]]` runs many; `beside`: with the log written
+ * beside the engine's turns.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -28,6 +29,7 @@ export class FaultRun {
   readonly #random: SeededRandom;
   readonly #disk = new MemoryDisk();
   readonly #settings: EngineSettings;
+  readonly #isBeside: boolean;
   readonly #asked = new Asked();
   readonly counts = new Map<string, number>();
   #nowMs = 0;
@@ -35,9 +37,11 @@ export class FaultRun {
   /** Of a life that ended, when its client goes on in the next. */
   #client: StoreClient | undefined;
 
-  constructor(seed: number) {
+  /** `wal`: the log is written in the engine's turns, or beside them. */
+  constructor(seed: number, wal: 'inline' | 'beside') {
     const random = new SeededRandom(seed);
     this.#random = random;
+    this.#isBeside = wal === 'beside';
     this.#settings = {
       checkpointLogBytes: random.pick([500, 2000, 8000]),
       segmentBytes: random.pick([1000, 4000, 20_000]),
@@ -110,6 +114,7 @@ export class FaultRun {
       random: this.#random.next,
       monotonicMs: () => this.#nowMs,
       settings: this.#settings,
+      isBeside: this.#isBeside,
     };
     const member = new TestMember(io, this.#client);
     this.#client = undefined;
@@ -232,15 +237,19 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void; // Exposed by the flag.
 
 /** Runs seeds one after the other; throws with the seed of the first that fails. */
-export async function runSeeds(first: number, count: number): Promise<Map<string, number>> {
+export async function runSeeds(
+  first: number,
+  count: number,
+  wal: 'inline' | 'beside' = 'inline',
+): Promise<Map<string, number>> {
   const totals = new Map<string, number>();
   for (let seed = first; seed < first + count; seed++) {
     if (seed % 10 === 0) collect();
-    const run = new FaultRun(seed);
+    const run = new FaultRun(seed, wal);
     try {
       await run.run();
     } catch (error) {
-      const again = `node control/store/testing/fault-run.ts 1 ${seed}`;
+      const again = `node control/store/testing/fault-run.ts 1 ${seed} ${wal}`;
       throw new Error(`seed ${seed} failed, replay: ${again}`, { cause: error });
     }
     for (const [what, number] of run.counts) totals.set(what, (totals.get(what) ?? 0) + number);
@@ -249,8 +258,9 @@ export async function runSeeds(first: number, count: number): Promise<Map<string
 }
 
 if (import.meta.main) {
-  const [count = '100', first = '1'] = process.argv.slice(2);
-  const totals = [...(await runSeeds(Number(first), Number(count)))];
+  const [count = '100', first = '1', mode] = process.argv.slice(2);
+  const wal = mode === 'beside' ? mode : 'inline';
+  const totals = [...(await runSeeds(Number(first), Number(count), wal))];
   totals.sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [what, number] of totals) console.log(`${String(number).padStart(8)} ${what}`);
 }

@@ -12,12 +12,15 @@ import { openEngine } from '../engine/open-engine.ts';
 import type { EngineSettings } from '../engine/open-engine.ts';
 import { crc32, sha256 } from '../native-digests.ts';
 import { StoreError } from '../port.ts';
+import { DelayedBatchWriter } from './delayed-batch-writer.ts';
 
 export interface TestIo {
   readonly disk: MemoryDisk;
   readonly random: () => number;
   readonly monotonicMs: () => number;
   readonly settings: EngineSettings;
+  /** The log is written beside the engine's turns: a batch is durable before the next one. */
+  readonly isBeside?: boolean | undefined;
 }
 
 export class TestMember implements Link {
@@ -32,6 +35,7 @@ export class TestMember implements Link {
   /** What it says gets lost. */
   dropsAnswers = false;
   readonly #connection: Connection;
+  readonly #writer: DelayedBatchWriter | undefined;
 
   /** Throws what kept the store from opening. A client of an earlier life may be taken over. */
   constructor(io: TestIo, client?: StoreClient) {
@@ -40,7 +44,11 @@ export class TestMember implements Link {
     const { disk, random, monotonicMs } = io;
     // A tick is a round, so that tests count one thing.
     const settings = { heartbeatMs: 100, electionMs: 1000, ...io.settings };
-    this.engine = openEngine({ disk, crc32, sha256, log, random, monotonicMs }, settings);
+    const batchWriter = io.isBeside === true ? new DelayedBatchWriter(() => {}) : undefined;
+    const engineIo = { disk, crc32, sha256, log, random, monotonicMs, batchWriter };
+    this.engine = openEngine(engineIo, settings);
+    if (batchWriter !== undefined) batchWriter.isBeside = true;
+    this.#writer = batchWriter;
     this.#connection = this.engine.connect((message) => {
       if (!this.dropsAnswers) this.client.receive(message);
     });
@@ -61,7 +69,7 @@ export class TestMember implements Link {
     // Answers make the client send more: what waited for a session, then what waited for room in it.
     for (let round = 0; round < 3; round++) {
       await new Promise((resolve) => setImmediate(resolve));
-      while (!this.isDead && (this.#pump() || this.#connection.inbox.length > 0));
+      while (!this.isDead && (this.#pump() || this.#connection.inbox.length > 0 || this.#isBusy));
     }
   }
 
@@ -87,7 +95,12 @@ export class TestMember implements Link {
     return Promise.resolve();
   }
 
+  get #isBusy(): boolean {
+    return this.#writer?.isBusy === true;
+  }
+
   #pump(): boolean {
+    this.#writer?.end();
     return this.#guard(() => this.engine.pump()) ?? false;
   }
 

@@ -86,12 +86,16 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes a batch whose records stand in `out` behind room for its header; not synced yet. Returns
-   * where the log stands behind it.
+   * Writes a batch whose records stand in `out` behind room for its header; not synced yet, unless
+   * `write` does that. Returns where the log stands behind it.
    */
   append(
     out: ByteWriter,
-    content: { readonly recordCount: number; readonly last: EntryId | undefined },
+    content: {
+      readonly recordCount: number;
+      readonly last: EntryId | undefined;
+      readonly write?: (file: DiskFile, bytes: Uint8Array, at: number) => void;
+    },
     position: LogPosition,
   ): LogPosition {
     const bodyBytes = out.length - BATCH_HEADER_BYTES;
@@ -106,7 +110,8 @@ export class SegmentWriter {
     const sealed = { ...fields, last: { index: lastIndex, term: lastTerm } };
     const lastCrc = sealBatch(batch, sealed, this.#io.crc32);
     if (!this.hasRoom(batch.length)) this.allocate(batch.length);
-    this.#file.write(batch, this.#offset);
+    if (content.write === undefined) this.#file.write(batch, this.#offset);
+    else content.write(this.#file, batch, this.#offset);
     this.#offset += batch.length;
     if (last !== undefined) this.#lastIndex = Math.max(this.#lastIndex, lastIndex);
     return { nextBatch: position.nextBatch + 1, lastCrc, lastIndex, lastTerm };

@@ -11,6 +11,7 @@
 import { ByteWriter } from '../codec/bytes.ts';
 import type { Entry, HardState } from '#control/raft/raft.ts';
 import { isNoSpace } from '../disk/disk.ts';
+import type { DiskFile } from '../disk/disk.ts';
 import { PREALLOCATE_BYTES, SEGMENT_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
 import { BATCH_HEADER_BYTES, segmentName } from './format.ts';
@@ -25,6 +26,8 @@ import {
 } from './record.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import type { SegmentIo } from './segment-writer.ts';
+import { InlineBatchWriter } from './batch-writer.ts';
+import type { BatchWriter } from './batch-writer.ts';
 import { chooseTail } from './tail.ts';
 import type { Tail } from './tail.ts';
 
@@ -35,8 +38,10 @@ export interface WalOptions extends Omit<SegmentIo, 'preallocateBytes'> {
   readonly seed: () => number;
   /** Frees some space for what must be written on a full disk; false when there is none left. */
   readonly spare?: () => boolean;
-  /** Runs the sync of a batch, for who measures it. */
-  readonly measured?: (sync: () => void) => void;
+  /** Writes batches; absent = on this thread. */
+  readonly writer?: BatchWriter | undefined;
+  /** For who measures how long that takes. */
+  readonly timed?: { readonly nowMs: () => number; readonly took: (ms: number) => void };
   readonly segmentBytes?: number | undefined;
   readonly preallocateBytes?: number | undefined;
 }
@@ -57,7 +62,10 @@ export class Wal {
   #current: SegmentWriter;
   #position: LogPosition;
   #hardState: HardState | undefined;
-  readonly #out = new ByteWriter(64 * 1024);
+  readonly #writer: BatchWriter;
+  /** A batch is under way, since then. */
+  #begunAtMs: number | undefined;
+  readonly #out: ByteWriter;
 
   /**
    * Goes on with the log that `recoverLog` read, after making its tail durable; without segments it
@@ -68,6 +76,10 @@ export class Wal {
     if (damage !== undefined) throw damage;
     const preallocateBytes = options.preallocateBytes ?? PREALLOCATE_BYTES;
     this.#options = options;
+    const writer = options.writer ?? new InlineBatchWriter();
+    this.#writer = writer;
+    const allocate = (bytes: number) => writer.allocate(bytes) as Uint8Array<ArrayBuffer>; // Or shared.
+    this.#out = new ByteWriter(64 * 1024, allocate);
     this.#io = { disk: options.disk, crc32: options.crc32, preallocateBytes };
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.identity = recovered.identity ?? options.identity();
@@ -109,10 +121,11 @@ export class Wal {
   }
 
   /**
-   * Writes one batch and syncs it. With `restart` the log begins anew behind that entry, which stands
-   * in a snapshot. An error leaves the log unusable: the process must end.
+   * Begins to write a batch; it is durable when `isIdle` says so. An error, from here or there, leaves
+   * the log unusable: the process must end.
    */
-  write(entries: readonly Entry[], hardState: HardState | undefined, restart?: EntryId): void {
+  begin(entries: readonly Entry[], hardState: HardState | undefined, restart?: EntryId): void {
+    this.settle();
     this.#makeRoom(entries);
     const out = this.#beginBatch();
     if (restart !== undefined) writeRestart(out, restart);
@@ -122,11 +135,43 @@ export class Wal {
     }
     for (const entry of entries) writeEntry(out, entry);
     const others = [hardState, restart].filter((record) => record !== undefined).length;
-    const content = { recordCount: entries.length + others, last: entries.at(-1) ?? restart };
+    const content = {
+      recordCount: entries.length + others,
+      last: entries.at(-1) ?? restart,
+      write: (file: DiskFile, bytes: Uint8Array, at: number) => this.#writer.begin(file, bytes, at),
+    };
+    this.#begunAtMs = this.#options.timed?.nowMs() ?? 0;
     this.#position = this.#current.append(out, content, this.#position);
-    const sync = () => this.#current.sync();
-    if (this.#options.measured === undefined) sync();
-    else this.#options.measured(sync);
+  }
+
+  /** Nothing is under way. */
+  isIdle(): boolean {
+    if (this.#begunAtMs === undefined) return true;
+    if (!this.#writer.isIdle()) return false;
+    this.#ended(this.#begunAtMs);
+    return true;
+  }
+
+  /** Waits for what is under way. */
+  settle(): void {
+    if (this.#begunAtMs === undefined) return;
+    this.#writer.finish();
+    this.#ended(this.#begunAtMs);
+  }
+
+  #ended(begunAtMs: number): void {
+    this.#begunAtMs = undefined;
+    const { timed } = this.#options;
+    timed?.took(timed.nowMs() - begunAtMs);
+  }
+
+  /**
+   * Writes one batch and syncs it. With `restart` the log begins anew behind that entry, which stands
+   * in a snapshot. An error leaves the log unusable: the process must end.
+   */
+  write(entries: readonly Entry[], hardState: HardState | undefined, restart?: EntryId): void {
+    this.begin(entries, hardState, restart);
+    this.settle();
   }
 
   /** Removes segments that hold only entries up to `index`; a checkpoint has those. */
@@ -141,6 +186,7 @@ export class Wal {
    * damage to it is found as such and not taken for a torn tail.
    */
   close(): void {
+    this.settle();
     if (this.#current.hasRoom(BATCH_HEADER_BYTES)) {
       const nothing = { recordCount: 0, last: undefined };
       this.#position = this.#current.append(this.#beginBatch(), nothing, this.#position);
@@ -151,7 +197,8 @@ export class Wal {
 
   /** The process cannot go on: closes the file and writes nothing. */
   abort(): void {
-    this.#current.close();
+    // Another thread may be about to write to it: a file with its number must not be another one's.
+    if (this.#begunAtMs === undefined) this.#current.close();
   }
 
   #beginBatch(): ByteWriter {
@@ -188,6 +235,7 @@ export class Wal {
 
   /** Goes on in a new segment, which starts with the hard state: the old one may be released. */
   #rotate(): void {
+    this.settle();
     const full = this.#current;
     const { number, bytesUsed, lastIndex } = full;
     this.#current = this.#createSegment(number + 1, (segment) =>

@@ -198,9 +198,9 @@ export const MUTATIONS: readonly Mutation[] = [
     'acknowledged-before-sync',
     'log',
     [
-      'control/store/wal/wal.ts',
-      'const sync = () => this.#current.sync();',
-      'const sync = () => {};',
+      'control/store/wal/batch-writer.ts',
+      'file.write(bytes, at);\n    file.sync();',
+      'file.write(bytes, at);',
     ],
     16,
   ),
