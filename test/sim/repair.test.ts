@@ -359,7 +359,69 @@ t.test('a member that cannot reach anybody goes on asking, and keeps its id', as
   group.close();
 });
 
-/** The bytes of a batch's body, from the end: 0 = of the last one. */
+t.test('two that are damaged help each other, without the third', async (t) => {
+  for (const seed of [41, 42, 43]) {
+    const group = await threeMembers(seed, { ...SMALL, checkpointLogBytes: 200_000 });
+    const { victim, other } = victimOf(group);
+    const third = must(
+      group.members.find((member) => member !== victim && member !== other),
+      'a third',
+    );
+    const { store } = group.connect(third);
+    await fill(group, store, 150);
+    await group.runUntil(() => equalStates(group), 5000);
+    await group.run(500);
+    stopAll(group);
+    rot(victim.disk, segments(victim.disk).slice(1, 2));
+    rot(other.disk, segments(other.disk).slice(2, 3));
+    victim.start();
+    other.start();
+    t.notOk(victim.isUp || other.isUp);
+    await group.runUntil(() => group.leader !== undefined, 20_000);
+    for (const { logged } of [victim, other]) {
+      t.ok(logged.some((line) => line.includes('log repaired')));
+    }
+    third.start();
+    await fill(group, store, 10);
+    await group.runUntil(() => equalStates(group), 20_000);
+    group.close();
+  }
+});
+
+t.test('who lost its checkpoints gets them from one whose log is damaged', async (t) => {
+  const group = await threeMembers(44);
+  const { victim, other } = victimOf(group);
+  const third = must(
+    group.members.find((member) => member !== victim && member !== other),
+    'a third',
+  );
+  const { store } = group.connect(third);
+  await fill(group, store, 190);
+  await group.runUntil(() => equalStates(group), 5000);
+  await group.run(1000);
+  stopAll(group);
+  rot(
+    victim.disk,
+    victim.disk.list().filter((name) => name.startsWith('checkpoint-')),
+  );
+  other.disk.damage(segments(other.disk).at(-1) ?? '', (bytes) => {
+    const at = batchAt(bytes, 3) + 1;
+    bytes[at] = (bytes[at] ?? 0) ^ 4;
+  });
+  victim.start();
+  other.start();
+  t.match(victim.repair?.damage.message, /no other checkpoint can be read/);
+  t.ok(other.repair !== undefined, 'which is damaged, too');
+  await group.runUntil(() => group.leader !== undefined, 30_000);
+  t.ok(victim.logged.some((line) => line.includes('checkpoint repaired')));
+  t.ok(other.logged.some((line) => line.includes('log repaired')));
+  third.start();
+  await fill(group, store, 10);
+  await group.runUntil(() => equalStates(group), 20_000);
+  group.close();
+});
+
+/** Where the body of a batch begins, counted from the end: 0 = of the last one. */
 function batchAt(bytes: Uint8Array, fromEnd: number): number {
   const magic = Buffer.from('BBWB');
   let at = bytes.length;

@@ -7,7 +7,8 @@
  *   entries in a hole of the log           from any log that holds the entry behind the hole (wal/join.ts)
  *   whether and in which terms it voted    a bound: the highest term that others know of (term-bound.ts)
  *
- * When all is there, the log is written anew in one segment and the engine can be opened. What nobody
+ * Meanwhile it gives others who are in the same need what it holds whole itself; it refuses nothing, for
+ * when it is repaired it may hold more. When all is there, the log is written anew in one segment and the engine can be opened. What nobody
  * has any more is not made up for: then the member has to come in anew (rejoin.ts), which needs a quorum
  * of the others, so an entry that a quorum may hold is never dropped here.
  *
@@ -19,7 +20,12 @@
 import { everyone } from '#control/raft/raft.ts';
 import { checkpointName } from '../checkpoint/format.ts';
 import { listCheckpoints } from '../checkpoint/read.ts';
-import { REPAIR_RETRY_TICKS, REPAIR_TICKS_MAX, REPAIR_TICK_MS } from '../limits.ts';
+import {
+  ENTRY_RESPONSE_BYTES_MAX,
+  REPAIR_RETRY_TICKS,
+  REPAIR_TICKS_MAX,
+  REPAIR_TICK_MS,
+} from '../limits.ts';
 import { VERSION, VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
 import type { Gap } from '../wal/join.ts';
@@ -37,6 +43,7 @@ import type { DirectoryIo, DirectorySettings } from './read-directory.ts';
 import type { RosterRow } from './roster.ts';
 import { rosterOfLog } from './roster-of-log.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
+import { SnapshotSender } from './snapshot-sender.ts';
 import { TermBound } from './term-bound.ts';
 import { TIMERS_DEFAULT } from './tick-plan.ts';
 
@@ -56,6 +63,8 @@ export class Repair {
   readonly #settings: RepairSettings;
   readonly #receiver: SnapshotReceiver;
   readonly #terms: TermBound;
+  /** Of its own checkpoints, to another that is damaged. */
+  readonly #sender: SnapshotSender;
   #damage: DamagedDirectory;
   /** Whom to ask. */
   #others: readonly number[] = [];
@@ -71,12 +80,20 @@ export class Repair {
     this.#io = io;
     this.#settings = settings;
     this.#damage = damage;
+    // Nothing else is to be done here.
+    const bulk = new BulkRate(Number.POSITIVE_INFINITY);
     this.#receiver = new SnapshotReceiver(io, {
       groupId: damage.identity.groupId,
       options: stateOptions(settings),
-      // Nothing else is to be done here.
-      bulk: new BulkRate(Number.POSITIVE_INFINITY),
+      bulk,
       send: (to, message) => io.peers.send(to, message),
+    });
+    this.#sender = new SnapshotSender(io, {
+      bulk,
+      failed: () => {}, // Who asks for a checkpoint asks again.
+      send: (to, message) => {
+        if (message.kind !== 'snapshotFailed') io.peers.send(to, message);
+      },
     });
     this.#terms = new TermBound(damage.identity.memberId, (to, message) =>
       io.peers.send(to, message),
@@ -121,14 +138,32 @@ export class Repair {
     else if (message.kind === 'snapshotFailed') this.#refuse(from);
     else if (message.kind === 'termResponse') this.#heardTerm(from, message.term);
     else if (message.kind === 'membersNews') this.#terms.told(message);
-    else if (!this.#areMembersKnown && !this.#others.includes(from)) {
+    else this.#heard(from, message);
+  }
+
+  /** It may be a question of another that is damaged. */
+  #heard(from: number, message: PeerMessage): void {
+    if (!this.#areMembersKnown && !this.#others.includes(from)) {
       // Nothing here says who the members are; whoever speaks is one.
       this.#others = [...this.#others, from];
+    }
+    const { join } = this.#damage;
+    if (message.kind === 'checkpointRequest') {
+      if (join !== undefined) this.#sender.asked(from, message.index, join.hardState.term);
+    } else if (message.kind === 'chunkRequest') this.#sender.requested(from, message);
+    else if (message.kind === 'entryRequest') {
+      const { after, to } = message;
+      const known = join?.stretch(after, to, ENTRY_RESPONSE_BYTES_MAX);
+      if (known === undefined) return;
+      const answer = { kind: 'entryResponse', after, to, refusal: 'none', ...known } as const;
+      this.#io.peers.send(from, answer);
     }
   }
 
   tick(): void {
     if (this.#state === 'repaired') return;
+    this.#sender.tick();
+    this.#sender.retain(NOBODY);
     this.#ticks++;
     this.#receiver.tick();
     if (this.#ticks - this.#progressAt >= REPAIR_TICKS_MAX) this.#waited();
@@ -138,8 +173,9 @@ export class Repair {
   /** Goes on; true = more to do at once. */
   pump(): boolean {
     if (this.#state === 'repaired') return false;
+    const isSending = this.#sender.pump();
     const received = this.#receiver.pump();
-    if (typeof received === 'boolean') return received;
+    if (typeof received === 'boolean') return received || isSending;
     const { disk, log } = this.#io;
     const { index } = received.snapshot;
     disk.rename(received.name, checkpointName(index));
@@ -150,6 +186,7 @@ export class Repair {
   }
 
   close(): void {
+    this.#sender.close();
     this.#receiver.close();
   }
 
@@ -295,3 +332,6 @@ export class Repair {
     else this.#ask();
   }
 }
+
+/** No transfer of a leader's is under way. */
+const NOBODY: ReadonlyMap<number, number> = new Map();

@@ -83,6 +83,38 @@ export class LogJoin {
   }
 
   /**
+   * Entries behind `after` in a log that holds `to`, up to about so many bytes; undefined where they are not
+   * all known here. What is behind a hole, or before it, is known as well as ever: that it holds `to` says
+   * which log it is of.
+   */
+  stretch(
+    after: number,
+    to: EntryId,
+    bytesMax: number,
+  ): { readonly prevTerm: number; readonly entries: readonly Entry[] } | undefined {
+    if (this.#entries.get(to.index)?.term !== to.term) return undefined;
+    const prevTerm = this.#termAt(after);
+    if (prevTerm === undefined) return undefined;
+    const isHidden = this.#gaps.some((gap) => gap.to.index > after && gap.to.index <= to.index);
+    if (isHidden) return undefined;
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (let index = after + 1; index <= to.index && bytes < bytesMax; index++) {
+      const entry = this.#entries.get(index);
+      if (entry === undefined) return undefined;
+      entries.push(entry);
+      bytes += entry.data.length;
+    }
+    return { prevTerm, entries };
+  }
+
+  #termAt(index: number): number | undefined {
+    if (index === this.base.index) return this.base.term;
+    const known = this.#entries.get(index) ?? this.#gaps.find(({ to }) => to.index === index)?.to;
+    return known?.term;
+  }
+
+  /**
    * For the open gap: entries behind `gap.after`, from a log that holds `gap.to` and has `prevTerm` at `gap.after`. False:
    * that is another entry than the one here, and the gap begins at the base now.
    */
