@@ -1,5 +1,6 @@
 /** Members whose disks are damaged, in the simulator: what they get from the others, and what not. */
 import t from 'tap';
+import type { Test } from 'tap';
 import { must } from '#base/assert.ts';
 import { ByteReader } from '#control/store/codec/bytes.ts';
 import { decodePeerMessage } from '#control/store/codec/peer.ts';
@@ -313,30 +314,51 @@ t.test('a crash at any moment of coming in anew leaves one of the two', async (t
   t.pass('all cuts');
 });
 
-t.test('a fenced member starts again from its disk once, then comes in anew', async (t) => {
+/** Its memory holds what nobody wrote: the next comparison finds it. */
+async function fence(t: Test, group: Group, victim: SimMember, client: SimClient): Promise<void> {
+  group.oracle.suspects.add(victim);
+  victim.engine?.state.leases.grant(999_999, 1000);
+  void client.store.txn(put('a', 'x'), signal).catch(() => {});
+  await t.rejects(group.run(3000), { cause: { code: 'CORRUPT', message: /differs from that/ } });
+  group.failures = [];
+  group.oracle.suspects.delete(victim);
+}
+
+t.test('a fenced member that differs when it starts again comes in anew', async (t) => {
   const group = await threeMembers(13);
   const { victim, other } = victimOf(group);
   const client = group.connect(other);
   const key = keyOf(group, victim);
-  for (const round of [1, 2]) {
-    await fill(group, client.store, 3);
-    await group.runUntil(() => equalStates(group), 10_000);
-    group.oracle.suspects.add(victim);
-    victim.engine?.state.leases.grant(999_999, 1000);
-    void client.store.txn(put('a', `${round}`), signal).catch(() => {});
-    await t.rejects(group.run(3000), { cause: { code: 'CORRUPT', message: /differs from that/ } });
-    group.failures = [];
-    group.oracle.suspects.delete(victim);
-    if (round === 1) {
-      victim.start();
-      t.ok(victim.isUp);
-    }
-  }
+  await fill(group, client.store, 3);
+  await fence(t, group, victim, client);
+  victim.start();
+  t.ok(victim.isUp);
+  await fence(t, group, victim, client);
   victim.start();
   t.notOk(victim.isUp);
   group.failures = [];
   await comeBack(group, victim, { client, key });
   await isVoterAgain(group, victim);
+  group.close();
+});
+
+t.test('a fence is forgotten once the member is right again', async (t) => {
+  const group = await threeMembers(16);
+  const { victim, other } = victimOf(group);
+  const client = group.connect(other);
+  await fill(group, client.store, 3);
+  const { id } = victim;
+  for (let round = 0; round < 3; round++) {
+    await fence(t, group, victim, client);
+    t.ok(victim.disk.list().includes('fenced.json'));
+    victim.start();
+    await group.runUntil(() => equalStates(group), 10_000);
+    await group.run(1500);
+    t.notOk(victim.disk.list().includes('fenced.json'));
+    victim.disk.crash({ keep: () => false });
+    t.notOk(victim.disk.list().includes('fenced.json'), 'durably');
+  }
+  t.equal(victim.id, id);
   group.close();
 });
 

@@ -3,7 +3,14 @@ import type { Disk } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
 import type { Identity } from '../wal/format.ts';
 import type { EngineLog } from './engine-log.ts';
-import { Outcast, noteFence, removeFormer, writeNote } from './outcast.ts';
+import {
+  Outcast,
+  fencedIndex,
+  forgetFence,
+  noteFence,
+  removeFormer,
+  writeNote,
+} from './outcast.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export class Expulsion {
@@ -13,6 +20,8 @@ export class Expulsion {
   readonly #identity: Identity;
   /** Nothing is left of a former member with this key. */
   #isSettled = false;
+  /** Behind which entry a process before this one differed from a quorum. */
+  #fencedIndex: number | undefined;
 
   constructor(parts: {
     readonly disk: Disk;
@@ -24,6 +33,20 @@ export class Expulsion {
     this.#log = parts.log;
     this.#state = parts.state;
     this.#identity = parts.identity;
+    this.#fencedIndex = fencedIndex(parts.disk);
+  }
+
+  /** A process before this one was fenced, and nobody has said yet that this one is right. */
+  get isDoubted(): boolean {
+    return this.#fencedIndex !== undefined;
+  }
+
+  /** A quorum has this member's state behind this index. */
+  agreed(index: number): void {
+    if (this.#fencedIndex === undefined || index < this.#fencedIndex) return;
+    this.#fencedIndex = undefined;
+    forgetFence(this.#disk);
+    this.#log.info('state is that of a quorum again, no fence is held against it', { index });
   }
 
   /** Leaves a note, and throws Outcast. */

@@ -7,6 +7,7 @@
  *   by the leader, again and again   where voters differ and no quorum agrees, the state is disputed: this
  *                                    leader may be the one who is wrong. It takes no writes until a member
  *                                    more has answered.
+ *   by who was fenced                until it is found right again
  *   by anybody for a checkpoint      which counts only when a quorum has the state that is in it
  *                                    (checkpoints.ts): so what counts is right, whoever gets it
  *
@@ -33,6 +34,8 @@ export class HashRounds {
   #ticks = 0;
   #askedIndex = 0;
   #isDisputed = false;
+  /** The last one behind which a quorum, with this member, had one state. */
+  #agreedIndex = 0;
   /** Of the checkpoint that is written, or was last. */
   #checked: { readonly index: number; readonly answers: Answers } = {
     index: 0,
@@ -59,6 +62,11 @@ export class HashRounds {
     return this.#isDisputed;
   }
 
+  /** Behind this index a quorum has the state that this member has; 0 = not known yet. */
+  get agreedIndex(): number {
+    return this.#agreedIndex;
+  }
+
   /** Asks who has this state behind this index, until the next such question. */
   check(index: number, hash: Lanes): void {
     this.#checked = { index, answers: new Map([[this.#memberId, hash]]) };
@@ -72,19 +80,17 @@ export class HashRounds {
     return index === checked && own !== undefined && this.#isOfQuorum(answers, own);
   }
 
-  /** Time passes. */
-  tick(isLeader: boolean): void {
+  /** Time passes, for who leads or was fenced before. */
+  tick({ isLeader, isDoubted }: { readonly isLeader: boolean; readonly isDoubted: boolean }): void {
     if (!this.isAgreed(this.#checked.index)) this.#askOn();
-    if (isLeader) this.#ask();
-    else {
-      this.#rounds.clear();
-      this.#isDisputed = false;
-    }
+    if (!isLeader) this.#isDisputed = false;
+    if (isLeader || isDoubted) this.#ask(isLeader);
+    else this.#rounds.clear();
   }
 
-  #ask(): void {
+  #ask(isLeader: boolean): void {
     const members = this.#members();
-    this.#isDisputed = this.#isSplit(members) ?? this.#isDisputed;
+    if (isLeader) this.#isDisputed = this.#isSplit(members) ?? this.#isDisputed;
     const { appliedIndex } = this.#state;
     if (++this.#ticks % HASH_ROUND_TICKS !== 0 && appliedIndex === this.#askedIndex) return;
     const own = this.#state.hashes.at(appliedIndex);
@@ -141,6 +147,9 @@ export class HashRounds {
   #differs(answers: Answers, index: number): boolean {
     const good = [...answers.values()].find((hash) => this.#isOfQuorum(answers, hash));
     if (good === undefined) return false;
+    if (isEqual(answers.get(this.#memberId), good)) {
+      this.#agreedIndex = Math.max(this.#agreedIndex, index);
+    }
     const wrong = [...answers.keys()].filter((id) => !isEqual(answers.get(id), good));
     for (const id of wrong) {
       if (id !== this.#memberId) this.#send(id, { kind: 'fence', index, hash: good });

@@ -72,6 +72,17 @@ export function noteFence(disk: Disk, index: number): boolean {
   return false;
 }
 
+/** Behind which entry it differed; undefined when it never did, or is right again. */
+export function fencedIndex(disk: Disk): number | undefined {
+  return (readJson(disk, FENCED) as { index: number } | undefined)?.index; // Written by noteFence.
+}
+
+/** Its state is a quorum's again: when it differs another time, its memory may be to blame again. */
+export function forgetFence(disk: Disk): void {
+  disk.remove(FENCED);
+  disk.syncDirectory();
+}
+
 /**
  * Makes room for the member that the note says this directory is to be: whose files they are by now is
  * said by the log. One whose headers cannot be read says nothing, and stays: it may be the next member's,

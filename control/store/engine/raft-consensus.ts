@@ -357,7 +357,9 @@ export class RaftConsensus implements Consensus {
 
   #compare(): void {
     const wasDisputed = this.isDisputed;
-    this.#hashes.tick(this.isLeader);
+    const { isDoubted } = this.#expulsion;
+    this.#hashes.tick({ isLeader: this.isLeader, isDoubted });
+    this.#expulsion.agreed(this.#hashes.agreedIndex);
     if (this.isDisputed && !wasDisputed) {
       this.#parts.log.error("states of the members differ, and none is a quorum's: no writes");
     }
