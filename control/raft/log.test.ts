@@ -30,6 +30,7 @@ t.test('bytes are those of the entries in memory', (t) => {
   some.resumeAt(6);
   some.compactTo(5);
   t.equal(some.bytes, 310);
+  some.compactTo(4);
   t.same([some.firstIndex, some.lastIndex, some.term(5), some.term(4)], [6, 8, 2, undefined]);
   some.restore({ index: 20, term: 5, members });
   t.equal(some.bytes, 0);
@@ -121,6 +122,18 @@ t.test('an entry that replaces another takes back what was said of it', (t) => {
   some.merge([entry(6, 3, 200), entry(7, 4)]);
   t.same([some.lastIndex, some.persistedIndex, some.takenIndex], [7, 6, 6]);
   t.same(indexes(some.takeUnwritten()), [7]);
+  t.end();
+});
+
+t.test('a compacted log forgets who its members were before', (t) => {
+  const some = log();
+  some.append({ ...entry(8, 3), members: membersOf([1]) });
+  some.commitTo(8);
+  some.resumeAt(8);
+  t.equal(some.describe(5)?.members.voters.length, 3);
+  some.compactTo(8);
+  t.equal(some.describe(8)?.members.voters.length, 1);
+  t.equal(some.membersIndex, 8);
   t.end();
 });
 

@@ -52,6 +52,8 @@ t.test('an answer about nothing that is new ends a probe of it, and else is none
   t.equal(progress.accepted(4, 1), false);
   t.equal(progress.accepted(5, 1), true);
   t.equal(shown(progress), 'replicate 5 6 0');
+  t.equal(progress.accepted(8, 1), true, 'a late answer to what was sent before');
+  t.equal(shown(progress), 'replicate 8 9 0');
   t.end();
 });
 
@@ -96,6 +98,18 @@ t.test('news of a commit leave by themselves, or wait for entries', (t) => {
   t.equal(progress.wantsAppend({ lastIndex: 9, commitIndex: 6 }, 'now'), true);
   t.equal(progress.wantsAppend({ lastIndex: 9, commitIndex: 6 }, 'later'), false);
   t.equal(progress.wantsAppend({ lastIndex: 10, commitIndex: 6 }, 'later'), true);
+  t.end();
+});
+
+t.test('what was lost with a connection is told again, from the last entry that matches', (t) => {
+  const progress = streaming();
+  progress.sent({ count: 4, bytes: 10, commitIndex: 9 });
+  progress.unreachable();
+  sent(progress, 0);
+  t.equal(progress.rejected(5, 1), true);
+  t.equal(shown(progress), 'probe 5 6 0', 'what matched once is there for good');
+  progress.accepted(9, 1);
+  t.equal(progress.wantsAppend({ lastIndex: 9, commitIndex: 7 }, 'now'), true);
   t.end();
 });
 

@@ -179,6 +179,35 @@ t.test('a request for votes in a past term gets no answer, a pre-vote is told of
   t.end();
 });
 
+t.test('whoever sends what only leaders send is the leader', (t) => {
+  const envelope = { from: 2, to: 1, term: 2 };
+  const messages: Message[] = [
+    { ...envelope, kind: 'append', prevIndex: 4, prevTerm: 1, entries: [], commitIndex: 1 },
+    { ...envelope, kind: 'heartbeat', commitIndex: 1, readCounter: 0 },
+    { ...envelope, kind: 'snapshot', snapshot: { index: 9, term: 2, members } },
+  ];
+  for (const message of messages) {
+    const raft = follower(log, 2);
+    raft.step(message);
+    t.equal(raft.leader, 2, message.kind);
+    raft.step({
+      ...envelope,
+      kind: 'preVote',
+      from: 3,
+      term: 3,
+      lastIndex: 9,
+      lastTerm: 2,
+      isTransfer: false,
+    });
+    t.notMatch(raft.ready().messagesAfterPersist.at(-1), { to: 3 }, 'and protected');
+  }
+  const asked = follower(log, 2);
+  asked.tick();
+  asked.step({ ...envelope, kind: 'timeoutNow' });
+  t.equal(asked.status.role, 'candidate');
+  t.end();
+});
+
 t.test('a pre-vote for a term in which another one has the vote is refused', (t) => {
   const raft = follower(log, 4);
   const request = { to: 1, term: 5, lastIndex: 9, lastTerm: 4, isTransfer: false };

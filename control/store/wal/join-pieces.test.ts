@@ -195,3 +195,22 @@ t.test('the hard state is the newest, in a term that reaches the last entry', (t
   t.same(of('1/1', state(5, 0)), state(5, 1), 'what is in a checkpoint is committed');
   t.end();
 });
+
+t.test('the vote is known where the last piece says it, or others were asked', (t) => {
+  const state = { term: 3, vote: 7, commitIndex: 1 };
+  const joined = (...states: (HardState | undefined)[]) => {
+    const pieces = states.map((one, i) => pieceOf(i === 0 ? '0/0: 1/1' : '1/1: 2/2', one));
+    return new LogJoin(idOf('0/0'), pieces);
+  };
+  t.equal(joined().isVoteKnown, true, 'an empty log');
+  t.equal(joined(state).isVoteKnown, true);
+  t.equal(joined(undefined, state).isVoteKnown, true);
+  const join = joined(state, undefined);
+  t.equal(join.isVoteKnown, false, 'a hole may have swallowed it');
+  join.votedBy(5, 9);
+  t.equal(join.isVoteKnown, true);
+  t.same(join.hardState, { term: 5, vote: 9, commitIndex: 1 });
+  join.votedBy(4, 8);
+  t.same(join.hardState, { term: 5, vote: 8, commitIndex: 1 }, 'a term never falls');
+  t.end();
+});

@@ -75,6 +75,44 @@ t.test('segments that cannot be read make one hole each, and no piece', (t) => {
   t.end();
 });
 
+t.test('in a log with holes no torn tail is told', (t) => {
+  const torn = (change: Partial<LogPosition>) => {
+    const disk = twoSegments((start) => ({ start: { ...start, ...change } }));
+    const body = SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES;
+    disk.damage(segmentName(2), (bytes) => bytes.set([99], body));
+    return found(disk);
+  };
+  t.match(torn({}), { holes: [], torn: SEGMENT_HEADER_BYTES });
+  const { holes, torn: at } = torn({ lastCrc: 9 });
+  t.equal(holes.length, 1);
+  t.equal(at, undefined);
+  t.end();
+});
+
+t.test('behind damage at the end nothing says how far the log went', (t) => {
+  const disk = twoSegments(() => ({}));
+  disk.damage(segmentName(2), (bytes) => bytes.fill(9, 16, 24));
+  t.same(found(disk), {
+    holes: ['2.log has a damaged header at byte 8'],
+    pieces: [[1], []],
+    torn: undefined,
+  });
+  t.match(recoverLog(disk, crc32).pieces, [{}, { before: undefined, end: undefined }]);
+  t.same(
+    recoverLog(disk, crc32).content.entries,
+    recoverLog(disk, crc32).pieces[0]?.content.entries,
+  );
+  const unreadable = new MemoryDisk();
+  writeSegment(unreadable, { batches: [[entry(1, SECTOR_BYTES)], [entry(2, SECTOR_BYTES)]] });
+  unreadable.breakSector(segmentName(1), 2);
+  t.same(
+    found(unreadable),
+    { holes: ['1.log cannot be read at byte 1024'], pieces: [[1], []], torn: undefined },
+    'that is no torn tail',
+  );
+  t.end();
+});
+
 t.test('a batch that is not the next one is damage: corruption where another follows', (t) => {
   const lies: [string, (position: LogPosition) => LogPosition][] = [
     ['another batch before it', (position) => ({ ...position, lastCrc: 9 })],
