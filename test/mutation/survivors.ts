@@ -11,4 +11,128 @@ export interface Survivor {
   readonly why: string;
 }
 
-export const survivors: readonly Survivor[] = [];
+const ADMIT = 'control/raft/admit.ts';
+const JOIN = 'control/store/wal/join.ts';
+const LEADER = 'control/raft/leader.ts';
+const LOG = 'control/raft/log.ts';
+const RECOVER = 'control/store/wal/recover.ts';
+
+const SLOW_WAY =
+  'The usual case, found in one step; the way for all cases gives the same, by a search.';
+
+export const survivors: readonly Survivor[] = [
+  {
+    file: ADMIT,
+    within: 'admit',
+    change:
+      'becomeFollower(state, message.term, [isFromLeader(message) -> false] ? message.from : 0);',
+    why: 'Raft.step() makes it follow the sender right after; here that saves a second reset.',
+  },
+  {
+    file: 'control/raft/follower.ts',
+    within: 'onSnapshot',
+    change: 'if (snapshot.index [<= -> <] log.commitIndex) {',
+    why: 'At its commit index the log matches, and the branch for that says the same.',
+  },
+  {
+    file: LEADER,
+    within: 'maybeCommit',
+    change: 'if (index [<= -> <] log.commitIndex || log.term(index) !== state.term) return;',
+    why: 'Commits nothing, and settles members that are settled.',
+  },
+  {
+    file: LEADER,
+    within: 'settleMembers',
+    change: 'if ([!hasCommittedInTerm(state) -> false]) return;',
+    why: 'Only a transfer that fails before the first commit comes here; proposals are refused then.',
+  },
+  {
+    file: LOG,
+    within: 'handCommitted',
+    change: 'if ([!this.hasUnhandedCommitted -> false]) return NO_ENTRIES;',
+    why: 'An empty slice is made then.',
+  },
+  {
+    file: LOG,
+    within: 'compactTo',
+    change: 'if (index [<= -> <] this.#snapshotIndex) return;',
+    why: 'Compacts nothing.',
+  },
+  {
+    file: 'control/raft/progress.ts',
+    within: '#isPoked',
+    change: '#isPoked = [false -> true];',
+    why: 'It is looked at outside probes alone, and the way there clears it.',
+  },
+  {
+    file: 'control/raft/quorum.ts',
+    within: 'majorityIndex',
+    change:
+      'if ([voters.length === 1 -> false]) return matchOf(voters[0] as MemberId); // Length checked.',
+    why: SLOW_WAY,
+  },
+  {
+    file: 'control/raft/responses.ts',
+    within: 'hasQuorum',
+    change: 'id === state.id || (leading.progress.get(id)?.recentActive ?? [false -> true]);',
+    why: 'Every voter has a Progress.',
+  },
+  {
+    file: JOIN,
+    within: '#append',
+    change:
+      'if ([index === this.#last.index + 1 && (isSure || term === this.#last.term) -> false]) {',
+    why: SLOW_WAY,
+  },
+  {
+    file: JOIN,
+    within: '#append',
+    change: 'if (index === this.#last.index + 1 && (isSure [|| -> &&] term === this.#last.term)) {',
+    why: SLOW_WAY,
+  },
+  {
+    file: JOIN,
+    within: '#append',
+    change:
+      'if (index === this.#last.index + 1 && (isSure || term === this.#last.term)) [{ ... -> {}]',
+    why: SLOW_WAY,
+  },
+  {
+    file: JOIN,
+    within: '#lastKnown',
+    change:
+      'for (const entry of this.#entries.values()) if (entry.index [> -> >=] best.index) best = idOf(entry);',
+    why: 'The entry at the end of a gap is the one that the gap names.',
+  },
+  {
+    file: 'control/store/wal/read-segment.ts',
+    within: 'readSegment',
+    change: 'for (let at = SEGMENT_HEADER_BYTES; at [+ -> -] BATCH_HEADER_BYTES <= file.size; ) {',
+    why: 'What is read behind the end is empty, and ends the reading as zeros do.',
+  },
+  {
+    file: 'control/store/wal/record.ts',
+    within: '#entry',
+    change: 'const before = this.#last?.index ?? index [- -> +] 1;',
+    why: 'Behind a hole any index may come: neither number makes a gap.',
+  },
+  {
+    file: RECOVER,
+    within: 'result',
+    change:
+      'content: [isWhole -> false] ? content : (this.#pieces[0]?.content ?? new RecordFold(start).content()),',
+    why: 'The one piece of a log without holes is its content.',
+  },
+  {
+    file: RECOVER,
+    within: '#validBatch',
+    change: 'if ([bodyAt + header.bodyBytes > bytes.length -> false]) return undefined;',
+    why: 'A body that ends early has another checksum.',
+  },
+  {
+    file: RECOVER,
+    within: 'endOf',
+    change: 'const index = known + (ahead [< -> <=] 2 ** 31 ? ahead : ahead - 2 ** 32);',
+    why: 'A hole of 2^31 entries: half of the numbers are as far off as can be told.',
+  },
+];
