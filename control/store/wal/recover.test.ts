@@ -75,6 +75,28 @@ t.test('segments that cannot be read make one hole each, and no piece', (t) => {
   t.end();
 });
 
+t.test('the header of a batch proves the one before, though the contents of both are gone', (t) => {
+  const ended = (from: number) => {
+    const disk = new MemoryDisk();
+    writeSegment(disk, { batches: [[entry(1)], [entry(2)], [entry(3)]] });
+    disk.damage(segmentName(1), (bytes) => {
+      bytes.fill(99, SECOND_AT + from, SECOND_AT + BATCH_BYTES);
+      bytes.fill(99, SECOND_AT + BATCH_BYTES + BATCH_HEADER_BYTES);
+    });
+    t.same(found(disk), {
+      holes: [`1.log has a damaged batch 2 at byte ${SECOND_AT}`],
+      pieces: [[1], []],
+      torn: undefined,
+    });
+    const last = recoverLog(disk, crc32).pieces.at(-1);
+    t.same(last?.before, last?.end);
+    return last?.end;
+  };
+  t.same(ended(BATCH_HEADER_BYTES), { index: 2, term: 1 }, 'by its own header');
+  t.same(ended(0), { index: 3, term: 1 }, 'by the header behind it');
+  t.end();
+});
+
 t.test('in a log with holes no torn tail is told', (t) => {
   const torn = (change: Partial<LogPosition>) => {
     const disk = twoSegments((start) => ({ start: { ...start, ...change } }));
