@@ -169,6 +169,24 @@ t.test('a state that changed by itself is in no snapshot', async (t) => {
   next.kill();
 });
 
+t.test('a checkpoint is written no faster than bulk traffic may be', async (t) => {
+  const settings = { checkpointLogBytes: 100_000, bulkBytesPerSecondMax: 200_000 };
+  const disk = new MemoryDisk();
+  const member = new TestMember({ disk, random: () => 0.5, monotonicMs: () => 0, settings });
+  for (let i = 0; i < 150; i++) await write(member, put(`k${i}`, 1000));
+  const ofCheckpoints = () => member.logged.filter((line) => line === 'checkpoint written').length;
+  const before = ofCheckpoints();
+  t.equal(await write(member, put('k', 1)), 'ok', 'writes go on');
+  let count = 0;
+  while (ofCheckpoints() === before && count < 100) {
+    await ticks(member, 1);
+    count++;
+  }
+  t.ok(count >= 3, `${count} ticks for the rest of it, of 20,000 bytes each`);
+  t.ok(count < 20, `${count} ticks`);
+  member.kill();
+});
+
 t.test('a store that filled its disk has room again when it was emptied', async (t) => {
   const disk = new MemoryDisk();
   const settings = {

@@ -19,6 +19,7 @@ import { isNoSpace } from '../disk/disk.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { DiskRoom } from '../engine/disk-room.ts';
 import type { EngineLog } from '../engine/engine-log.ts';
+import type { BulkRate } from '../engine/bulk-rate.ts';
 import { StateMachine } from '../engine/state-machine.ts';
 import type { StateOptions } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
@@ -88,6 +89,7 @@ export class Checkpoints {
   readonly #written: (index: number) => void;
   readonly #isInUse: (index: number) => boolean;
   readonly #agreement: Agreement;
+  readonly #bulk: BulkRate;
   #writer: CheckpointWriter | undefined;
   /** Complete, and does not count yet. */
   #complete: CheckpointWriter | undefined;
@@ -110,6 +112,8 @@ export class Checkpoints {
       readonly room: DiskRoom;
       readonly release: (index: number) => void;
       readonly agreement: Agreement;
+      /** Of what is written beside the log. */
+      readonly bulk: BulkRate;
       /** A checkpoint counts. */
       readonly written: (index: number) => void;
       /** Another member fetches the checkpoint of this index. */
@@ -124,6 +128,7 @@ export class Checkpoints {
     this.#written = parts.written;
     this.#isInUse = parts.isInUse;
     this.#agreement = parts.agreement;
+    this.#bulk = parts.bulk;
     this.#bytesAtLast = parts.state.mvcc.storedBytes;
   }
 
@@ -211,7 +216,11 @@ export class Checkpoints {
   }
 
   #writeOn(writer: CheckpointWriter): boolean {
+    // On a full disk nothing is written that it would hold up.
+    if (!this.#bulk.hasBudget && !this.#room.isFull) return false;
+    const { bytes } = writer;
     const isDone = this.#attempt(() => writer.slice());
+    if (writer.bytes > bytes) this.#bulk.spend(writer.bytes - bytes);
     if (isDone === false) return true;
     this.#writer = undefined;
     if (isDone === undefined) return false;

@@ -109,6 +109,11 @@ export class CheckpointWriter {
     return this.#manifest.hash;
   }
 
+  /** Given to the disk so far. */
+  get bytes(): number {
+    return this.#offset;
+  }
+
   /** Does a bounded piece of work; true when the file is complete and durable. */
   slice(): boolean {
     if (this.#nextKey !== undefined || this.#pendingRead < this.#pending.length) {

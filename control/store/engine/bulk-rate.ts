@@ -1,6 +1,6 @@
 /**
- * How fast contents of snapshots are sent and fetched: as fast as the syncs of the log allow. Those that
- * happen while bulk traffic runs are compared with those without it; where the slow ones (p99) take more
+ * How fast checkpoints are written, and sent and fetched as snapshots: as fast as the syncs of the log
+ * allow. Those that happen while bulk traffic runs are compared with those without it; where the slow ones (p99) take more
  * than twice as long the rate falls by a third, otherwise it rises by a step (reference/store.md section
  * 8, rule 15). A member that writes nothing has nothing to protect. Pure: time comes in ticks.
  */
@@ -34,12 +34,12 @@ export class BulkRate {
     return this.#bytesPerTick;
   }
 
-  /** Whether more may be sent or asked for in this tick. The last piece may pass the bound. */
+  /** Whether more may be done in this tick. The last piece may pass the bound. */
   get hasBudget(): boolean {
     return this.#budget > 0;
   }
 
-  /** Bytes were sent, or asked for. */
+  /** Bytes were written, sent, or asked for. */
   spend(bytes: number): void {
     this.#budget -= bytes;
     this.#busyTicks = 2;

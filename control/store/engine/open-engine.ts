@@ -83,7 +83,7 @@ export interface EngineSettings {
   readonly isPatient?: boolean | undefined;
   /** What a founder is to the members to come. */
   readonly founder?: { readonly key: string; readonly address: string } | undefined;
-  /** For contents of snapshots, sent or fetched, at most; less where the log would feel it. */
+  /** For checkpoints, written, sent or fetched, at most; less where the log would feel it. */
   readonly bulkBytesPerSecondMax?: number | undefined;
   /** When what lies on the disk is read again; absent = every few days. */
   readonly scrub?: ScrubTimes | undefined;
@@ -169,6 +169,7 @@ function assemble(
     room,
     release: (index) => wal.release(index),
     agreement: hashes,
+    bulk,
     written: (index) => consensus.checkpointed(index),
     isInUse: (index) => sender.uses(index) || backups.uses(index),
   });
