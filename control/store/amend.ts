@@ -3,24 +3,26 @@
  * note that its member comes in anew; with such a note, the question for another id.
  */
 import { RealDisk } from './disk/real-disk.ts';
-import { Outcast, readNote, writeNote } from './engine/outcast.ts';
+import { Outcast, putAllAside, readNote, writeNote } from './engine/outcast.ts';
 import type { OutcastNote } from './engine/outcast.ts';
 import { DamagedDirectory } from './engine/read-directory.ts';
 import { rosterOfLog } from './engine/roster-of-log.ts';
 import type { MemberOptions } from './member.ts';
+import { crc32 } from './native-digests.ts';
 import { StoreError } from './port.ts';
 import type { AddedMember } from './port.ts';
 import { askToRejoin } from './rejoin.ts';
 import type { Admission, Asker } from './rejoin.ts';
 import { repairDirectory } from './repair-directory.ts';
 import { parseSegmentName } from './wal/format.ts';
+import { loadSegment } from './wal/segment-file.ts';
 
 /** No member's id. */
 const NOBODY = 0;
 
 /**
- * As whom a directory without a log begins; undefined for one with a log, which says so itself, and for a
- * member that is to found a group. Where others are known they are asked, whatever was configured: what an
+ * As whom a directory begins that does not say so by its log: it has none, or none of which any header can be
+ * read. Undefined for others, and for a member that is to found a group. Where others are known they are asked, whatever was configured: what an
  * id promised may have been lost with the disk. StoreError INVALID_REQUEST when a group is to be joined of
  * which nobody is known, else as askToRejoin.
  */
@@ -30,22 +32,27 @@ export async function joinAnew(
   signal: AbortSignal,
 ): Promise<AddedMember | undefined> {
   const { join, peers } = asker.network;
-  const { hasLog, note } = look(options.dataDir);
-  if (hasLog) return join;
+  const { log, note } = look(options.dataDir);
+  const isUnreadable = log === 'unreadable' && peers.length > 0;
+  if (log !== 'none' && !isUnreadable) return join;
   if (note !== undefined && note.next === undefined) return undefined; // Refused, and amended.
   if (peers.length === 0) {
     if (join === undefined || note !== undefined) return join;
     const text = `directory is empty, and no other member is named to ask who ${join.memberId} is`;
     throw new StoreError('INVALID_REQUEST', text);
   }
-  asker.log.warn('directory is empty, the other members are asked to take this one in');
+  const what = isUnreadable ? 'no header of the log can be read' : 'directory is empty';
+  asker.log.warn(`${what}, the other members are asked to take this one in`);
   const admission = await askToRejoin(asker, undefined, signal);
   // Later starts find in it that the configured id is one of the past, and whom to let in.
   const { groupId, memberId } = admission;
   const former = note ?? join;
   const isOther = former !== undefined && former.memberId !== memberId;
   const of = isOther ? former : { groupId, memberId: NOBODY };
-  keepNote(options.dataDir, noteOf(of, 'its directory was empty', admission));
+  using disk = new RealDisk(options.dataDir);
+  // Before the note: it says under whose id to begin without a log.
+  if (isUnreadable) putAllAside(disk);
+  writeNote(disk, noteOf(of, what, admission));
   return { groupId, memberId };
 }
 
@@ -91,10 +98,13 @@ function keepNote(dataDir: string, note: OutcastNote): void {
 }
 
 function look(dataDir: string): {
-  readonly hasLog: boolean;
+  readonly log: 'none' | 'unreadable' | 'readable';
   readonly note: OutcastNote | undefined;
 } {
   using disk = new RealDisk(dataDir);
-  const hasLog = disk.list().some((name) => parseSegmentName(name) !== undefined);
-  return { hasLog, note: readNote(disk) };
+  const numbers = disk.list().map(parseSegmentName);
+  const segments = numbers.filter((number) => number !== undefined);
+  const isReadable = (number: number) => loadSegment(disk, number, crc32).header !== undefined;
+  const some = segments.some(isReadable) ? 'readable' : 'unreadable';
+  return { log: segments.length === 0 ? 'none' : some, note: readNote(disk) };
 }

@@ -115,6 +115,29 @@ t.test('a lost disk is noticed though an old id is configured', { timeout: 120_0
   t.not((await again.memberStatus(signal)).memberId, formerId, 'also when it starts again');
 });
 
+t.test('a log that does not say whose it is counts as lost', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 100);
+  const lost = must(group.members[2], 'a member');
+  const { members } = await store.members(signal);
+  const formerId = must(members.find(({ key }) => key === lost.identity.key)?.id, 'a member');
+  await lost.end('SIGKILL');
+  for (const name of readdirSync(dataDir(2)).filter((file) => file.startsWith('wal-'))) {
+    const bytes = readFileSync(join(dataDir(2), name));
+    writeFileSync(join(dataDir(2), name), bytes.fill(0, 0, 80));
+  }
+  group.configure(2, { join: undefined, peers: [] });
+  await t.rejects(lost.start(), /log segment .* has no magic number/, 'nobody is asked');
+  group.configure(2, { peers: group.members.map(({ address }) => address) });
+  await lost.start();
+  t.equal(await isBack(group, store, lost.identity.key, formerId), 100);
+  t.match(lost.logged.join(''), /no header of the log can be read/);
+  await waitFor(async () => !readdirSync(dataDir(2)).some((name) => name.startsWith('former-')));
+  await lost.end('SIGKILL');
+  await lost.start();
+});
+
 t.test('a member that comes in lets in who came in before it', { timeout: 120_000 }, async (t) => {
   const { group: made, store, dataDir } = await threeProcesses(t);
   await using group = made;

@@ -106,7 +106,17 @@ export function putAside(disk: Disk, crc32: Crc32, note: OutcastNote): void {
   disk.syncDirectory();
 }
 
-/** Removes what `putAside` kept; true when there was something. */
+/** Makes room where the log does not even say whose files they are. */
+export function putAllAside(disk: Disk): void {
+  const names = disk.list().filter((name) => isOfMember(name) || name === FENCED);
+  // As long as the log is there, this is not done.
+  for (const some of [names.filter((name) => !isLog(name)), names.filter(isLog)]) {
+    for (const name of some) disk.rename(name, `former-unknown-${name}`);
+    disk.syncDirectory();
+  }
+}
+
+/** Removes what was put aside; true when there was something. */
 export function removeFormer(disk: Disk): boolean {
   const names = disk.list().filter((name) => name.startsWith('former-'));
   for (const name of names) disk.remove(name);
