@@ -120,6 +120,7 @@ export class Group {
   readonly #turnMs: number;
   readonly #settings: EngineSettings;
   readonly #syncMs: (() => number) | undefined;
+  readonly #pauses = new Set<() => void>();
   #keys = 0;
   #isGrown = false;
 
@@ -183,8 +184,16 @@ export class Group {
     }
   }
 
+  /** Ends after so long, or when the group closes: no time passes behind that. */
   pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.time.after(ms, resolve));
+    return new Promise((resolve) => {
+      const end = () => {
+        this.#pauses.delete(end);
+        resolve();
+      };
+      this.#pauses.add(end);
+      this.time.after(ms, end);
+    });
   }
 
   /** A member that will not come back. */
@@ -239,6 +248,7 @@ export class Group {
     const ended = new StoreError('CLOSED', 'simulation ended');
     for (const { store } of this.clients) store.end(ended);
     for (const { engine } of this.members) engine?.abort();
+    for (const end of this.#pauses) end();
   }
 
   /** The one says how far its log reaches. */
