@@ -37,7 +37,7 @@ export class WorkerBatchWriter implements BatchWriter, Disposable {
 
   constructor(failed: (error: unknown) => void) {
     const workerData: BatchWorkerData = { row: this.#row };
-    this.#worker = new Worker(new URL('batch-worker.ts', import.meta.url), { workerData });
+    this.#worker = new Worker(new URL('./batch-worker.ts', import.meta.url), { workerData });
     this.#worker.on('error', failed);
   }
 
