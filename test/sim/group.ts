@@ -21,6 +21,8 @@ import { Oracle } from './oracle.ts';
 import { Trace } from './trace.ts';
 
 const CLIENT_DELAY_MS = 0.2;
+/** V8 frees memory between turns of the event loop. */
+const EVENTS_UNSETTLED_MAX = 100;
 const { signal } = new AbortController();
 
 /** A client, linked to one member at a time; it finds another when that dies. */
@@ -38,9 +40,13 @@ export class SimClient {
       inflightBytes: random.pick([200, WATCH_LIMITS.inflightBytes]),
       catchUpEvents: random.pick([3, WATCH_LIMITS.catchUpEvents]),
     };
+    const stirring = (run: () => void) => () => {
+      group.stir();
+      run();
+    };
     const timers = {
-      soon: (run: () => void) => time.after(0, run),
-      later: (ms: number, run: () => void) => time.after(ms, run),
+      soon: (run: () => void) => time.after(0, stirring(run)),
+      later: (ms: number, run: () => void) => time.after(ms, stirring(run)),
     };
     this.store = new StoreClient(this.#link(member), timers, this.#limits);
   }
@@ -49,6 +55,7 @@ export class SimClient {
   unlink(member: SimMember): void {
     if (this.#member !== member || !this.#isLinked) return;
     this.#isLinked = false;
+    this.#group.stir();
     this.store.disconnected();
     this.#group.time.after(50, () => this.#relink());
   }
@@ -65,6 +72,7 @@ export class SimClient {
       return;
     }
     this.#isLinked = true;
+    this.#group.stir();
     this.store.connected(this.#link(this.#group.random.pick(up)));
   }
 
@@ -76,6 +84,7 @@ export class SimClient {
     const receive = (bytes: Uint8Array) => {
       if (!isCurrent()) return;
       this.#group.trace.note('answer', { atMs: time.nowMs, from: member.id }, bytes);
+      this.#group.stir();
       this.store.receive(bytes);
     };
     const connection = engine.connect(
@@ -121,6 +130,9 @@ export class Group {
   readonly #settings: EngineSettings;
   readonly #syncMs: (() => number) | undefined;
   readonly #pauses = new Set<() => void>();
+  /** Whether a promise may have been settled that someone waits for. */
+  #isStirred = false;
+  #sinceSettled = 0;
   #keys = 0;
   #isGrown = false;
 
@@ -189,6 +201,7 @@ export class Group {
     return new Promise((resolve) => {
       const end = () => {
         this.#pauses.delete(end);
+        this.stir();
         resolve();
       };
       this.#pauses.add(end);
@@ -214,11 +227,22 @@ export class Group {
     while (!isSo()) {
       assert(this.time.nextAtMs <= end + 1000, `it comes to that within ${ms} ms of virtual time`);
       this.time.step();
-      await settle();
+      if (this.#isStirred || ++this.#sinceSettled >= EVENTS_UNSETTLED_MAX) await this.#settle();
       if (this.failures.length > 0) {
         throw new Error('a member ended by itself', { cause: this.failures[0] });
       }
     }
+  }
+
+  /** A promise was, or is being, settled: who waits for it goes on before the next event. */
+  stir(): void {
+    this.#isStirred = true;
+  }
+
+  async #settle(): Promise<void> {
+    this.#isStirred = false;
+    this.#sinceSettled = 0;
+    await settle();
   }
 
   async finish<T>(promise: Promise<T>, ms: number): Promise<T> {

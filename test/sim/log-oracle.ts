@@ -25,7 +25,16 @@ interface Seen {
   durable: Durable;
   /** By index; entries that it holds, or held behind its snapshot. */
   readonly log: Entry[];
+  /** Of the last entry that names them, or as applied. */
   members: Members | undefined;
+  applied: Members | undefined;
+}
+
+/** An entry that some leader made. */
+interface Made {
+  readonly term: number;
+  readonly sum: number;
+  prevTerm: number | undefined;
 }
 
 const NOTHING: Durable = { term: 0, lastTerm: 0, lastIndex: 0 };
@@ -35,8 +44,8 @@ export class LogOracle {
   readonly #leaders = new Map<number, number>();
   /** By member and term: whom it voted for. */
   readonly #votes = new Map<string, number>();
-  /** By index and term: checksum, and the term before. */
-  readonly #made = new Map<string, { readonly sum: number; prevTerm: number | undefined }>();
+  /** By index; in each term one. */
+  readonly #made: Made[][] = [];
   /** By index, of the committed entries: their term, and in which one they were committed. */
   readonly #committed: { readonly term: number; readonly inTerm: number }[] = [];
 
@@ -48,8 +57,7 @@ export class LogOracle {
   observe(member: SimMember): void {
     const { engine, id, life } = member;
     if (engine === undefined) return;
-    const { raftTerm: term } = engine.status();
-    const { tail, commitIndex } = engine;
+    const { tail, commitIndex, term } = engine;
     const seen = this.#of(member);
     const termBefore = seen.life === life ? seen.term : seen.durable.term;
     assert(term >= termBefore, `member ${id}: its term ${termBefore} does not fall to ${term}`);
@@ -100,8 +108,8 @@ export class LogOracle {
   #of({ id, life }: SimMember): Seen {
     const known = this.#seen.get(id);
     if (known !== undefined) return known;
-    const durable = NOTHING;
-    const seen: Seen = { life, term: 0, commitIndex: 0, durable, log: [], members: undefined };
+    const none = { members: undefined, applied: undefined };
+    const seen: Seen = { life, term: 0, commitIndex: 0, durable: NOTHING, log: [], ...none };
     this.#seen.set(id, seen);
     return seen;
   }
@@ -110,6 +118,9 @@ export class LogOracle {
     if (engine === undefined) return;
     const { log } = seen;
     const { lastIndex } = engine.tail;
+    const { members } = engine.state;
+    const isSame = log.length === lastIndex + 1 && log[lastIndex] === engine.entry(lastIndex);
+    if (isSame && seen.applied === members) return;
     log.length = Math.min(log.length, lastIndex + 1);
     let index = lastIndex;
     for (; index > 0; index--) {
@@ -122,7 +133,8 @@ export class LogOracle {
       this.#checkMade(log[index] as Entry, prevTerm, id); // Just put there.
     }
     // What is in memory no more is applied, and the state says it.
-    seen.members = engine.state.members;
+    seen.members = members;
+    seen.applied = members;
     for (let at = lastIndex; at > 0; at--) {
       const entry = engine.entry(at);
       if (entry?.members !== undefined) seen.members = entry.members;
@@ -131,22 +143,25 @@ export class LogOracle {
   }
 
   #checkMade(entry: Entry, prevTerm: number | undefined, id: number): void {
-    const sum = crc32(JSON.stringify(entry.members ?? ''), crc32(entry.data));
-    const key = `${entry.index}/${entry.term}`;
-    const made = this.#made.get(key);
+    const { index, term, members, data } = entry;
+    const ofData = crc32(data);
+    const sum = members === undefined ? ofData : crc32(JSON.stringify(members), ofData);
+    const ofIndex = (this.#made[index] ??= []);
+    const made = ofIndex.find((other) => other.term === term);
     if (made === undefined) {
-      this.#made.set(key, { sum, prevTerm });
+      ofIndex.push({ term, sum, prevTerm });
       return;
     }
-    assert(made.sum === sum, `entry ${key} of member ${id} is the one that was made`);
+    const of = `entry ${index}/${term} of member ${id}`;
+    assert(made.sum === sum, `${of} is the one that was made`);
     made.prevTerm ??= prevTerm;
     const isSame = prevTerm === undefined || made.prevTerm === prevTerm;
-    assert(isSame, `entry ${key} of member ${id} follows the same`);
+    assert(isSame, `${of} follows the same`);
   }
 
   #observeCommit({ engine, id }: SimMember, seen: Seen, before: Members | undefined): void {
     if (engine === undefined) return;
-    const { raftTerm } = engine.status();
+    const { term: raftTerm } = engine;
     for (let index = seen.commitIndex + 1; index <= engine.commitIndex; index++) {
       const entry = seen.log[index];
       if (entry === undefined || engine.entry(index) === undefined) continue; // In a snapshot.

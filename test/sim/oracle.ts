@@ -13,8 +13,8 @@ import { assert } from '#base/assert.ts';
 import { parseCheckpointName } from '#control/store/checkpoint/format.ts';
 import { loadManifest } from '#control/store/checkpoint/read.ts';
 import { latin1Text } from '#control/store/codec/bytes.ts';
-import { formatHash } from '#control/store/mvcc/state-hash.ts';
 import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import type { Lanes } from '#control/store/mvcc/state-hash.ts';
 import { sha256 } from '#control/store/native-digests.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { KeyRange, WatchEvent } from '#control/store/port.ts';
@@ -23,6 +23,13 @@ import { LogOracle } from './log-oracle.ts';
 import type { SimMember } from './member.ts';
 import { Revisions, isIn } from './revisions.ts';
 
+interface Looked {
+  readonly life: number;
+  readonly names: Set<string>;
+  /** Of the disk's names, at that time. */
+  changes: number;
+}
+
 type Mvcc = NonNullable<SimMember['engine']>['state']['mvcc'];
 
 export class Oracle {
@@ -30,7 +37,7 @@ export class Oracle {
   readonly #revisions = new Revisions();
   readonly clients = new ClientHistory(this.#revisions);
   /** Hash of the state behind each log index. */
-  readonly #hashes: string[] = [];
+  readonly #hashes: Lanes[] = [];
   /** Applied index and life at the last look, by member. */
   readonly #seen = new Map<SimMember, { life: number; index: number }>();
   /** Highest revision that was compacted anywhere. */
@@ -41,17 +48,12 @@ export class Oracle {
   readonly leases = new Map<string, number>();
   readonly #gone = new Set<string>();
   /** Checkpoints that were looked at, by process. */
-  readonly #checkpoints = new Map<SimMember, { life: number; readonly names: Set<string> }>();
+  readonly #checkpoints = new Map<SimMember, Looked>();
   /** Snapshots that members installed while they ran. */
   installed = 0;
 
   get revision(): number {
     return this.#revisions.last;
-  }
-
-  /** Hash of everything that was applied, to compare whole runs. */
-  get digest(): string {
-    return this.#hashes.at(-1) ?? '';
   }
 
   observe(member: SimMember, nowMs: number): void {
@@ -66,9 +68,11 @@ export class Oracle {
     const { disk, life } = member;
     let seen = this.#checkpoints.get(member);
     if (seen?.life !== life) {
-      seen = { life, names: new Set() };
+      seen = { life, names: new Set(), changes: -1 };
       this.#checkpoints.set(member, seen);
     }
+    if (seen.changes === disk.nameChangeCount) return;
+    seen.changes = disk.nameChangeCount;
     for (const name of disk.list()) {
       const index = parseCheckpointName(name);
       if (index === undefined || seen.names.has(name)) continue;
@@ -77,7 +81,8 @@ export class Oracle {
       const known = this.#hashes[index];
       if (hash === undefined) continue;
       assert(known !== undefined, `member ${member.id}: state in ${name} is known`);
-      assert(known === hash, `member ${member.id}: ${name} holds the state of the group`);
+      const isEqual = known.a === hash.a && known.b === hash.b;
+      assert(isEqual, `member ${member.id}: ${name} holds the state of the group`);
     }
   }
 
@@ -95,9 +100,9 @@ export class Oracle {
         if (isOn) this.installed++;
         break; // Came with a checkpoint.
       }
-      const text = formatHash(hash);
-      this.#hashes[index] ??= text;
-      assert(this.#hashes[index] === text, `member ${member.id}: state at entry ${index} is equal`);
+      const known = (this.#hashes[index] ??= hash);
+      const isEqual = known.a === hash.a && known.b === hash.b;
+      assert(isEqual, `member ${member.id}: state at entry ${index} is equal`);
     }
     this.#observeRevisions(state.mvcc, nowMs);
   }
@@ -106,7 +111,8 @@ export class Oracle {
   isAsKnown({ engine }: SimMember): boolean {
     const index = engine?.state.appliedIndex ?? 0;
     const hash = engine?.state.hashes.at(index);
-    return hash !== undefined && formatHash(hash) === this.#hashes[index];
+    const known = this.#hashes[index];
+    return hash !== undefined && known?.a === hash.a && known.b === hash.b;
   }
 
   #observeRevisions(mvcc: Mvcc, nowMs: number): void {
@@ -193,10 +199,10 @@ export class Oracle {
 }
 
 /** Of the state in a checkpoint; undefined when it is damaged. */
-function hashOf(disk: MemoryDisk, name: string): string | undefined {
+function hashOf(disk: MemoryDisk, name: string): Lanes | undefined {
   const file = disk.open(name);
   try {
-    return formatHash(loadManifest(file, name, sha256).hash);
+    return loadManifest(file, name, sha256).hash;
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return undefined;

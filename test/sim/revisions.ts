@@ -20,6 +20,8 @@ export class Revisions {
   /** Place = revision; revisions that changed nothing have their place, too. */
   readonly #changes: (Change | undefined)[] = [];
   readonly #versions = new Map<string, Version[]>();
+  /** All that ever were, in their order. */
+  readonly #keys: string[] = [];
   /** Up to this revision `#versions` is complete. */
   #builtTo = 0;
 
@@ -44,15 +46,25 @@ export class Revisions {
   /** The key as it is at the revision; version 0 when it is not there. */
   versionAt(key: string, revision: number): Version {
     this.#build(revision);
-    return this.#versions.get(key)?.findLast(({ mod }) => mod <= revision) ?? ABSENT;
+    const versions = this.#versions.get(key);
+    if (versions === undefined) return ABSENT;
+    let from = 0;
+    let to = versions.length; // What is asked for is the last one below this place.
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if ((versions[middle] as Version).mod <= revision)
+        from = middle + 1; // Below the length.
+      else to = middle;
+    }
+    return versions[from - 1] ?? ABSENT;
   }
 
   /** The keys of a range that live at the revision, in their order. */
   keysAt(range: KeyRange, revision: number): string[] {
     this.#build(revision);
-    return [...this.#versions.keys()]
-      .filter((key) => isIn(range, key) && this.versionAt(key, revision).version > 0)
-      .sort();
+    return this.#keys.filter(
+      (key) => isIn(range, key) && this.versionAt(key, revision).version > 0,
+    );
   }
 
   /** The last revision that changed something in the range. */
@@ -77,7 +89,7 @@ export class Revisions {
   #build(to: number): void {
     for (let revision = this.#builtTo + 1; revision <= to; revision++) {
       for (const [key, value] of this.#changes[revision] ?? []) {
-        const versions = this.#versions.get(key) ?? [];
+        const versions = this.#versions.get(key) ?? this.#meet(key);
         const { create, version } = versions.at(-1) ?? ABSENT;
         const isNew = version === 0;
         if (value === undefined) versions.push({ ...ABSENT, mod: revision });
@@ -89,10 +101,17 @@ export class Revisions {
             value,
           });
         }
-        this.#versions.set(key, versions);
       }
     }
     this.#builtTo = Math.max(this.#builtTo, to);
+  }
+
+  #meet(key: string): Version[] {
+    const versions: Version[] = [];
+    this.#versions.set(key, versions);
+    const place = this.#keys.findLastIndex((other) => other < key);
+    this.#keys.splice(place + 1, 0, key);
+    return versions;
   }
 }
 

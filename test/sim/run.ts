@@ -157,6 +157,7 @@ export class StoreRun {
 }
 
 /** The memory of slabs does not weigh on V8, which would let thousands of stores pile up. */
+const RSS_BYTES_MAX = 700 * 2 ** 20;
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void; // Exposed by the flag.
 
@@ -166,7 +167,7 @@ export async function runSeed(
   enough = ENOUGH,
   wal: 'inline' | 'beside' = 'inline',
 ): Promise<RunResult> {
-  collect();
+  if (process.memoryUsage.rss() > RSS_BYTES_MAX) collect();
   const run = new StoreRun(seed, enough, wal);
   try {
     return await run.run();

@@ -9,15 +9,20 @@ export class Trace {
   #a = 0;
   #b = 0;
   readonly #head = new Float64Array(3);
-  readonly #headBytes = new Uint8Array(this.#head.buffer);
+  readonly #words = new Uint32Array(this.#head.buffer);
 
   /** Something of this kind happened, to or by these members (0 = none). */
   note(what: string, of: { atMs: number; from: number; to?: number }, bytes?: Uint8Array): void {
     this.#head[0] = of.atMs;
     this.#head[1] = of.from;
     this.#head[2] = of.to ?? 0;
-    let sum = crc32(what, this.#a);
-    sum = crc32(this.#headBytes, sum);
+    let sum = this.#a;
+    for (let i = 0; i < what.length; i++) sum = Math.imul(sum ^ what.charCodeAt(i), 0x01000193);
+    for (const word of this.#words) {
+      sum = Math.imul(sum ^ word, 0xcc9e2d51);
+      sum ^= sum >>> 15;
+    }
+    sum >>>= 0;
     if (bytes !== undefined) sum = crc32(bytes, sum);
     this.#a = sum;
     // A second lane of another kind, so that 64 bits tell runs apart.

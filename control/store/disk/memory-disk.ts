@@ -58,6 +58,8 @@ export class MemoryDisk implements Disk {
     misdirect: () => undefined,
   };
   syncCount = 0;
+  /** Grows whenever a name comes, goes or moves. */
+  nameChangeCount = 0;
 
   list(): readonly string[] {
     return [...this.#names.keys()].sort();
@@ -150,11 +152,13 @@ export class MemoryDisk implements Disk {
     this.#names = names;
     this.#durableNames = new Map(names);
     this.#nameChanges = [];
+    this.nameChangeCount++;
   }
 
   #change(change: (names: Names) => void): void {
     change(this.#names);
     this.#nameChanges.push(change);
+    this.nameChangeCount++;
   }
 
   #find(name: string): MemoryFile {

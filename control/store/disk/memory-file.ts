@@ -20,22 +20,31 @@ export interface CutChoices {
 export type Misdirection = { readonly file: MemoryFile; readonly sector: number } | 'nowhere';
 
 export class MemoryFile {
-  cache = new Uint8Array(0);
-  #durable = new Uint8Array(0);
+  readonly #cache = new Content();
+  readonly #durable = new Content();
   readonly #dirty = new Set<number>();
   #isSizeDirty = false;
   readonly #broken = new Set<number>();
 
+  /** What programs read. */
+  get cache(): Uint8Array<ArrayBuffer> {
+    return this.#cache.bytes;
+  }
+
   /** True when reading these bytes meets a sector that the device cannot read. */
   isBroken(at: number, count: number): boolean {
-    if (this.#broken.size === 0) return false;
-    for (const sector of sectorsOf(at, count)) if (this.#broken.has(sector)) return true;
+    if (this.#broken.size === 0 || count === 0) return false;
+    const last = sectorOf(at + count - 1);
+    for (let sector = sectorOf(at); sector <= last; sector++) {
+      if (this.#broken.has(sector)) return true;
+    }
     return false;
   }
 
   write(bytes: Uint8Array, at: number): void {
-    if (at + bytes.length > this.cache.length) this.resize(at + bytes.length);
-    for (const sector of sectorsOf(at, bytes.length)) this.#dirty.add(sector);
+    const end = at + bytes.length;
+    if (end > this.cache.length) this.resize(end);
+    this.#soil(at, end);
     this.cache.set(bytes, at);
   }
 
@@ -44,24 +53,29 @@ export class MemoryFile {
     const old = this.cache.length;
     if (size === old) return;
     // What is cut reads as zeros if the file grows again: so it changes, too.
-    if (size < old) for (const sector of sectorsOf(size, old - size)) this.#dirty.add(sector);
-    this.cache = resized(this.cache, size);
+    this.#soil(size, old);
+    this.#cache.resize(size);
     this.#isSizeDirty = true;
+  }
+
+  #soil(start: number, end: number): void {
+    if (start >= end) return;
+    const last = sectorOf(end - 1);
+    for (let sector = sectorOf(start); sector <= last; sector++) this.#dirty.add(sector);
   }
 
   /** All dirty sectors become durable, where the device was told to put them. */
   sync(misdirect?: (sector: number) => Misdirection | undefined): void {
     const size = this.#isSizeDirty ? this.cache.length : this.#sizeWritten();
-    if (size !== this.#durable.length) this.#durable = resized(this.#durable, size);
+    this.#durable.resize(size);
     this.#isSizeDirty = false;
     for (const sector of this.#dirty) {
-      const bytes = sectorAt(this.cache, sector);
       const target = misdirect?.(sector);
       if (target === undefined) {
-        putSector(this.#durable, sector, bytes);
+        this.#durable.take(sector, this.#cache);
         this.#broken.delete(sector);
       } else if (target !== 'nowhere') {
-        putSector(target.file.#durable, target.sector, bytes);
+        target.file.#durable.put(target.sector, this.#cache.sector(sector));
       }
     }
     this.#dirty.clear();
@@ -73,10 +87,8 @@ export class MemoryFile {
    */
   failSync(mode: 'kept' | 'dropped'): void {
     if (mode === 'dropped') {
-      for (const sector of this.#dirty) {
-        putSector(this.cache, sector, sectorAt(this.#durable, sector));
-      }
-      if (this.#isSizeDirty) this.cache = resized(this.cache, this.#durable.length);
+      for (const sector of this.#dirty) this.#cache.take(sector, this.#durable);
+      if (this.#isSizeDirty) this.#cache.resize(this.#durable.bytes.length);
     }
     this.#dirty.clear();
     this.#isSizeDirty = false;
@@ -86,22 +98,22 @@ export class MemoryFile {
   evict(): void {
     const count = Math.ceil(this.cache.length / SECTOR_BYTES);
     for (let sector = 0; sector < count; sector++) {
-      if (this.#dirty.has(sector)) continue;
-      putSector(this.cache, sector, sectorAt(this.#durable, sector));
+      if (!this.#dirty.has(sector)) this.#cache.take(sector, this.#durable);
     }
   }
 
   cut(choices: CutChoices): void {
     const isNewSize = this.#isSizeDirty && choices.keep();
-    const left = resized(this.#durable, isNewSize ? this.cache.length : this.#durable.length);
+    const left = new Content(this.#durable.bytes.slice());
+    if (isNewSize) left.resize(this.cache.length);
     for (const sector of this.#dirty) {
       if (!choices.keep()) continue;
-      const bytes = sectorAt(this.cache, sector);
+      const bytes = this.#cache.sector(sector);
       const torn = choices.tear?.();
-      if (torn !== undefined) bytes.set(sectorAt(this.#durable, sector).subarray(torn), torn);
-      putSector(left, sector, bytes);
+      if (torn !== undefined) bytes.set(this.#durable.sector(sector).subarray(torn), torn);
+      left.put(sector, bytes);
     }
-    this.#settle(left);
+    this.#settle(left.bytes);
   }
 
   /** Changes what is on the disk behind everybody's back. */
@@ -119,47 +131,78 @@ export class MemoryFile {
   /** A file that holds what is durable in this one. */
   durableCopy(): MemoryFile {
     const copy = new MemoryFile();
-    copy.#settle(this.#durable.slice());
+    copy.#settle(this.#durable.bytes.slice());
     for (const sector of this.#broken) copy.#broken.add(sector);
     return copy;
   }
 
   /** A size that a failed sync left behind grows with what is written beyond it (ext4, XFS). */
   #sizeWritten(): number {
-    let size = this.#durable.length;
+    const { length } = this.#durable.bytes;
+    let size = length;
     for (const sector of this.#dirty) size = Math.max(size, (sector + 1) * SECTOR_BYTES);
-    return Math.min(size, Math.max(this.cache.length, this.#durable.length));
+    return Math.min(size, Math.max(this.cache.length, length));
   }
 
   #settle(bytes: Uint8Array<ArrayBuffer>): void {
-    this.cache = bytes;
-    this.#durable = bytes.slice();
+    this.#cache.set(bytes);
+    this.#durable.set(bytes.slice());
     this.#dirty.clear();
     this.#isSizeDirty = false;
   }
 }
 
-function* sectorsOf(at: number, count: number): Generator<number> {
-  if (count === 0) return;
-  const last = Math.floor((at + count - 1) / SECTOR_BYTES);
-  for (let sector = Math.floor(at / SECTOR_BYTES); sector <= last; sector++) yield sector;
+/** Bytes that grow by doubling. Invariant: behind their end the room is zero. */
+class Content {
+  #room: Uint8Array<ArrayBuffer>;
+  bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(bytes = new Uint8Array(0)) {
+    this.#room = bytes;
+    this.bytes = bytes;
+  }
+
+  set(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#room = bytes;
+    this.bytes = bytes;
+  }
+
+  /** Cuts, or grows with zeros. */
+  resize(size: number): void {
+    const { length } = this.bytes;
+    if (size < length) this.bytes.fill(0, size);
+    else if (size > this.#room.length) {
+      this.#room = new Uint8Array(Math.max(size, 2 * length));
+      this.#room.set(this.bytes);
+    }
+    this.bytes = this.#room.subarray(0, size);
+  }
+
+  /** A copy of the sector; zeros where the bytes have ended. */
+  sector(sector: number): Uint8Array {
+    const copy = new Uint8Array(SECTOR_BYTES);
+    copy.set(this.bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES));
+    return copy;
+  }
+
+  /** Puts a sector there, as far as the bytes reach. */
+  put(sector: number, bytes: Uint8Array): void {
+    const start = sector * SECTOR_BYTES;
+    if (start >= this.bytes.length) return;
+    this.bytes.set(bytes.subarray(0, Math.min(SECTOR_BYTES, this.bytes.length - start)), start);
+  }
+
+  /** The sector as the other holds it; zeros where that has ended. */
+  take(sector: number, from: Content): void {
+    const start = sector * SECTOR_BYTES;
+    const end = Math.min(start + SECTOR_BYTES, this.bytes.length);
+    if (start >= end) return;
+    const part = from.bytes.subarray(start, end);
+    this.bytes.set(part, start);
+    if (start + part.length < end) this.bytes.fill(0, start + part.length, end);
+  }
 }
 
-/** A copy of the sector; zeros where the file has ended. */
-function sectorAt(bytes: Uint8Array, sector: number): Uint8Array {
-  const copy = new Uint8Array(SECTOR_BYTES);
-  copy.set(bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES));
-  return copy;
-}
-
-function putSector(into: Uint8Array, sector: number, bytes: Uint8Array): void {
-  const start = sector * SECTOR_BYTES;
-  if (start >= into.length) return;
-  into.set(bytes.subarray(0, Math.min(SECTOR_BYTES, into.length - start)), start);
-}
-
-function resized(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
-  const copy = new Uint8Array(size);
-  copy.set(bytes.subarray(0, size));
-  return copy;
+function sectorOf(at: number): number {
+  return Math.floor(at / SECTOR_BYTES);
 }

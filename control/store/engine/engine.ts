@@ -230,6 +230,10 @@ export class Engine {
     return this.#consensus.groupId;
   }
 
+  get term(): number {
+    return this.#consensus.term;
+  }
+
   /** Where the log ends. */
   get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
     return this.#consensus.tail;
