@@ -90,6 +90,11 @@ export class Raft {
     return this.#state.term;
   }
 
+  /** For whom it voted in its term; 0 = for nobody. */
+  get vote(): MemberId {
+    return this.#state.vote;
+  }
+
   get lastIndex(): LogIndex {
     return this.#state.log.lastIndex;
   }

@@ -72,6 +72,7 @@ export class Faults {
     this.#noise = {
       loss: random.pick([0, 0.02, 0.1, 0.3]),
       double: random.pick([0, 0.05, 0.2]),
+      echoMsMax: random.pick([0, 0, 300, 3000]),
       delayMsMax: random.pick([2, 10, 60]),
       late: random.pick([0, 0.02, 0.1]),
     };

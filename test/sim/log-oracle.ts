@@ -2,10 +2,11 @@
  * The invariants of the replicated log, checked on each member after every event on it (paper figure 3,
  * thesis 4.3; the core alone is held to the same in control/raft/simulation):
  *
- *   election safety       one leader in each term, and one vote of each member
+ *   election safety       one leader in each term, and one vote of each member, which a restart keeps
  *   log matching          entries of equal index and term are equal, and follow entries of equal term
  *   leader completeness   who comes to lead a term holds all that was committed before it
- *   commitment            what is committed is held by a quorum, and is the same everywhere
+ *   commitment            what is committed is held by a quorum, and is the same everywhere; by counting
+ *                         a leader commits up to an entry of its own term alone (paper 5.4.2)
  *   monotony              terms and commit indexes do not fall; what was durable when a process ended is
  *                         there when the next one starts
  */
@@ -21,6 +22,10 @@ import type { SimMember } from './member.ts';
 interface Seen {
   life: number;
   term: number;
+  /** The term that it led; 0 = it did not lead. */
+  ledTerm: number;
+  /** In it nobody got its vote, whatever its hard state says. */
+  spentTerm: number;
   commitIndex: number;
   durable: Durable;
   /** By index; entries that it holds, or held behind its snapshot. */
@@ -67,6 +72,7 @@ export class LogOracle {
       assert(!isBehind(tail, seen.durable), `member ${id}: what was durable is there`);
       seen.commitIndex = 0;
     }
+    this.#observeVote(member, seen);
     const before = seen.members;
     this.#observeLog(member, seen);
     this.#observeCommit(member, seen, before);
@@ -74,6 +80,7 @@ export class LogOracle {
     seen.life = life;
     seen.term = term;
     seen.durable = engine.durable;
+    seen.ledTerm = engine.isLeader ? term : 0;
     seen.commitIndex = commitIndex;
   }
 
@@ -98,6 +105,18 @@ export class LogOracle {
     }
   }
 
+  /** What it said of its vote it knows in its next life. */
+  #observeVote({ engine, id, life }: SimMember, seen: Seen): void {
+    if (engine === undefined || seen.life === life) return;
+    const { term, vote } = engine;
+    // With a damaged disk (`forget`) it votes in later terms alone: a repair spends the vote of this one.
+    if (seen.life === 0) seen.spentTerm = term;
+    if (term === seen.spentTerm) return;
+    const known = this.#votes.get(`${id}/${term}`);
+    const isKept = known === undefined || known === vote;
+    assert(isKept, `member ${id} knows in its next life that it voted in term ${term}`);
+  }
+
   #vote(id: number, term: number, of: number): void {
     const key = `${id}/${term}`;
     const known = this.#votes.get(key);
@@ -109,7 +128,8 @@ export class LogOracle {
     const known = this.#seen.get(id);
     if (known !== undefined) return known;
     const none = { members: undefined, applied: undefined };
-    const seen: Seen = { life, term: 0, commitIndex: 0, durable: NOTHING, log: [], ...none };
+    const terms = { term: 0, ledTerm: 0, spentTerm: -1 };
+    const seen: Seen = { life, ...terms, commitIndex: 0, durable: NOTHING, log: [], ...none };
     this.#seen.set(id, seen);
     return seen;
   }
@@ -161,7 +181,11 @@ export class LogOracle {
 
   #observeCommit({ engine, id }: SimMember, seen: Seen, before: Members | undefined): void {
     if (engine === undefined) return;
-    const { term: raftTerm } = engine;
+    const { term: raftTerm, commitIndex } = engine;
+    const hasCounted = engine.isLeader && seen.ledTerm === raftTerm && seen.commitIndex < commitIndex;
+    const counted = hasCounted ? seen.log[commitIndex] : undefined;
+    const isOwn = counted === undefined || counted.term === raftTerm;
+    assert(isOwn, `leader ${id} of term ${raftTerm} does not count an entry of term ${counted?.term}`);
     for (let index = seen.commitIndex + 1; index <= engine.commitIndex; index++) {
       const entry = seen.log[index];
       if (entry === undefined || engine.entry(index) === undefined) continue; // In a snapshot.

@@ -11,12 +11,14 @@ import type { EventQueue } from './event-queue.ts';
 export interface NetworkFaults {
   readonly loss: number;
   readonly double: number;
+  /** The second of two comes up to this much later, as when something on the way sends it again. */
+  readonly echoMsMax: number;
   readonly delayMsMax: number;
   /** Share of messages that take up to twenty times as long. */
   readonly late: number;
 }
 
-export const CALM: NetworkFaults = { loss: 0, double: 0, delayMsMax: 2, late: 0 };
+export const CALM: NetworkFaults = { loss: 0, double: 0, echoMsMax: 0, delayMsMax: 2, late: 0 };
 
 /** What waits before a narrow link or a slow reader, in time. */
 const BUFFER_MS = 3000;
@@ -58,8 +60,9 @@ export class Network {
     this.watch(from, to, bytes);
     const { random } = this.#io;
     if (random.chance(this.faults.loss)) return;
-    this.#carry(from, to, bytes);
-    if (random.chance(this.faults.double)) this.#carry(from, to, bytes);
+    this.#carry(from, to, bytes, 0);
+    if (!random.chance(this.faults.double)) return;
+    this.#carry(from, to, bytes, random.next() * this.faults.echoMsMax);
   }
 
   /** Cuts both directions, or the one from `from` to `to` alone. */
@@ -115,13 +118,13 @@ export class Network {
   }
 
   /** What is under way when a link is cut or breaks is lost with it. */
-  #carry(from: number, to: number, bytes: Uint8Array): void {
+  #carry(from: number, to: number, bytes: Uint8Array, echoMs: number): void {
     const { time, random, deliver } = this.#io;
     const key = link(from, to);
     if (time.nowMs < (this.#downUntilMs.get(key) ?? 0)) return;
     const { delayMsMax, late } = this.faults;
     const factor = random.chance(late) ? 20 : 1;
-    let delayMs = (this.isLate(bytes) ? 50 : 0) + random.next() * delayMsMax * factor;
+    let delayMs = echoMs + (this.isLate(bytes) ? 50 : 0) + random.next() * delayMsMax * factor;
     for (const narrow of [this.#narrow.get(key), this.#narrow.get(String(to))]) {
       if (narrow === undefined) continue;
       const waitMs = Math.max(0, narrow.freeAtMs - time.nowMs);

@@ -1,12 +1,17 @@
 /**
  * Which requests of other members' clients a leader has taken in: a network may double them, and what
- * the leader says to the second must not pass for the answer to the first.
+ * the member says to the second, as a leader or as one no more, must not pass for the answer to the first.
  */
 import { ASKS_REMEMBERED } from '../limits.ts';
 
 export class AskedBefore {
   /** By member; ids in the order in which they came. */
   readonly #ids = new Map<number, Set<number>>();
+
+  /** True when this member asked this before. */
+  has(from: number, id: number): boolean {
+    return this.#ids.get(from)?.has(id) === true;
+  }
 
   /** True when this member asked this before; remembers it otherwise. */
   check(from: number, id: number): boolean {

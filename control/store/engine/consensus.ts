@@ -87,6 +87,8 @@ export interface Consensus {
   readonly groupId: number;
   readonly memberId: number;
   readonly term: number;
+  /** For whom it voted in its term; 0 = for nobody. */
+  readonly vote: number;
   /** 0 = not known. */
   readonly leader: number;
   readonly tail: { readonly lastIndex: number; readonly lastTerm: number };

@@ -234,6 +234,11 @@ export class Engine {
     return this.#consensus.term;
   }
 
+  /** For whom it voted in its term; 0 = for nobody. */
+  get vote(): number {
+    return this.#consensus.vote;
+  }
+
   /** Where the log ends. */
   get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
     return this.#consensus.tail;
@@ -309,6 +314,8 @@ export class Engine {
   /** For a client of another member. */
   #asked(from: number, { id, what, body }: Ask): void {
     if (!this.#consensus.isLeader) {
+      // What it took in as a leader may yet be committed: it was not "not done".
+      if (this.#askedBefore.has(from, id)) return;
       this.#peers.send(from, { kind: 'answer', id, result: 'notLeader' });
       return;
     }

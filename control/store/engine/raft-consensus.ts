@@ -102,6 +102,10 @@ export class RaftConsensus implements Consensus {
     return this.#raft.term;
   }
 
+  get vote(): number {
+    return this.#raft.vote;
+  }
+
   get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
     const { lastIndex, lastTerm } = this.#raft;
     return { lastIndex, lastTerm };

@@ -309,11 +309,25 @@ export const MUTATIONS: readonly Mutation[] = [
     'answer === ANSWER_NOT_TAKEN && numbered.attempts > 1',
     'answer === ANSWER_NOT_TAKEN && numbered.attempts > 1_000',
   ]),
-  one('removed-leader-keeps-leading', 'lease', [
-    'control/raft/leader.ts',
-    'if (!isVoter(log.members, state.id)) handOver(state, leading);',
-    '',
-  ]),
+  {
+    // As long as it counts the others alone, who leads on without a vote harms nobody.
+    name: 'removed-leader-counts-itself',
+    area: 'lease',
+    patches: [
+      {
+        file: 'control/raft/leader.ts',
+        find: 'if (!isVoter(log.members, state.id)) handOver(state, leading);',
+        replace: '',
+      },
+      {
+        file: 'control/raft/leader.ts',
+        find: 'const index = committedIndex(log.members, matchOf);',
+        replace:
+          'const voters = new Set([...log.members.voters, state.id]);\n' +
+          '  const index = committedIndex({ ...log.members, voters: [...voters] }, matchOf);',
+      },
+    ],
+  },
 ];
 
 /** The source with the patches of its file; throws where one's text does not stand there once. */
