@@ -69,7 +69,7 @@ export function takeReady(state: RaftState, news: CommitNews): Ready {
   }
   const isChanged = isHardStateChanged(state);
   const entries = log.takeUnwritten();
-  // The commit index is no promise and rides along with what is.
+  // The commit index is no promise and rides along with what is, but for that of a configuration.
   const hardState = isChanged || entries.length > 0 ? hardStateOf(state) : undefined;
   if (hardState !== undefined) state.takenHardState = hardState;
   const { snapshot } = output;
@@ -90,8 +90,12 @@ export function takeReady(state: RaftState, news: CommitNews): Ready {
 }
 
 function isHardStateChanged(state: RaftState): boolean {
-  const { term, vote, takenHardState } = state;
-  return term !== takenHardState.term || vote !== takenHardState.vote;
+  const { term, vote, log, takenHardState } = state;
+  if (term !== takenHardState.term || vote !== takenHardState.vote) return true;
+  // A member that starts says by it which configuration is committed: others wait for whom that names,
+  // and somebody who was removed may be gone for ever.
+  const { membersIndex } = log;
+  return membersIndex <= log.commitIndex && membersIndex > takenHardState.commitIndex;
 }
 
 function hardStateOf(state: RaftState): HardState {

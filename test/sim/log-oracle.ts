@@ -182,10 +182,14 @@ export class LogOracle {
   #observeCommit({ engine, id }: SimMember, seen: Seen, before: Members | undefined): void {
     if (engine === undefined) return;
     const { term: raftTerm, commitIndex } = engine;
-    const hasCounted = engine.isLeader && seen.ledTerm === raftTerm && seen.commitIndex < commitIndex;
+    const hasCounted =
+      engine.isLeader && seen.ledTerm === raftTerm && seen.commitIndex < commitIndex;
     const counted = hasCounted ? seen.log[commitIndex] : undefined;
     const isOwn = counted === undefined || counted.term === raftTerm;
-    assert(isOwn, `leader ${id} of term ${raftTerm} does not count an entry of term ${counted?.term}`);
+    assert(
+      isOwn,
+      `leader ${id} of term ${raftTerm} does not count an entry of term ${counted?.term}`,
+    );
     for (let index = seen.commitIndex + 1; index <= engine.commitIndex; index++) {
       const entry = seen.log[index];
       if (entry === undefined || engine.entry(index) === undefined) continue; // In a snapshot.
