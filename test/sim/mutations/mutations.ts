@@ -204,16 +204,25 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     16,
   ),
-  one(
-    'hard-state-not-in-new-segment',
-    'log',
-    [
-      'control/store/wal/wal.ts',
-      'if (this.#hardState === undefined) return position;\n    const out',
-      'if (this.#hardState !== undefined) return position;\n    const out',
+  {
+    // It rides along with entries, which puts it into nearly every segment: here it is written when it
+    // changes, and not otherwise.
+    name: 'hard-state-not-in-new-segment',
+    area: 'log',
+    bug: 17,
+    patches: [
+      {
+        file: 'control/store/wal/wal.ts',
+        find: 'if (this.#hardState === undefined) return position;\n    const out',
+        replace: 'if (this.#hardState !== undefined) return position;\n    const out',
+      },
+      {
+        file: 'control/raft/ready.ts',
+        find: 'const hardState = isChanged || entries.length > 0 ? hardStateOf(state) : undefined;',
+        replace: 'const hardState = isChanged ? hardStateOf(state) : undefined;',
+      },
     ],
-    17,
-  ),
+  },
   one(
     'applied-index-apart-from-data',
     'log',
