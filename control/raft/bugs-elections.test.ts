@@ -304,6 +304,22 @@ t.test('raft bug 24: a member whose disk was set back takes part in nothing', (t
   t.end();
 });
 
+t.test('raft bug 24: a disk set back to a longer log of older terms is noticed', (t) => {
+  const g = groupAfter(
+    'members 3\nelect 1\nstabilize\ntransfer 1 3\nstabilize\npropose 3 y\nstabilize',
+  );
+  const member = g.member(2);
+  const { entries } = member.disk;
+  const older = [2, 3, 4, 5].map((index) => ({ index, term: 1, data: new Uint8Array(0) }));
+  entries.splice(1, entries.length - 1, ...older);
+  Object.assign(member.disk, { hardState: { term: 1, vote: 1, commitIndex: 1 } });
+  g.runAll('restart 2\nprocess 2\ntick 3\nprocess 3');
+  t.same(g.run('deliver 2').at(-1), '2: lost its log');
+  t.match(member.raft.lostLog, { leader: 3, term: 2, commitIndex: 3, lastIndex: 5 });
+  t.equal(member.raft.status.commitIndex, 1, 'nothing of it is committed');
+  t.end();
+});
+
 t.test('raft bug 24: after a restored backup only terms above the known ones get a vote', (t) => {
   const raft = new Raft(
     { id: 1, members: membersOf([1, 2]), heartbeatTicks: 1, electionTicks: 3, random: () => 0 },

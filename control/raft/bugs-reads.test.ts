@@ -85,7 +85,14 @@ t.test('raft bug 3: the answer to a former life of the member is not used', (t) 
   const draws = [0.1, 0, 0.7, 0];
   const random = () => draws.shift() ?? 0;
   const member = new TestMember({ id: 1, members: membersOf([1, 2]), random });
-  const heartbeat = { kind: 'heartbeat', from: 2, to: 1, term: 1, commitIndex: 0 } as const;
+  const heartbeat = {
+    kind: 'heartbeat',
+    from: 2,
+    to: 1,
+    term: 1,
+    commitIndex: 0,
+    commitTerm: 0,
+  } as const;
   const ask = () => {
     member.raft.step({ ...heartbeat, readCounter: 0 });
     t.ok(member.raft.read(1));

@@ -35,10 +35,11 @@ export function onAppend(state: RaftState, message: Append): void {
 
 export function onHeartbeat(state: RaftState, message: Heartbeat): void {
   const { log } = state;
-  const { commitIndex, readCounter, from, term } = message;
-  if (commitIndex > log.lastIndex) {
+  const { commitIndex, commitTerm, readCounter, from, term } = message;
+  if (log.isWithout(commitIndex, commitTerm)) {
     // The leader heard from this member that it holds so much, durably. It does not: its disk was set
-    // back. What else it forgot, votes for instance, it cannot know, so it must not go on.
+    // back, maybe to a longer log of older terms. What else it forgot, votes for instance, it cannot know,
+    // so it must not go on.
     state.lostLog = { leader: from, term, commitIndex, lastIndex: log.lastIndex };
     return;
   }

@@ -116,6 +116,13 @@ export class RaftLog {
     return this.term(index) === term;
   }
 
+  /** Whether the entry of this term at `index` is certainly not in the log; term 0 = of any. */
+  isWithout(index: LogIndex, term: Term): boolean {
+    if (index > this.lastIndex) return true;
+    const own = this.term(index);
+    return term !== 0 && own !== undefined && own !== term;
+  }
+
   /** What a snapshot up to `index` is called; undefined when the log does not know. */
   describe(index: LogIndex): SnapshotMeta | undefined {
     const term = this.term(index);

@@ -45,6 +45,8 @@ export interface Heartbeat extends Envelope {
   readonly kind: 'heartbeat';
   /** min(match of the receiver, commitIndex): the receiver holds that much durably. */
   readonly commitIndex: LogIndex;
+  /** Of the entry there; 0 when the leader's log does not reach back to it. */
+  readonly commitTerm: Term;
   /** The leader's read counter; comes back in the response. */
   readonly readCounter: number;
 }

@@ -183,7 +183,7 @@ t.test('whoever sends what only leaders send is the leader', (t) => {
   const envelope = { from: 2, to: 1, term: 2 };
   const messages: Message[] = [
     { ...envelope, kind: 'append', prevIndex: 4, prevTerm: 1, entries: [], commitIndex: 1 },
-    { ...envelope, kind: 'heartbeat', commitIndex: 1, readCounter: 0 },
+    { ...envelope, kind: 'heartbeat', commitIndex: 1, commitTerm: 1, readCounter: 0 },
     { ...envelope, kind: 'snapshot', snapshot: { index: 9, term: 2, members } },
   ];
   for (const message of messages) {

@@ -175,6 +175,11 @@ export class Raft {
     return this.#state.log.entry(index);
   }
 
+  /** Whether the entry of this term at `index` is certainly not in the log; term 0 = of any. */
+  isWithout(index: LogIndex, term: Term): boolean {
+    return this.#state.log.isWithout(index, term);
+  }
+
   /** Of the entry at `index`, while it or what is behind it is in memory. */
   termOf(index: LogIndex): Term | undefined {
     return this.#state.log.term(index);

@@ -82,12 +82,15 @@ function sendSnapshot(
 }
 
 export function broadcastHeartbeat(state: RaftState, leading: Leading): void {
+  const { log } = state;
   for (const [to, progress] of leading.progress) {
+    // The member must not commit what it lacks; what it matched it holds for good.
+    const commitIndex = Math.min(progress.matchIndex, log.commitIndex);
     send(state, {
       kind: 'heartbeat',
       to,
-      // The member must not commit what it lacks; what it matched it holds for good.
-      commitIndex: Math.min(progress.matchIndex, state.log.commitIndex),
+      commitIndex,
+      commitTerm: log.term(commitIndex) ?? 0,
       readCounter: leading.reads.counter,
     });
   }

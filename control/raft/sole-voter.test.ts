@@ -69,7 +69,15 @@ t.test('a transfer to the leader itself ends one, to who does not vote is refuse
 
 t.test('a learner is never a candidate, and forgets a leader that it does not hear', (t) => {
   const raft = member(2);
-  raft.step({ kind: 'heartbeat', from: 1, to: 2, term: 1, commitIndex: 0, readCounter: 0 });
+  raft.step({
+    kind: 'heartbeat',
+    from: 1,
+    to: 2,
+    term: 1,
+    commitIndex: 0,
+    commitTerm: 0,
+    readCounter: 0,
+  });
   t.equal(raft.leader, 1);
   raft.tick();
   raft.tick();
@@ -84,7 +92,15 @@ t.test('a learner is never a candidate, and forgets a leader that it does not he
 t.test('a follower keeps as many reads as its bound says, the newest', (t) => {
   const raft = member(2, { limits: { readsPendingMax: 2 } });
   t.equal(raft.read(9), false, 'nobody to ask');
-  raft.step({ kind: 'heartbeat', from: 1, to: 2, term: 1, commitIndex: 0, readCounter: 0 });
+  raft.step({
+    kind: 'heartbeat',
+    from: 1,
+    to: 2,
+    term: 1,
+    commitIndex: 0,
+    commitTerm: 0,
+    readCounter: 0,
+  });
   settle(raft);
   for (const context of [10, 11, 12]) t.equal(raft.read(context), true);
   const asked = settle(raft).flatMap((message) => (message.kind === 'read' ? message : []));

@@ -221,7 +221,7 @@ class Network {
         engine.receive(from, message);
         host.wake();
       },
-      greeted: (from, lastIndex) => engine.greeted(from, lastIndex),
+      greeted: (from, tail) => engine.greeted(from, tail),
       unreachable: (member) => {
         engine.unreachable(member);
         host.wake();

@@ -47,7 +47,7 @@ export async function repairDirectory(
     groupId: repair.groupId,
     memberId: repair.memberId,
     // Nothing is known of where the log ends; a leader that counts on more must not be misled.
-    tail: () => ({ lastIndex: Number.MAX_SAFE_INTEGER, lastTerm: 0 }),
+    tail: () => ({ lastIndex: Number.MAX_SAFE_INTEGER, lastTerm: Number.MAX_SAFE_INTEGER }),
     versions: () => repair.versions,
     receive: (from, message) => go((of) => of.receive(from, message)),
     greeted: () => {},

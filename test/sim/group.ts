@@ -278,7 +278,7 @@ export class Group {
   /** The one says how far its log reaches. */
   #greet(one: number, other: number): void {
     const tail = this.member(one)?.engine?.tail;
-    if (tail !== undefined) this.#tell(other, (engine) => engine.greeted(one, tail.lastIndex));
+    if (tail !== undefined) this.#tell(other, (engine) => engine.greeted(one, tail));
   }
 
   #tell(id: number, tell: (engine: Engine) => void): void {

@@ -67,7 +67,7 @@ function details(message: Message): string {
         ? ` index=${message.index} rejected hint=${message.hintIndex}/${message.hintTerm}`
         : ` index=${message.index}`;
     case 'heartbeat':
-      return ` commit=${message.commitIndex} round=${message.readCounter}`;
+      return ` commit=${message.commitIndex}/${message.commitTerm} round=${message.readCounter}`;
     case 'heartbeatResponse':
       return ` round=${message.readCounter}`;
     case 'snapshot': {

@@ -103,12 +103,13 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
   },
   heartbeat: {
     number: 7,
-    write: (out, { term, commitIndex, readCounter }) =>
-      writeNumbers(out, term, commitIndex, readCounter),
+    write: (out, { term, commitIndex, commitTerm, readCounter }) =>
+      writeNumbers(out, term, commitIndex, commitTerm, readCounter),
     read: (input) => {
       const term = input.varint();
       const commitIndex = input.varint();
-      return { term, commitIndex, readCounter: input.varint() };
+      const commitTerm = input.varint();
+      return { term, commitIndex, commitTerm, readCounter: input.varint() };
     },
   },
   heartbeatResponse: {
@@ -208,8 +209,12 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
   termRequest: { number: 18, write: () => {}, read: () => ({}) },
   termResponse: {
     number: 19,
-    write: (out, { term, matchIndex }) => writeNumbers(out, term, matchIndex),
-    read: (input) => ({ term: input.varint(), matchIndex: input.varint() }),
+    write: (out, { term, matchIndex, matchTerm }) => writeNumbers(out, term, matchIndex, matchTerm),
+    read: (input) => {
+      const term = input.varint();
+      const matchIndex = input.varint();
+      return { term, matchIndex, matchTerm: input.varint() };
+    },
   },
   stateHash: {
     number: 20,

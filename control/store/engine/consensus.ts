@@ -5,7 +5,7 @@
 import type { CommitNews, MemberChange } from '#control/raft/raft.ts';
 import type { StoreError } from '../port.ts';
 import type { Need } from './disk-room.ts';
-import type { PeerMessage } from './peers.ts';
+import type { LogTail, PeerMessage } from './peers.ts';
 import type { AppliedEntry } from './state-machine.ts';
 
 export interface Proposed {
@@ -68,7 +68,7 @@ export interface Consensus {
   /** Takes in what another member says. */
   receive(from: number, message: PeerMessage): void;
   /** A member said where its log ends: it must hold what it acknowledged. */
-  greeted(from: number, lastIndex: number): void;
+  greeted(from: number, tail: LogTail): void;
   /** Messages to this member do not get through. */
   unreachable(member: number): void;
   /** Time passes for the core. */

@@ -39,7 +39,7 @@ import type { Outcome } from './leader-calls.ts';
 import { LeaderWork } from './leader-work.ts';
 import type { LeaderOptions } from './leader-work.ts';
 import { ASK } from './peers.ts';
-import type { Ask, PeerMessage, Peers } from './peers.ts';
+import type { Ask, LogTail, PeerMessage, Peers } from './peers.ts';
 import { PendingWrites, answerValue, lostChange } from './pending-writes.ts';
 import { leaderless } from './refusals.ts';
 import { SpaceLog, alarmsOf } from './space-log.ts';
@@ -112,8 +112,8 @@ export class Engine {
   }
 
   /** Another member, which just connected, said where its log ends. */
-  greeted(from: number, lastIndex: number): void {
-    this.#consensus.greeted(from, lastIndex);
+  greeted(from: number, tail: LogTail): void {
+    this.#consensus.greeted(from, tail);
   }
 
   /** Somebody of the group connected whom this member does not know, or not by this key. */

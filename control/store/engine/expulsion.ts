@@ -63,10 +63,13 @@ export class Expulsion {
     throw new Outcast(note);
   }
 
-  /** The log is shorter than what was acknowledged of it. */
+  /** The log has not what was acknowledged of it, up to entry `promised`. */
   setBack(promised: number, lastIndex: number): never {
-    const text = `log ends at entry ${lastIndex}, but ${promised} were acknowledged: it was set back`;
-    return this.expel(text);
+    const what =
+      promised > lastIndex
+        ? `log ends at entry ${lastIndex}, but ${promised} were acknowledged`
+        : `log has another entry ${promised} than was acknowledged`;
+    return this.expel(`${what}: it was set back`);
   }
 
   /** The state differs from a quorum's: the memory is wrong, or else the disk. */

@@ -80,11 +80,19 @@ export interface TermRequest {
   readonly kind: 'termRequest';
 }
 
+/** Where a log ends. */
+export interface LogTail {
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
 export interface TermResponse {
   readonly kind: 'termResponse';
   readonly term: number;
   /** A leader's: how much of the log the asker acknowledged. */
   readonly matchIndex: number;
+  /** Of the entry there; 0 when the leader's log does not reach back to it. */
+  readonly matchTerm: number;
 }
 
 /** Beside it, from members that have heard of any: who the group is behind this index, which is committed. */

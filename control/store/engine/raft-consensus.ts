@@ -26,7 +26,7 @@ import type { HashRounds } from './hash-rounds.ts';
 import { LogMemory } from './log-memory.ts';
 import { LogWrites } from './log-writes.ts';
 import { caughtUpLearner, refusalOfChange } from './others.ts';
-import type { PeerMessage, Peers } from './peers.ts';
+import type { LogTail, PeerMessage, Peers, TermResponse } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
 import type { Received, SnapshotReceiver } from './snapshot-receiver.ts';
@@ -289,10 +289,10 @@ export class RaftConsensus implements Consensus {
     }
   }
 
-  greeted(from: number, lastIndex: number): void {
-    const matchIndex = this.#matchOf(from);
-    if (matchIndex <= lastIndex) return;
-    this.#parts.peers.send(from, { kind: 'termResponse', term: this.#raft.term, matchIndex });
+  greeted(from: number, { lastIndex, lastTerm }: LogTail): void {
+    const match = this.#matchOf(from);
+    if (match.matchIndex <= lastIndex && match.matchTerm <= lastTerm) return;
+    this.#parts.peers.send(from, { kind: 'termResponse', term: this.#raft.term, ...match });
   }
 
   unreachable(id: number): void {
@@ -465,9 +465,9 @@ export class RaftConsensus implements Consensus {
     this.#parts.log.info('snapshot installed', { index: snapshot.index });
   }
 
-  #heardTerm(from: number, { term, matchIndex }: { term: number; matchIndex: number }): void {
+  #heardTerm(from: number, { term, matchIndex, matchTerm }: TermResponse): void {
     // A leader of an older term may have counted on what was overwritten since.
-    if (term >= this.#raft.term && matchIndex > this.#raft.lastIndex) {
+    if (term >= this.#raft.term && this.#raft.isWithout(matchIndex, matchTerm)) {
       this.#expulsion.setBack(matchIndex, this.#raft.lastIndex);
     }
     this.#startTerms.heard(from, term);
@@ -490,8 +490,9 @@ export class RaftConsensus implements Consensus {
   }
 
   /** What a member acknowledged to this leader. */
-  #matchOf(member: number): number {
-    return this.#raft.progress.find(({ id }) => id === member)?.matchIndex ?? 0;
+  #matchOf(member: number): Pick<TermResponse, 'matchIndex' | 'matchTerm'> {
+    const { matchIndex = 0 } = this.#raft.progress.find(({ id }) => id === member) ?? {};
+    return { matchIndex, matchTerm: this.#raft.termOf(matchIndex) ?? 0 };
   }
 
   /** Transfers go on for members that the core still waits for. */

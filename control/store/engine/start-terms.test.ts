@@ -32,7 +32,7 @@ t.test('a member that was added and holds nothing votes only above what others h
   engine.receive(2, { kind: 'preVote', term: 6, lastIndex: 3, lastTerm: 4, isTransfer: false });
   while (engine.pump());
   t.same(asked(), [2], 'who asks for a vote is asked');
-  engine.receive(2, { kind: 'termResponse', term: 5, matchIndex: 0 });
+  engine.receive(2, { kind: 'termResponse', term: 5, matchIndex: 0, matchTerm: 0 });
   while (engine.pump());
   t.notOk(votes(6), 'nobody has said who the members are');
   engine.receive(2, { kind: 'membersNews', index: 3, members: membersOf([2, 4, 9]) });

@@ -11,7 +11,7 @@
  */
 import { everyone, isQuorum } from '#control/raft/raft.ts';
 import type { MemberId, Members, Raft } from '#control/raft/raft.ts';
-import type { MembersNews, Peers } from './peers.ts';
+import type { MembersNews, Peers, TermResponse } from './peers.ts';
 
 /** Whether the group is more than this member. */
 export function hasOthers(members: Members, id: MemberId): boolean {
@@ -45,15 +45,15 @@ export class StartTerms {
     for (const to of named) if (to !== this.#memberId) this.#send(to, { kind: 'termRequest' });
   }
 
-  /** A member that started asks; `matchIndex`: what it acknowledged to this leader. */
-  answer(to: MemberId, matchIndex: number): void {
+  /** A member that started asks. `match`: what it acknowledged to this leader. */
+  answer(to: MemberId, match: Pick<TermResponse, 'matchIndex' | 'matchTerm'>): void {
     const raft = this.#raft;
     const committed = raft.describe(raft.commitIndex);
     if (committed !== undefined && committed.members.voters.length > 0) {
       const { index, members } = committed;
       this.#send(to, { kind: 'membersNews', index, members });
     }
-    this.#send(to, { kind: 'termResponse', term: raft.term, matchIndex });
+    this.#send(to, { kind: 'termResponse', term: raft.term, ...match });
   }
 
   /** A member asks for a vote. */

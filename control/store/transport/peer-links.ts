@@ -13,7 +13,7 @@ import { ByteReader } from '../codec/bytes.ts';
 import { SOCKET_CLASSES, decodeHello, encodeHello } from '../codec/hello.ts';
 import type { Hello, SocketClass } from '../codec/hello.ts';
 import { PeerEncoder, decodePeerMessage, sinceVersion } from '../codec/peer.ts';
-import type { PeerMessage, Peers } from '../engine/peers.ts';
+import type { LogTail, PeerMessage, Peers } from '../engine/peers.ts';
 import type { RosterRow } from '../engine/roster.ts';
 import {
   DIAL_RETRY_MS_MAX,
@@ -43,11 +43,11 @@ export const CLOSE = {
 export interface Home {
   readonly groupId: number;
   readonly memberId: number;
-  readonly tail: () => { readonly lastIndex: number; readonly lastTerm: number };
+  readonly tail: () => LogTail;
   readonly versions: () => SpokenVersions;
   readonly receive: (from: number, message: PeerMessage) => void;
   /** A member said where its log ends. */
-  readonly greeted: (from: number, lastIndex: number) => void;
+  readonly greeted: (from: number, tail: LogTail) => void;
   readonly unreachable: (member: number) => void;
   /**
    * Somebody says to be of this group who is none of its members by the log, or has another key than that
@@ -217,7 +217,10 @@ export class PeerLinks implements Peers, Disposable {
     }
   }
 
-  #established(socket: WebSocket, { from, socketClass, lastIndex, version }: Hello): void {
+  #established(
+    socket: WebSocket,
+    { from, socketClass, lastIndex, lastTerm, version }: Hello,
+  ): void {
     const link = this.#link(from);
     link.version = version;
     // Where both sides dialled, each sends over the newer one and hears both.
@@ -244,7 +247,7 @@ export class PeerLinks implements Peers, Disposable {
       delete link.sockets[socketClass];
       if (socketClass !== 'bulk') this.#home?.unreachable(from);
     });
-    if (socketClass === 'control') this.#home?.greeted(from, lastIndex);
+    if (socketClass === 'control') this.#home?.greeted(from, { lastIndex, lastTerm });
   }
 
   #hello(socketClass: SocketClass, to: number, home: Home): Uint8Array {

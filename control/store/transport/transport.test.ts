@@ -51,7 +51,7 @@ async function member1(known = peer, stranger: (isTrusted: boolean) => void = ()
     tail: () => ({ lastIndex: 9, lastTerm: 2 }),
     versions: () => VERSIONS,
     receive: (from, message) => taken.push({ from, message }),
-    greeted: (_from, lastIndex) => greetings.push(lastIndex),
+    greeted: (_from, { lastIndex }) => greetings.push(lastIndex),
     stranger,
     unreachable: (member) => unreachable.push(member),
   });
@@ -166,13 +166,24 @@ t.test('messages of a known member are taken, malformed ones end its socket', as
   const answered = once(socket, 'message');
   socket.send(encodeHello(HELLO));
   await answered;
-  socket.send(encodePeerMessage({ kind: 'heartbeat', term: 3, commitIndex: 4, readCounter: 5 }));
+  socket.send(
+    encodePeerMessage({
+      kind: 'heartbeat',
+      term: 3,
+      commitIndex: 4,
+      commitTerm: 3,
+      readCounter: 5,
+    }),
+  );
   socket.send(encodePeerMessage({ kind: 'termRequest' }));
   const bad = encodePeerMessage({ kind: 'timeoutNow', term: 3 });
   socket.send(Buffer.concat([bad, bad]));
   t.equal(await closeCode(socket), CLOSE.malformed);
   t.same(taken, [
-    { from: 2, message: { kind: 'heartbeat', term: 3, commitIndex: 4, readCounter: 5 } },
+    {
+      from: 2,
+      message: { kind: 'heartbeat', term: 3, commitIndex: 4, commitTerm: 3, readCounter: 5 },
+    },
     { from: 2, message: { kind: 'termRequest' } },
   ]);
   t.same(greetings, [5]);
@@ -247,9 +258,11 @@ t.test('two members find each other, by three sockets, over which nothing gets l
     const found = one.taken.find((taken) => taken.message.kind === message.kind);
     t.same(found, { from: 2, message }, message.kind);
   }
-  one.links.send(2, { kind: 'termResponse', term: 8, matchIndex: 1 });
+  one.links.send(2, { kind: 'termResponse', term: 8, matchIndex: 1, matchTerm: 1 });
   while (answers.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  t.same(answers, [{ from: 1, message: { kind: 'termResponse', term: 8, matchIndex: 1 } }]);
+  t.same(answers, [
+    { from: 1, message: { kind: 'termResponse', term: 8, matchIndex: 1, matchTerm: 1 } },
+  ]);
   links[Symbol.dispose]();
   await one.end();
 });
