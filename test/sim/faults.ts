@@ -60,6 +60,7 @@ export class Faults {
   #metAtMs = 0;
   #membersEver: number;
   #isEnding = false;
+  #restUntilMs = 0;
   #isChanging = false;
   readonly #changes: Promise<void>[] = [];
 
@@ -111,6 +112,17 @@ export class Faults {
     await this.#damage.settle();
   }
 
+  /** Nothing new goes wrong for so long, and all can speak to all. */
+  rest(ms: number): void {
+    const { network, time } = this.#group;
+    this.#restUntilMs = time.nowMs + ms;
+    network.heal();
+  }
+
+  get #isResting(): boolean {
+    return this.#group.time.nowMs < this.#restUntilMs;
+  }
+
   /** The leader ends, whatever was drawn. */
   crashLeader(): void {
     const { leader } = this.#group;
@@ -123,14 +135,16 @@ export class Faults {
       const { members, leader } = this.#group;
       const up = members.filter(({ isUp }) => isUp);
       const isAtLeader = this.#random.chance(0.5) && leader !== undefined;
-      if (up.length > 0) this.#inflict(this.#draw(), isAtLeader ? leader : this.#random.pick(up));
+      const isHit = up.length > 0 && !this.#isResting;
+      if (isHit) this.#inflict(this.#draw(), isAtLeader ? leader : this.#random.pick(up));
       this.#schedule();
     });
   }
 
   #observe(member: SimMember): void {
     this.#damage.observe(member);
-    if (this.#isEnding || this.#eagerness === 0 || member.engine === undefined) return;
+    if (this.#isEnding || this.#isResting || this.#eagerness === 0) return;
+    if (member.engine === undefined) return;
     const { nowMs } = this.#group.time;
     if (nowMs - this.#metAtMs < 300 || !isInRareState(member)) return;
     if (!this.#random.chance(this.#eagerness)) return;

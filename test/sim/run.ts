@@ -25,6 +25,7 @@ const HEAL_MS_MAX = 120_000;
 /** Of virtual time: how long a run lasts at least, and until it must count. */
 const RUN_MS = 20_000;
 const RUN_MS_MAX = 600_000;
+const STEP_MS = 2000;
 /** From here on what a run lacks is brought about. */
 const RUN_MS_PATIENT = 60_000;
 
@@ -97,10 +98,11 @@ export class StoreRun {
         if (lack === undefined) break;
         assert(group.time.nowMs < RUN_MS_MAX, `a run has ${lack} at last`);
         if (group.time.nowMs > RUN_MS_PATIENT) {
-          if (lack === 'leader changes') faults.crashLeader();
+          if (lack === 'writes') faults.rest(STEP_MS / 2);
+          else if (lack === 'leader changes') faults.crashLeader();
           else if (lack === 'watches resumed') load.breakWatch();
         }
-        await group.run(2000);
+        await group.run(STEP_MS);
       }
       load.end();
       faults.heal();
