@@ -189,8 +189,20 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       {
         file: 'control/raft/follower.ts',
-        find: 'if (commitIndex > log.lastIndex) {',
+        find: 'if (log.isWithout(commitIndex, commitTerm)) {',
         replace: 'if (false as boolean) {',
+      },
+    ],
+  },
+  {
+    name: 'set-back-disk-counts-by-length',
+    area: 'raft',
+    bug: 24,
+    patches: [
+      {
+        file: 'control/raft/log.ts',
+        find: 'return term !== 0 && own !== undefined && own !== term;',
+        replace: 'return own === undefined && term < 0;',
       },
     ],
   },
