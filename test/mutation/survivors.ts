@@ -16,9 +16,16 @@ const JOIN = 'control/store/wal/join.ts';
 const LEADER = 'control/raft/leader.ts';
 const LOG = 'control/raft/log.ts';
 const RECOVER = 'control/store/wal/recover.ts';
+const REWRITE = 'control/store/wal/rewrite.ts';
 
 const SLOW_WAY =
   'The usual case, found in one step; the way for all cases gives the same, by a search.';
+
+const HEADER_PAST_END =
+  'parseBatchHeader() refuses what ends behind the bytes; behind them there is no magic byte either.';
+
+const MAGIC_BYTE_FIRST =
+  'Saves the call for what cannot be a header: parseBatchHeader() compares all of the magic number.';
 
 export const survivors: readonly Survivor[] = [
   {
@@ -79,6 +86,12 @@ export const survivors: readonly Survivor[] = [
   },
   {
     file: JOIN,
+    within: 'stretch',
+    change: 'if ([entry === undefined -> false]) return undefined;',
+    why: 'A second line of defence: an entry that is lacking lies in a gap, and that either hides it, or ends behind `to`, which is not known then.',
+  },
+  {
+    file: JOIN,
     within: '#append',
     change:
       'if ([index === this.#last.index + 1 && (isSure || term === this.#last.term) -> false]) {',
@@ -125,14 +138,68 @@ export const survivors: readonly Survivor[] = [
   },
   {
     file: RECOVER,
+    within: '#batches',
+    change: 'let beforeLast = this.#position [?? -> &&] header.start;',
+    why: '#enter() came before: the position is where the header says that the segment starts.',
+  },
+  {
+    file: RECOVER,
+    within: '#isProved',
+    change: 'return [true -> false];',
+    why: 'The hole is noted. All that the answer leads to is a torn tail, which result() does not tell of a log with holes.',
+  },
+  {
+    file: RECOVER,
     within: '#validBatch',
     change: 'if ([bodyAt + header.bodyBytes > bytes.length -> false]) return undefined;',
     why: 'A body that ends early has another checksum.',
   },
   {
     file: RECOVER,
+    within: '#validBatch',
+    change: 'if (bodyAt [+ -> -] header.bodyBytes > bytes.length) return undefined;',
+    why: 'The header lies within the bytes, so this is never so; a body that ends early has another checksum.',
+  },
+  {
+    file: RECOVER,
+    within: '#laterBatch',
+    change: 'for (let at = from; at [+ -> -] BATCH_HEADER_BYTES <= bytes.length; at += 8) {',
+    why: HEADER_PAST_END,
+  },
+  {
+    file: RECOVER,
+    within: '#laterBatch',
+    change: 'if ([bytes[at] !== BATCH_MAGIC_BYTE -> false]) continue;',
+    why: MAGIC_BYTE_FIRST,
+  },
+  {
+    file: RECOVER,
     within: 'endOf',
     change: 'const index = known + (ahead [< -> <=] 2 ** 31 ? ahead : ahead - 2 ** 32);',
     why: 'A hole of 2^31 entries: half of the numbers are as far off as can be told.',
+  },
+  {
+    file: RECOVER,
+    within: 'laterHeader',
+    change: 'for (let at = from; at [+ -> -] BATCH_HEADER_BYTES <= bytes.length; at += 8) {',
+    why: HEADER_PAST_END,
+  },
+  {
+    file: RECOVER,
+    within: 'laterHeader',
+    change: 'if ([bytes[at] !== BATCH_MAGIC_BYTE -> false]) continue;',
+    why: MAGIC_BYTE_FIRST,
+  },
+  {
+    file: REWRITE,
+    within: 'fill',
+    change: 'const out = new ByteWriter(64 [* -> /] 1024);',
+    why: 'Room to begin with: it grows.',
+  },
+  {
+    file: REWRITE,
+    within: 'parseWaitingName',
+    change: 'if (number === undefined [|| -> &&] first === undefined) return undefined;',
+    why: 'Two groups of one match that neither leaves out: both are there, or there is no match.',
   },
 ];

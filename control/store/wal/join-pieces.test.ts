@@ -5,6 +5,8 @@ import type { EntryId } from './format.ts';
 import { type Gap, LogJoin } from './join.ts';
 import type { LogPiece } from './recover.ts';
 
+const ENTRY_BYTES = 4;
+
 /** `2/1`: index and term. */
 function idOf(text: string): EntryId {
   const [index = 0, term = 0] = text.split('/').map(Number);
@@ -13,7 +15,7 @@ function idOf(text: string): EntryId {
 
 function entriesOf(text: string): Entry[] {
   const ids = text.split(' ').filter((word) => word !== '');
-  return ids.map((id) => ({ ...idOf(id), data: new Uint8Array(0) }));
+  return ids.map((id) => ({ ...idOf(id), data: new Uint8Array(ENTRY_BYTES) }));
 }
 
 /** `2/1: 3/1 4/1`: what the log ended in before the piece (`?`: not known), and its entries. */
@@ -40,6 +42,13 @@ const showGap = ({ after, to }: Gap) => `(${show(after)} to ${show(to)})`;
 /** Entries, gaps, and what the log ends in. */
 function shown({ entries, gaps, last }: LogJoin): string {
   return [...entries.map(show), ...gaps.map(showGap), 'ends', show(last)].join(' ');
+}
+
+/** The term before them, and the entries; `?` when they are not all known. */
+function stretched(join: LogJoin, after: number, to: string, bytesMax = 1000): string {
+  const found = join.stretch(after, idOf(to), bytesMax);
+  if (found === undefined) return '?';
+  return [`${found.prevTerm}:`, ...found.entries.map(show)].join(' ');
 }
 
 t.test('pieces say what is known, and what is missing between them', (t) => {
@@ -175,6 +184,33 @@ t.test('fill() begins at the base when the entry before the gap is another one',
   t.equal(shown(join), '9/2 (1/1 to 8/2) ends 9/2', 'what is behind it stays');
   t.equal(join.fill(join.open as Gap, 1, entriesOf('2/1 3/2 4/2 5/2 6/2 7/2 8/2')), true);
   t.equal(shown(join), '2/1 3/2 4/2 5/2 6/2 7/2 8/2 9/2 ends 9/2');
+  t.end();
+});
+
+t.test('stretch() gives entries of the log that holds another, where none is hidden', (t) => {
+  const join = joinOf('1/1', '1/1: 2/1 3/1', '5/2: 6/2 7/3 8/3');
+  t.equal(shown(join), '2/1 3/1 6/2 7/3 8/3 (3/1 to 5/2) ends 8/3');
+  const rows: [number, string, string, string][] = [
+    [1, '3/1', '1: 2/1 3/1', 'behind the base, before a hole'],
+    [2, '3/1', '1: 3/1', 'behind a known entry'],
+    [3, '3/1', '1:', 'none behind it'],
+    [5, '8/3', '2: 6/2 7/3 8/3', 'behind the end of a hole'],
+    [6, '7/3', '2: 7/3', 'not all there are'],
+    [5, '8/2', '?', 'not of that log'],
+    [5, '9/3', '?', 'that one is not known'],
+    [3, '5/2', '?', 'nor is it at the end of a hole'],
+    [0, '3/1', '?', 'what was before the base is gone'],
+    [4, '8/3', '?', 'within a hole nothing is known'],
+    [3, '6/2', '?', 'with a hole between'],
+    [9, '8/3', '?', 'nothing is there to stand behind'],
+  ];
+  for (const [after, to, wanted, name] of rows) t.equal(stretched(join, after, to), wanted, name);
+  t.equal(stretched(join, 5, '8/3', 2 * ENTRY_BYTES), '2: 6/2 7/3', 'as many as fit');
+  t.equal(stretched(join, 5, '8/3', ENTRY_BYTES + 1), '2: 6/2 7/3', 'the last goes beyond');
+  const replaced = joinOf('0/0', '0/0: 1/1 2/1', '?: 3/2 4/2');
+  t.equal(shown(replaced), '1/1 2/1 3/2 4/2 (2/1 to 3/2) ends 4/2');
+  t.equal(stretched(replaced, 1, '3/2'), '?', 'the entry before a hole may have been replaced');
+  t.equal(stretched(replaced, 3, '4/2'), '2: 4/2', 'the one at its end is known');
   t.end();
 });
 
