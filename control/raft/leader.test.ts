@@ -87,6 +87,9 @@ t.test(
     t.equal(raft.lacksSnapshot, false);
     raft.compact(3);
     t.equal(raft.lacksSnapshot, false, 'nobody needs one');
+    raft.propose(new Uint8Array(1));
+    t.equal(raft.lacksSnapshot, false, 'the log holds what member 2 is sent next');
+    settle(raft);
     raft.step({ ...answer, from: 3, index: 4, rejected: true });
     t.equal(raft.lacksSnapshot, true, 'member 3 holds nothing, and the one offered is too old');
     t.same(settle(raft), []);
@@ -105,6 +108,50 @@ t.test('a snapshot is lacking where none was ever offered', (t) => {
   raft.compact(3);
   raft.step({ ...answer, from: 3, index: 4, rejected: true });
   t.equal(raft.lacksSnapshot, true);
+  t.end();
+});
+
+t.test('no snapshot is made or sent for a member that is not heard of', (t) => {
+  const raft = leader();
+  for (const from of [2, 3]) raft.step({ ...answer, from, index: 5, rejected: false });
+  settle(raft);
+  raft.propose(new Uint8Array(1));
+  settle(raft);
+  raft.step({ ...answer, from: 2, index: 6, rejected: false });
+  settle(raft);
+  raft.applied(6);
+  raft.compact(6);
+  for (let i = 0; i < 3; i++) raft.tick();
+  raft.unreachable(3);
+  raft.step({ kind: 'heartbeatResponse', from: 2, to: 1, term: 2, readCounter: 0 });
+  t.match(raft.progress, [{ id: 2 }, { id: 3, state: 'probe', nextIndex: 6, recentActive: false }]);
+  t.equal(raft.lacksSnapshot, false);
+  raft.offerSnapshot(6);
+  const kinds = () => settle(raft).map(({ kind, to }) => `${kind} ${to}`);
+  t.notOk(kinds().includes('snapshot 3'));
+  raft.step({ kind: 'heartbeatResponse', from: 3, to: 1, term: 2, readCounter: 0 });
+  t.same(kinds(), ['snapshot 3'], 'its sign of life');
+  t.end();
+});
+
+t.test('what is under way to a member is bounded in bytes', (t) => {
+  const limits = { inflightBytesMax: 2000 };
+  const raft = leader({ limits });
+  for (const from of [2, 3]) raft.step({ ...answer, from, index: 5, rejected: false });
+  settle(raft);
+  const sent = () => {
+    raft.propose(new Uint8Array(1000));
+    return settle(raft).flatMap(({ to, kind }) => (kind === 'append' ? [to] : []));
+  };
+  const inflight = () => raft.progress.map(({ inflightBytes }) => inflightBytes);
+  t.same(sent(), [2, 3]);
+  t.same(inflight(), [1032, 1032]);
+  t.same(sent(), [2, 3], 'the one that reaches the bound passes');
+  t.same(inflight(), [2064, 2064]);
+  t.same(sent(), []);
+  raft.step({ ...answer, from: 3, index: 6, rejected: false });
+  t.same(inflight(), [2064, 1032]);
+  t.ok(settle(raft).some(({ kind, to }) => kind === 'append' && to === 3));
   t.end();
 });
 
@@ -184,6 +231,13 @@ t.test('what is for leaders changes nothing elsewhere', (t) => {
   t.equal(raft.lacksSnapshot, false);
   t.same(raft.status, before);
   t.same(settle(raft), []);
+  t.end();
+});
+
+t.test('of the snapshots that were offered the newest counts', (t) => {
+  const raft = leader();
+  for (const index of [2, 3, 1]) t.equal(raft.offerSnapshot(index), true);
+  t.equal(raft.offeredIndex, 3);
   t.end();
 });
 

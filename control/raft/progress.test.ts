@@ -113,6 +113,22 @@ t.test('what was lost with a connection is told again, from the last entry that 
   t.end();
 });
 
+t.test('news of a commit that may be lost are told again', (t) => {
+  const progress = streaming();
+  progress.sent({ count: 4, bytes: 10, commitIndex: 7 });
+  progress.unreachable();
+  t.equal(progress.accepted(9, 1), true, 'the entries had arrived');
+  t.equal(shown(progress), 'replicate 9 10 0');
+  for (const [commitIndex, wanted] of [
+    [5, false],
+    [6, true],
+    [7, true],
+  ] as const) {
+    t.equal(progress.wantsAppend({ lastIndex: 9, commitIndex }, 'now'), wanted, `${commitIndex}`);
+  }
+  t.end();
+});
+
 t.test('nothing is appended before a snapshot has arrived, and then what follows it', (t) => {
   const progress = streaming();
   progress.sentSnapshot(8);

@@ -1,12 +1,13 @@
 /** Rules of the core that a scenario cannot reach, because no member of ours would send such messages. */
 import t from 'tap';
+import { ENTRY_OVERHEAD_BYTES } from './limits.ts';
 import { Raft, membersOf } from './raft.ts';
 import type { Entry, Message } from './raft.ts';
 
 const members = membersOf([1, 2, 3]);
 
-function follower(entries: readonly Entry[], term: number): Raft {
-  const config = { id: 1, members, heartbeatTicks: 1, electionTicks: 3, random: () => 0 };
+function follower(entries: readonly Entry[], term: number, drawn = 0): Raft {
+  const config = { id: 1, members, heartbeatTicks: 1, electionTicks: 3, random: () => drawn };
   const hardState = { term, vote: 0, commitIndex: 1 };
   return new Raft(config, { hardState, snapshot: undefined, entries, appliedIndex: 1 });
 }
@@ -211,7 +212,9 @@ t.test('whoever sends what only leaders send is the leader', (t) => {
 t.test('a pre-vote for a term in which another one has the vote is refused', (t) => {
   const raft = follower(log, 4);
   const request = { to: 1, term: 5, lastIndex: 9, lastTerm: 4, isTransfer: false };
+  t.equal(raft.vote, 0);
   raft.step({ kind: 'vote', from: 3, ...request });
+  t.equal(raft.vote, 3);
   raft.step({ kind: 'preVote', from: 2, ...request });
   const answers = raft.ready().messagesAfterPersist;
   t.match(answers, [
@@ -249,5 +252,75 @@ t.test('a write that has not ended for an election timeout shows a disk that han
   t.equal(raft.status.role, 'follower', 'it could not write its vote');
   raft.persisted(sequence);
   t.equal(raft.status.isDiskHung, false);
+  t.end();
+});
+
+t.test('the age of a write counts from when it was taken', (t) => {
+  const raft = follower(log, 1);
+  raft.tick();
+  raft.ready();
+  raft.tick();
+  t.equal(raft.status.isDiskHung, false);
+  t.end();
+});
+
+t.test('a member says where its log ends, and where the part that is durable does', (t) => {
+  const raft = follower(log, 1);
+  t.same([raft.lastIndex, raft.lastTerm, raft.logBytes], [4, 1, 4 * ENTRY_OVERHEAD_BYTES]);
+  const append = { kind: 'append', from: 2, to: 1, term: 2, prevIndex: 4, prevTerm: 1 } as const;
+  const larger = { ...entry(5, 2), data: new Uint8Array(7) };
+  raft.step({ ...append, entries: [larger], commitIndex: 1 });
+  t.same([raft.lastIndex, raft.lastTerm, raft.logBytes], [5, 2, 5 * ENTRY_OVERHEAD_BYTES + 7]);
+  t.same(raft.durableTail, { lastIndex: 4, lastTerm: 1 });
+  raft.persisted(raft.ready().sequence);
+  t.same(raft.durableTail, { lastIndex: 5, lastTerm: 2 });
+  const snapshot = { index: 9, term: 2, members };
+  raft.step({ kind: 'snapshot', from: 2, to: 1, term: 2, snapshot });
+  t.same([raft.lastIndex, raft.lastTerm, raft.logBytes], [9, 2, 0]);
+  t.same(raft.durableTail, { lastIndex: 0, lastTerm: 0 }, 'nothing before it is durable');
+  t.end();
+});
+
+t.test('a member knows what it lacks, but not what its snapshot holds', (t) => {
+  const raft = follower(log, 1);
+  raft.compact(1);
+  const rows: [number, number, boolean][] = [
+    [4, 1, false],
+    [4, 2, true],
+    [4, 0, false],
+    [5, 1, true],
+    [5, 0, true],
+    [0, 9, false],
+  ];
+  for (const [index, term, wanted] of rows) {
+    t.equal(raft.isWithout(index, term), wanted, `entry ${index} of term ${term}`);
+  }
+  t.end();
+});
+
+t.test('a member that lost its log stands still', (t) => {
+  const raft = follower(log, 1);
+  const heartbeat = { kind: 'heartbeat', from: 2, to: 1, term: 1, readCounter: 0 } as const;
+  raft.step({ ...heartbeat, commitIndex: 5, commitTerm: 1 });
+  t.match(raft.lostLog, { leader: 2, commitIndex: 5, lastIndex: 4 });
+  const before = raft.status;
+  for (let i = 0; i < 10; i++) raft.tick();
+  raft.step({ ...heartbeat, commitIndex: 2, commitTerm: 1 });
+  t.same(raft.status, before);
+  t.equal(raft.hasReady, false);
+  t.end();
+});
+
+t.test('the first election of a member waits as long as was drawn', (t) => {
+  for (const [drawn, ticks] of [
+    [0, 3],
+    [0.99, 5],
+  ] as const) {
+    const raft = follower(log, 1, drawn);
+    for (let i = 1; i < ticks; i++) raft.tick();
+    t.equal(raft.status.role, 'follower', `${ticks} ticks are not over`);
+    raft.tick();
+    t.equal(raft.status.role, 'preCandidate', `after ${ticks} ticks`);
+  }
   t.end();
 });

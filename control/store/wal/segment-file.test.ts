@@ -5,7 +5,7 @@ import type { Disk } from '../disk/disk.ts';
 import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
 import { SEGMENT_FILE_BYTES_MAX } from '../limits.ts';
 import { writeSegment } from '../testing/write-segment.ts';
-import { segmentName } from './format.ts';
+import { SEGMENT_HEADER_BYTES, WAL_FORMAT_VERSION, segmentName } from './format.ts';
 import { loadSegment } from './segment-file.ts';
 
 /** A disk whose one file has this size, and is read like this. */
@@ -65,5 +65,54 @@ t.test('what is no failure of the device is passed on', (t) => {
   });
   t.throws(() => loadSegment(later.disk, 1, crc32), { code: 'EBADF' }, 'in one of its sectors');
   t.ok(later.seen.isClosed);
+  let asked = 0;
+  const first = diskOf(1000, (at) => {
+    if (asked++ === 0) throw errno('EBADF');
+    return at;
+  });
+  t.throws(() => loadSegment(first.disk, 1, crc32), { code: 'EBADF' }, 'when read as a whole');
+  t.end();
+});
+
+t.test('what the device left of a sector that it could not read does not count', (t) => {
+  const memory = new MemoryDisk();
+  const data = new Uint8Array(3 * SECTOR_BYTES).fill(7);
+  writeSegment(memory, { batches: [[{ index: 1, term: 1, data }]] });
+  const name = segmentName(1);
+  memory.breakSector(name, 2);
+  const inner = memory.open(name);
+  const { disk } = diskOf(inner.size, () => 0);
+  const file = {
+    ...disk.open(name),
+    read: (into: Uint8Array, at: number) => {
+      try {
+        return inner.read(into, at);
+      } catch (error) {
+        into.fill(9);
+        throw error;
+      }
+    },
+  };
+  const { bytes } = loadSegment({ ...disk, open: () => file }, 1, crc32);
+  const sector = bytes.subarray(2 * SECTOR_BYTES, 3 * SECTOR_BYTES);
+  t.same(sector, new Uint8Array(SECTOR_BYTES));
+  t.notOk(bytes.includes(9));
+  t.end();
+});
+
+t.test('a segment of later software is not taken for a damaged one', (t) => {
+  const disk = new MemoryDisk();
+  writeSegment(disk, { batches: [[{ index: 1, term: 1, data: new Uint8Array(1) }]] });
+  disk.damage(segmentName(1), (bytes) => {
+    const view = new DataView(bytes.buffer);
+    view.setUint32(4, WAL_FORMAT_VERSION + 1, true);
+    view.setUint16(14, WAL_FORMAT_VERSION + 1, true);
+    view.setUint32(8, crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES)), true);
+  });
+  t.throws(() => loadSegment(disk, 1, crc32), { code: 'UNSUPPORTED' });
+  const failing = () => {
+    throw new TypeError('no checksum');
+  };
+  t.throws(() => loadSegment(disk, 1, failing), TypeError, 'nor is a fault of the program');
   t.end();
 });

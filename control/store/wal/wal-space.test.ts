@@ -1,6 +1,7 @@
 /** The log on a disk that has no more room. */
 import { crc32 } from 'node:zlib';
 import t from 'tap';
+import { NO_MEMBERS } from '#control/raft/raft.ts';
 import { MemoryDisk } from '../disk/memory-disk.ts';
 import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
 import { recoverLog } from './recover.ts';
@@ -75,6 +76,62 @@ t.test('an orderly end needs no room', (t) => {
   const wanted = recoverLog(disk, crc32).end.nextBatch;
   wal.close();
   t.equal(recoverLog(disk, crc32).end.nextBatch, wanted, 'and proves nothing then');
+  t.end();
+});
+
+t.test('a hard state that has no room takes spare space as an entry does', (t) => {
+  const disk = new MemoryDisk();
+  // With a copy of this batch and of the hard state, as many bytes are left as the shortest one takes.
+  const hardStateBytes = BATCH_HEADER_BYTES + 8;
+  const bodyBytes = 1024 - SEGMENT_HEADER_BYTES - BATCH_HEADER_BYTES - 2 * hardStateBytes;
+  open(disk).write([entry(1, bodyBytes - 4 - 5)], hardState);
+  let spare = 0;
+  const wal = open(disk, {
+    spare: () => {
+      disk.faults.capacityBytes += 512;
+      return spare-- > 0;
+    },
+  });
+  t.equal(recoverLog(disk, crc32).segments.at(-1)?.usedBytes, 1024 - hardStateBytes);
+  disk.faults.capacityBytes = disk.bytesUsed;
+  const longer = { ...hardState, vote: 2 ** 50 };
+  t.throws(() => wal.write([], longer), { code: 'NO_SPACE' });
+  disk.faults.capacityBytes = disk.bytesUsed;
+  spare = 1;
+  wal.write([], longer);
+  t.equal(spare, 0);
+  t.same(recoverLog(disk, crc32).content.hardState, longer);
+  t.end();
+});
+
+t.test('many small entries, and one with many members, are known to need room', (t) => {
+  const ids = Array.from({ length: 64 }, (_, i) => 2 ** 52 + i);
+  const members = { ...NO_MEMBERS, voters: ids };
+  for (const entries of [
+    Array.from({ length: 100 }, (_, i) => entry(i + 1, 1)),
+    [{ ...entry(1, 1), members }],
+  ]) {
+    const disk = new MemoryDisk();
+    const wal = open(disk);
+    disk.faults.capacityBytes = disk.bytesUsed;
+    t.throws(() => wal.write(entries, undefined), { code: 'NO_SPACE' });
+    t.equal(recoverLog(disk, crc32).content.last.index, 0, 'nothing was begun');
+    disk.faults.capacityBytes = 100_000;
+    wal.write(entries, undefined);
+    t.equal(recoverLog(disk, crc32).content.entries.length, entries.length);
+  }
+  t.end();
+});
+
+t.test('a disk that fails while room is made is not taken for a full one', (t) => {
+  const disk = new MemoryDisk();
+  const wal = open(disk);
+  t.equal(wal.reserve(5000), true);
+  disk.faults.beforeChange = () => {
+    throw Object.assign(new Error('broken'), { code: 'EIO' });
+  };
+  t.throws(() => wal.reserve(100_000), { code: 'EIO' });
+  t.throws(() => wal.write([entry(1, 100_000)], hardState), { code: 'EIO' });
   t.end();
 });
 
