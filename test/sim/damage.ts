@@ -7,12 +7,13 @@
  *   it starts on a disk that may have forgotten something only when all other voters know of all that
  *   it had promised (its log and its term); nobody could tell otherwise (reference/store.md section 8,
  *   rule 2)
- *   members change meanwhile only in that the damaged one is replaced
+ *   members may be changing when it comes, if a quorum (of both halves) is left by what all others know;
+ *   then they change only in that the damaged one is replaced
  *
  * A member whose memory was corrupt is right when it starts again: what counts on its disk is older than
  * that, and its log holds the rest. A member that cannot go on, by its own word, is replaced by another, as an operator would do it.
  */
-import { assert } from '#base/assert.ts';
+import { assert, must } from '#base/assert.ts';
 import { isQuorum } from '#control/raft/raft.ts';
 import { SECTOR_BYTES } from '#control/store/disk/memory-disk.ts';
 import type { DiskImage } from '#control/store/disk/memory-disk.ts';
@@ -36,8 +37,8 @@ export class Damage {
   #isBack = false;
   /** The process whose memory was changed. */
   #corruptLife = 0;
-  /** A disk as it was some time ago. */
-  #image: { readonly member: SimMember; readonly disk: DiskImage } | undefined;
+  /** Disks as they were some time ago. */
+  readonly #images = new Map<SimMember, DiskImage>();
   readonly #tasks: Promise<void>[] = [];
 
   /** `restart` starts a member whose disk is whole, as after any crash. */
@@ -66,7 +67,7 @@ export class Damage {
     return this.#damaged === member;
   }
 
-  /** Whether the group can bear to have this member damaged now; nobody's membership may be changing. */
+  /** Whether the group can bear to have this member, whom nobody removes, damaged now. */
   isBearable(member: SimMember): boolean {
     const { leader } = this.#group;
     if (this.isAny || leader?.engine === undefined || member.engine === undefined) return false;
@@ -97,8 +98,8 @@ export class Damage {
       member.kill();
       if (this.#random.chance(0.5)) member.disk.crash({ keep: () => this.#random.chance(0.5) });
       if (kind === 'rot') this.#rot(member);
-      else if (kind === 'rollBack' && this.#image?.member === member) {
-        member.disk.rollBack(this.#image.disk);
+      else if (kind === 'rollBack') {
+        member.disk.rollBack(must(this.#images.get(member), 'a copy of its disk'));
       } else {
         this.#replaceSoon(member);
         return;
@@ -276,18 +277,18 @@ export class Damage {
     });
   }
 
-  /** Now and then a member's disk is copied, to be put back later. */
+  /** Now and then a member's disk is copied, to be put back later: the last copy of each. */
   #takeImages(): void {
     this.#group.time.after(500 + this.#random.next() * 6000, () => {
       const member = this.#random.pick(this.#group.members);
-      if (member.isUp && !this.isAny) this.#image = { member, disk: member.disk.image() };
+      if (member.isUp && !this.isAny) this.#images.set(member, member.disk.image());
       this.#takeImages();
     });
   }
 
   /** Whether there is a copy to set this member's disk back to. */
   hasImageOf(member: SimMember): boolean {
-    return this.#image?.member === member;
+    return this.#images.has(member);
   }
 }
 

@@ -62,6 +62,8 @@ export class Faults {
   #isEnding = false;
   #restUntilMs = 0;
   #isChanging = false;
+  /** Who is being removed. */
+  #leaving: SimMember | undefined;
   readonly #changes: Promise<void>[] = [];
 
   constructor(group: Group, count: (what: string) => void) {
@@ -149,7 +151,9 @@ export class Faults {
     if (nowMs - this.#metAtMs < 300 || !isInRareState(member)) return;
     if (!this.#random.chance(this.#eagerness)) return;
     this.#metAtMs = nowMs;
-    const fault = this.#draw();
+    const isJoint = statesOf(member).includes('joint');
+    // Joint configurations are rare and short; so is damage.
+    const fault = isJoint && this.#random.chance(0.5) ? this.#random.pick(DAMAGES) : this.#draw();
     // Not within the event that is being looked at.
     this.#group.time.after(0, () => {
       if (!this.#isEnding && fault !== 'heal' && member.isUp) this.#inflict(fault, member);
@@ -189,7 +193,7 @@ export class Faults {
   #hit(fault: MemberFault, member: SimMember): void {
     const { network, trace, time } = this.#group;
     if (isDamage(fault)) {
-      if (this.#isChanging || !this.#damage.isBearable(member)) return;
+      if (member === this.#leaving || !this.#damage.isBearable(member)) return;
       if (fault === 'rollBack' && !this.#damage.hasImageOf(member)) return;
     }
     countFault(this.table, fault, statesOf(member));
@@ -354,6 +358,7 @@ export class Faults {
       } else if (members.length > 3) {
         const gone = this.#random.chance(0.4) ? leader : this.#random.pick(members);
         if (gone === undefined) return;
+        this.#leaving = gone;
         await this.#group.dismiss(client, gone.id);
         this.#count(gone === leader ? 'leader removed' : 'member removed');
         await this.#group.pause(3000);
@@ -362,6 +367,7 @@ export class Faults {
     } catch (error) {
       ignoreRefusal(error);
     } finally {
+      this.#leaving = undefined;
       this.#isChanging = false;
     }
   }

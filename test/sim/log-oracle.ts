@@ -24,7 +24,7 @@ interface Seen {
   term: number;
   /** The term that it led; 0 = it did not lead. */
   ledTerm: number;
-  /** In it nobody got its vote, whatever its hard state says. */
+  /** Up to it a damaged disk may have forgotten votes: it gives none there any more. */
   spentTerm: number;
   commitIndex: number;
   durable: Durable;
@@ -90,9 +90,10 @@ export class LogOracle {
   }
 
   /** The member's disk was damaged: what was durable need not be. */
-  forget({ id }: SimMember): void {
+  forget({ id, promised }: SimMember): void {
     const seen = this.#seen.get(id);
     if (seen === undefined) return;
+    seen.spentTerm = Math.max(seen.spentTerm, promised.term);
     seen.life = 0;
     seen.term = 0;
     seen.durable = NOTHING;
@@ -109,9 +110,7 @@ export class LogOracle {
   #observeVote({ engine, id, life }: SimMember, seen: Seen): void {
     if (engine === undefined || seen.life === life) return;
     const { term, vote } = engine;
-    // With a damaged disk (`forget`) it votes in later terms alone: a repair spends the vote of this one.
-    if (seen.life === 0) seen.spentTerm = term;
-    if (term === seen.spentTerm) return;
+    if (term <= seen.spentTerm) return;
     const known = this.#votes.get(`${id}/${term}`);
     const isKept = known === undefined || known === vote;
     assert(isKept, `member ${id} knows in its next life that it voted in term ${term}`);
