@@ -56,6 +56,8 @@ export class Faults {
   readonly #damage: Damage;
   /** Chance that a rare state is met by a fault, at each event in it. */
   readonly #eagerness: number;
+  /** The same in a joint configuration, which is rare and short. */
+  readonly #jointEagerness: number;
   readonly table: FaultTable = {};
   #metAtMs = 0;
   #membersEver: number;
@@ -84,6 +86,7 @@ export class Faults {
       ['heal', 4] as const,
     ]);
     this.#eagerness = random.pick([0, 0.02, 0.3]);
+    this.#jointEagerness = this.#eagerness === 0 ? 0 : random.pick([0.1, 1]);
     const restart = (member: SimMember) => this.#restartLater(member, random.chance(0.5));
     this.#damage = new Damage(group, { count, restart });
     group.watch = (member) => this.#observe(member);
@@ -148,14 +151,16 @@ export class Faults {
     if (this.#isEnding || this.#isResting || this.#eagerness === 0) return;
     if (member.engine === undefined) return;
     const { nowMs } = this.#group.time;
-    if (nowMs - this.#metAtMs < 300 || !isInRareState(member)) return;
-    if (!this.#random.chance(this.#eagerness)) return;
-    this.#metAtMs = nowMs;
+    if (!isInRareState(member)) return;
     const isJoint = statesOf(member).includes('joint');
-    // Joint configurations are rare and short; so is damage.
-    const fault = isJoint && this.#random.chance(0.5) ? this.#random.pick(DAMAGES) : this.#draw();
+    if (nowMs - this.#metAtMs < (isJoint ? 20 : 300)) return;
+    if (!this.#random.chance(isJoint ? this.#jointEagerness : this.#eagerness)) return;
+    this.#metAtMs = nowMs;
+    // Damage is rare, too; it waits for others to know of the configuration.
+    const isDamaging = isJoint && this.#random.chance(0.7);
+    const fault = isDamaging ? this.#random.pick(DAMAGES) : this.#draw();
     // Not within the event that is being looked at.
-    this.#group.time.after(0, () => {
+    this.#group.time.after(isDamaging ? this.#random.next() * 10 : 0, () => {
       if (!this.#isEnding && fault !== 'heal' && member.isUp) this.#inflict(fault, member);
     });
   }
