@@ -17,7 +17,7 @@ import type { RunResult } from './run.ts';
 
 const SEEDS_PER_SLOT = 200;
 /** Below it a fault may not meet a state by mere chance. */
-const SEEDS_FOR_TABLE = 200;
+const SEEDS_FOR_TABLE = 1000;
 /** A seed takes a second; one that does not end is a failure, too. */
 const SEED_MS_MAX = 120_000;
 
