@@ -181,7 +181,6 @@ function describe(join: LogJoin): string {
 }
 
 function rangeOf(first: number, last: number): string {
-  if (first > last) return `what stood at entry ${first}`;
   return first === last ? `entry ${first}` : `entries ${first} to ${last}`;
 }
 

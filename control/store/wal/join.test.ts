@@ -112,6 +112,9 @@ t.test('whatever rots, the log is put together as it was', (t) => {
       count('end not known');
       continue;
     }
+    // What is asked for nobody could answer.
+    const isEmpty = join.gaps.some(({ after, to }) => after.index >= to.index);
+    if (isEmpty) t.fail(`seed ${seed}: an empty gap, ${JSON.stringify(join.gaps)}`);
     const isTail = log[join.last.index - 1]?.term === join.last.term;
     if (!isTail) {
       // The end was damaged, too, and what was behind it is cut as a torn tail may be.

@@ -161,11 +161,11 @@ export class LogJoin {
       this.#last = { index, term };
       return;
     }
-    const open = this.#cut(index);
-    const after = open?.after ?? this.#lastKnown();
+    const isHidden = this.#cut(index);
+    const after = this.#lastKnown();
     const isNext = after.index === index - 1;
     // Entries of one leader follow each other; others do where nothing is hidden between them.
-    const isBehind = open === undefined && isNext && (isSure || after.term === term);
+    const isBehind = !isHidden && isNext && (isSure || after.term === term);
     if (!isBehind) this.#gaps.push({ after, to: { index, term } });
     this.#entries.set(index, entry);
     this.#last = { index, term };
@@ -179,8 +179,8 @@ export class LogJoin {
     }
     if (this.#entries.get(index)?.term === term) this.#cut(index + 1);
     else {
-      const open = this.#cut(index);
-      this.#gaps.push({ after: open?.after ?? this.#lastKnown(), to: { index, term } });
+      this.#cut(index);
+      this.#gaps.push({ after: this.#lastKnown(), to: { index, term } });
     }
     this.#last = { index, term };
   }
@@ -191,12 +191,13 @@ export class LogJoin {
     this.#last = this.base;
   }
 
-  /** Forgets the log from `index` on; returns a gap that reached there. */
-  #cut(index: number): Gap | undefined {
+  /** Forgets the log from `index` on; true: a gap reached there. */
+  #cut(index: number): boolean {
     for (const known of this.#entries.keys()) if (known >= index) this.#entries.delete(known);
-    const open = this.#gaps.find(({ to }) => to.index >= index);
-    this.#gaps = this.#gaps.filter(({ to }) => to.index < index);
-    return open;
+    const kept = this.#gaps.filter(({ to }) => to.index < index);
+    const isReached = kept.length < this.#gaps.length;
+    this.#gaps = kept;
+    return isReached;
   }
 
   /** The last entry that is known to have been in the log, here or in a gap. */
