@@ -194,18 +194,6 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     ],
   },
-  {
-    name: 'set-back-disk-counts-by-length',
-    area: 'raft',
-    bug: 24,
-    patches: [
-      {
-        file: 'control/raft/log.ts',
-        find: 'return term !== 0 && own !== undefined && own !== term;',
-        replace: 'return own === undefined && term < 0;',
-      },
-    ],
-  },
   one(
     'acknowledged-before-sync',
     'log',
