@@ -14,12 +14,12 @@ import { serveMachineSocket } from '#base/protocol/serve-socket.ts';
 import { TaskScope } from '#base/task-scope.ts';
 import { BackupSchedule, openEtcdStore, startStoreWorker } from '#control/store/store.ts';
 import type { EtcdIo, OwnStore, Store } from '#control/store/store.ts';
+import { answerLine } from './answer-line.ts';
 import { STORE_DIR, parseControlConfig } from './config.ts';
 import type { ControlConfig } from './config.ts';
 import { startControllers } from './controllers-worker.ts';
 import { recoverCommand } from './recover-command.ts';
-import { restoreCommand } from './restore-command.ts';
-import { takeRestored } from './restored-store.ts';
+import { makeRestored, takeRestored } from './restored-store.ts';
 import { storeServices } from './store-services.ts';
 
 /** Requests under way take milliseconds; watches are ended, the rest (exec, proxies) is cut. */
@@ -31,8 +31,9 @@ const ETCD_OPEN_MS_MAX = 15_000;
 async function main(): Promise<void> {
   const [path, ...more] = process.argv.slice(2);
   if (path === undefined) throw new Error('usage: main.ts CONFIG.json');
-  if (path === '--restore') process.exit(restoreCommand(more));
-  if (path === '--recover') process.exit(await recoverCommand(more));
+  const [snapshot = '', dataDir = ''] = more;
+  if (path === '--restore') process.exit(await answerLine(() => makeRestored(snapshot, dataDir)));
+  if (path === '--recover') process.exit(await answerLine(() => recoverCommand(more)));
   const config = parseControlConfig(readFileSync(path, 'utf8'));
   const log = new FdLog({ level: config.logLevel, area: 'control' });
   const clock = new RealClock();

@@ -1,12 +1,11 @@
 /**
  * `main.ts --recover CONFIG.json [CONFIRMED]`: what the member of this directory holds, whose group has lost
  * its quorum; with what was told, as JSON, makes it a group of its own. For the supervisor, which has
- * stopped control; prints one line of JSON, what was found or done, or what refused it.
+ * stopped control.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { errorText, isErrno } from '#base/errors.ts';
 import { FdLog } from '#base/log.ts';
 import { STORE_DIR, parseControlConfig } from './config.ts';
 import { StoreError, findLivingGroup, inspectMember, recoverMember } from '#control/store/store.ts';
@@ -19,24 +18,14 @@ const confirmed = z.object({
   lastIndex: z.int(),
 });
 
-/** Resolves to the exit code. */
-export async function recoverCommand([path = '', text]: readonly string[]): Promise<number> {
-  const say = (value: object) => process.stdout.write(`${JSON.stringify(value)}\n`);
-  try {
-    say(await recover(path, text === undefined ? undefined : confirmed.parse(JSON.parse(text))));
-    return 0;
-  } catch (error) {
-    const isFull = isErrno(error, 'ENOSPC', 'EDQUOT');
-    const code = error instanceof StoreError ? error.code : isFull ? 'NO_SPACE' : 'INTERNAL';
-    say({ code, message: errorText(error) });
-    return 1;
-  }
-}
-
-async function recover(
-  path: string,
-  of: z.infer<typeof confirmed> | undefined,
-): Promise<Survivor | RecoveredGroup> {
+/**
+ * Rejects with StoreError INVALID_REQUEST where the store has a quorum, or needs none, or holds another log
+ * than was told; else as parsing and reading do.
+ */
+export async function recoverCommand([path = '', text]: readonly string[]): Promise<
+  Survivor | RecoveredGroup
+> {
+  const of = text === undefined ? undefined : confirmed.parse(JSON.parse(text));
   const config = parseControlConfig(readFileSync(path, 'utf8'));
   if (config.etcd !== undefined) {
     throw new StoreError('INVALID_REQUEST', 'the cluster is on an external etcd');

@@ -1,7 +1,8 @@
 /** Rules of a leader that scenarios do not show: their heartbeats are due every tick, and their hosts keep order. */
 import t from 'tap';
 import { Raft, membersOf } from './raft.ts';
-import type { Entry, Message, RaftConfig } from './raft.ts';
+import type { Entry, RaftConfig } from './raft.ts';
+import { settle } from './testing/settle.ts';
 
 const log: Entry[] = [1, 2, 3, 4].map((index) => ({ index, term: 1, data: new Uint8Array(0) }));
 
@@ -26,17 +27,6 @@ function leader(options: Partial<RaftConfig> = {}, votesAfterTicks = 0): Raft {
   settle(raft);
   t.equal(raft.isLeader, true);
   return raft;
-}
-
-/** Takes what is due, as a disk without delay; returns what may leave. */
-function settle(raft: Raft): Message[] {
-  const messages: Message[] = [];
-  while (raft.hasReady) {
-    const ready = raft.ready();
-    raft.persisted(ready.sequence);
-    messages.push(...ready.messages, ...ready.messagesAfterPersist);
-  }
-  return messages;
 }
 
 const answer = { kind: 'appendResponse', to: 1, term: 2, hintIndex: 0, hintTerm: 0 } as const;

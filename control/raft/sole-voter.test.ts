@@ -1,8 +1,18 @@
 /** One voter beside a learner, and what a follower asks of its leader. */
 import t from 'tap';
 import { NO_MEMBERS, Raft } from './raft.ts';
-import type { Message, RaftConfig } from './raft.ts';
+import type { RaftConfig } from './raft.ts';
+import { settle } from './testing/settle.ts';
 
+const heartbeat = {
+  kind: 'heartbeat',
+  from: 1,
+  to: 2,
+  term: 1,
+  commitIndex: 0,
+  commitTerm: 0,
+  readCounter: 0,
+} as const;
 const members = { ...NO_MEMBERS, voters: [1], learners: [2] };
 
 function member(id: number, options: Partial<RaftConfig> = {}): Raft {
@@ -16,16 +26,6 @@ function member(id: number, options: Partial<RaftConfig> = {}): Raft {
       appliedIndex: 0,
     },
   );
-}
-
-function settle(raft: Raft): Message[] {
-  const messages: Message[] = [];
-  while (raft.hasReady) {
-    const ready = raft.ready();
-    raft.persisted(ready.sequence);
-    messages.push(...ready.messages, ...ready.messagesAfterPersist);
-  }
-  return messages;
 }
 
 function leader(): Raft {
@@ -69,15 +69,7 @@ t.test('a transfer to the leader itself ends one, to who does not vote is refuse
 
 t.test('a learner is never a candidate, and forgets a leader that it does not hear', (t) => {
   const raft = member(2);
-  raft.step({
-    kind: 'heartbeat',
-    from: 1,
-    to: 2,
-    term: 1,
-    commitIndex: 0,
-    commitTerm: 0,
-    readCounter: 0,
-  });
+  raft.step(heartbeat);
   t.equal(raft.leader, 1);
   raft.tick();
   raft.tick();
@@ -92,15 +84,7 @@ t.test('a learner is never a candidate, and forgets a leader that it does not he
 t.test('a follower keeps as many reads as its bound says, the newest', (t) => {
   const raft = member(2, { limits: { readsPendingMax: 2 } });
   t.equal(raft.read(9), false, 'nobody to ask');
-  raft.step({
-    kind: 'heartbeat',
-    from: 1,
-    to: 2,
-    term: 1,
-    commitIndex: 0,
-    commitTerm: 0,
-    readCounter: 0,
-  });
+  raft.step(heartbeat);
   settle(raft);
   for (const context of [10, 11, 12]) t.equal(raft.read(context), true);
   const asked = settle(raft).flatMap((message) => (message.kind === 'read' ? message : []));

@@ -15,16 +15,16 @@ import { askToRejoin } from './rejoin.ts';
 import type { Admission, Asker } from './rejoin.ts';
 import { repairDirectory } from './repair-directory.ts';
 import { parseSegmentName } from './wal/format.ts';
-import { loadSegment } from './wal/segment-file.ts';
+import { findSegmentHeader } from './wal/read-segment.ts';
 
 /** No member's id. */
 const NOBODY = 0;
 
 /**
  * As whom a directory begins that does not say so by its log: it has none, or none of which any header can be
- * read. Undefined for others, and for a member that is to found a group. Where others are known they are asked, whatever was configured: what an
- * id promised may have been lost with the disk. StoreError INVALID_REQUEST when a group is to be joined of
- * which nobody is known, else as askToRejoin.
+ * read. Undefined for others, and for a member that is to found a group. Where others are known they are
+ * asked, whatever was configured: what an id promised may have been lost with the disk. StoreError
+ * INVALID_REQUEST when a group is to be joined of which nobody is known, else as askToRejoin.
  */
 export async function joinAnew(
   options: MemberOptions,
@@ -104,7 +104,7 @@ function look(dataDir: string): {
   using disk = new RealDisk(dataDir);
   const numbers = disk.list().map(parseSegmentName);
   const segments = numbers.filter((number) => number !== undefined);
-  const isReadable = (number: number) => loadSegment(disk, number, crc32).header !== undefined;
+  const isReadable = (number: number) => findSegmentHeader(disk, number, crc32) !== undefined;
   const some = segments.some(isReadable) ? 'readable' : 'unreadable';
   return { log: segments.length === 0 ? 'none' : some, note: readNote(disk) };
 }

@@ -17,7 +17,7 @@ import { runControl } from './control-program.ts';
 import type { ControlProgram } from './control-program.ts';
 import type { EventLog } from './events.ts';
 
-/** What control's program says (control/restore-command.ts). */
+/** What control's program says (control/restored-store.ts). */
 const restored = z.object({ revision: z.int() });
 
 /** The cluster of this node (supervisor.ts). */

@@ -78,14 +78,20 @@ async function isBack(group: StoreGroup, store: OwnStore, key: string, formerId:
   return count;
 }
 
-t.test('a member that lost its disk comes back by itself', { timeout: 120_000 }, async (t) => {
-  const { group: made, store, dataDir } = await threeProcesses(t);
-  await using group = made;
-  await fill(store, 100);
+/** The third member's process is killed. `formerId`: what it was called until then. */
+async function endThird(group: StoreGroup, store: OwnStore) {
   const lost = must(group.members[2], 'a member');
   const { members } = await store.members(signal);
   const formerId = must(members.find(({ key }) => key === lost.identity.key)?.id, 'a member');
   await lost.end('SIGKILL');
+  return { lost, formerId };
+}
+
+t.test('a member that lost its disk comes back by itself', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 100);
+  const { lost, formerId } = await endThird(group, store);
   rmSync(dataDir(2), { recursive: true });
   const peers = group.members.map(({ address }) => address);
   group.configure(2, { peers, join: undefined });
@@ -98,10 +104,7 @@ t.test('a lost disk is noticed though an old id is configured', { timeout: 120_0
   const { group: made, store, dataDir } = await threeProcesses(t);
   await using group = made;
   await fill(store, 100);
-  const lost = must(group.members[2], 'a member');
-  const { members } = await store.members(signal);
-  const formerId = must(members.find(({ key }) => key === lost.identity.key)?.id, 'a member');
-  await lost.end('SIGKILL');
+  const { lost, formerId } = await endThird(group, store);
   rmSync(dataDir(2), { recursive: true });
   group.configure(2, { peers: [] });
   await t.rejects(lost.start(), /directory is empty, and no other member is named/);
@@ -119,10 +122,7 @@ t.test('a log that does not say whose it is counts as lost', { timeout: 120_000 
   const { group: made, store, dataDir } = await threeProcesses(t);
   await using group = made;
   await fill(store, 100);
-  const lost = must(group.members[2], 'a member');
-  const { members } = await store.members(signal);
-  const formerId = must(members.find(({ key }) => key === lost.identity.key)?.id, 'a member');
-  await lost.end('SIGKILL');
+  const { lost, formerId } = await endThird(group, store);
   for (const name of readdirSync(dataDir(2)).filter((file) => file.startsWith('wal-'))) {
     const bytes = readFileSync(join(dataDir(2), name));
     writeFileSync(join(dataDir(2), name), bytes.fill(0, 0, 80));

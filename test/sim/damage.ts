@@ -11,7 +11,8 @@
  *   then they change only in that the damaged one is replaced
  *
  * A member whose memory was corrupt is right when it starts again: what counts on its disk is older than
- * that, and its log holds the rest. A member that cannot go on, by its own word, is replaced by another, as an operator would do it.
+ * that, and its log holds the rest. A member that cannot go on, by its own word, is replaced by another, as
+ * an operator would do it.
  */
 import { assert, must } from '#base/assert.ts';
 import { isQuorum } from '#control/raft/raft.ts';

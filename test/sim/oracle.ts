@@ -14,6 +14,7 @@ import { parseCheckpointName } from '#control/store/checkpoint/format.ts';
 import { loadManifest } from '#control/store/checkpoint/read.ts';
 import { latin1Text } from '#control/store/codec/bytes.ts';
 import type { MemoryDisk } from '#control/store/disk/memory-disk.ts';
+import { isSameHash } from '#control/store/mvcc/state-hash.ts';
 import type { Lanes } from '#control/store/mvcc/state-hash.ts';
 import { sha256 } from '#control/store/native-digests.ts';
 import { StoreError } from '#control/store/port.ts';
@@ -81,8 +82,7 @@ export class Oracle {
       const known = this.#hashes[index];
       if (hash === undefined) continue;
       assert(known !== undefined, `member ${member.id}: state in ${name} is known`);
-      const isEqual = known.a === hash.a && known.b === hash.b;
-      assert(isEqual, `member ${member.id}: ${name} holds the state of the group`);
+      assert(isSameHash(known, hash), `member ${member.id}: ${name} holds the state of the group`);
     }
   }
 
@@ -101,8 +101,7 @@ export class Oracle {
         break; // Came with a checkpoint.
       }
       const known = (this.#hashes[index] ??= hash);
-      const isEqual = known.a === hash.a && known.b === hash.b;
-      assert(isEqual, `member ${member.id}: state at entry ${index} is equal`);
+      assert(isSameHash(known, hash), `member ${member.id}: state at entry ${index} is equal`);
     }
     this.#observeRevisions(state.mvcc, nowMs);
   }

@@ -24,7 +24,7 @@ import { StateMachine } from '../engine/state-machine.ts';
 import type { StateOptions } from '../engine/state-machine.ts';
 import { StoreError } from '../port.ts';
 import { CHECKPOINT_WAIT_TICKS } from '../limits.ts';
-import { formatHash } from '../mvcc/state-hash.ts';
+import { formatHash, isSameHash } from '../mvcc/state-hash.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import { checkpointName } from './format.ts';
 import { listCheckpoints, loadCheckpoint, verifyCheckpoint } from './read.ts';
@@ -303,7 +303,7 @@ export class Checkpoints {
 /** Entries alone change the state: since the last one it has the hash that was kept then. */
 function checkUnchanged({ hashes, appliedIndex }: StateMachine, hash: Lanes): void {
   const known = hashes.at(appliedIndex);
-  if (known === undefined || (known.a === hash.a && known.b === hash.b)) return;
+  if (known === undefined || isSameHash(known, hash)) return;
   const text = `memory holds a state with hash ${formatHash(hash)} behind entry ${appliedIndex}`;
   throw new StoreError('CORRUPT', `${text}, not ${formatHash(known)}`);
 }

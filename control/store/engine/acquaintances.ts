@@ -8,6 +8,7 @@
  *
  * Nobody vouches for himself: only who has proved a key that is in force already is asked, or heard.
  */
+import { isSameHash } from '../mvcc/state-hash.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import type { Peers, RosterNews } from './peers.ts';
 import type { RosterRow } from './roster.ts';
@@ -66,9 +67,9 @@ export class Acquaintances {
       this.#news = undefined;
     }
     const { a, b } = this.#state.roster.hash;
-    const { hash, news } = this.#told;
-    if (a === hash.a && b === hash.b && news === this.#news) return undefined;
-    this.#told = { hash: { a, b }, news: this.#news };
+    const hash = { a, b }; // As it is now.
+    if (isSameHash(this.#told.hash, hash) && this.#told.news === this.#news) return undefined;
+    this.#told = { hash, news: this.#news };
     const rows = this.#rows();
     this.#peers.setMembers(rows);
     return rows.map(({ id }) => id);

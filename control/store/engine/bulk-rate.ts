@@ -1,8 +1,9 @@
 /**
  * How fast checkpoints are written, and sent and fetched as snapshots: as fast as the syncs of the log
- * allow. Those that happen while bulk traffic runs are compared with those without it; where the slow ones (p99) take more
- * than twice as long the rate falls by a third, otherwise it rises by a step (reference/store.md section
- * 8, rule 15). A member that writes nothing has nothing to protect. Pure: time comes in ticks.
+ * allow. Those that happen while bulk traffic runs are compared with those without it; where the slow ones
+ * (p99) take more than twice as long the rate falls by a third, otherwise it rises by a step
+ * (reference/store.md section 8, rule 15). A member that writes nothing has nothing to protect. Pure: time
+ * comes in ticks.
  */
 import { BULK_BYTES_PER_TICK_MIN, BULK_BYTES_PER_TICK_STEP, BULK_SYNCS_KEPT } from '../limits.ts';
 

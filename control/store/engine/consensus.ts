@@ -29,11 +29,8 @@ export interface ConsensusWork {
 }
 
 /** What a crash leaves, whatever is being written. */
-export interface Durable {
+export interface Durable extends LogTail {
   readonly term: number;
-  /** Of the log. */
-  readonly lastIndex: number;
-  readonly lastTerm: number;
 }
 
 export interface Consensus {
@@ -91,7 +88,7 @@ export interface Consensus {
   readonly vote: number;
   /** 0 = not known. */
   readonly leader: number;
-  readonly tail: { readonly lastIndex: number; readonly lastTerm: number };
+  readonly tail: LogTail;
   readonly durable: Durable;
   readonly commitIndex: number;
   readonly walBytes: number;

@@ -240,7 +240,7 @@ export class Engine {
   }
 
   /** Where the log ends. */
-  get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
+  get tail(): LogTail {
     return this.#consensus.tail;
   }
 

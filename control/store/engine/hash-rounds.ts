@@ -17,6 +17,7 @@
 import { everyone, isQuorum, isVoter } from '#control/raft/raft.ts';
 import type { Members } from '#control/raft/raft.ts';
 import { HASH_ROUND_TICKS, HASH_ROUNDS_KEPT, MEMBERS_MAX } from '../limits.ts';
+import { isSameHash } from '../mvcc/state-hash.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import type { Fence, PeerMessage, StateHashAnswer } from './peers.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -123,14 +124,14 @@ export class HashRounds {
     if (answers === undefined) return undefined;
     const hashes = [...answers].filter(([id]) => isVoter(members, id)).map(([, hash]) => hash);
     const isAgreed = hashes.some((good) => this.#isOfQuorum(answers, good));
-    return !isAgreed && hashes.some((hash) => !isEqual(hash, hashes[0] ?? hash));
+    return !isAgreed && hashes.some((hash) => !isSameHash(hash, hashes[0] ?? hash));
   }
 
   #isOfQuorum(answers: Answers, hash: Lanes): boolean {
     const members = this.#members();
     // Who does not know yet who the members are cannot know what they agree on.
     if (members.voters.length === 0) return false;
-    return isQuorum(members, (id) => isEqual(answers.get(id), hash));
+    return isQuorum(members, (id) => isSameHash(answers.get(id), hash));
   }
 
   /** An answer: tells those that differ from a quorum, as far as is known. True = this member does. */
@@ -147,10 +148,10 @@ export class HashRounds {
   #differs(answers: Answers, index: number): boolean {
     const good = [...answers.values()].find((hash) => this.#isOfQuorum(answers, hash));
     if (good === undefined) return false;
-    if (isEqual(answers.get(this.#memberId), good)) {
+    if (isSameHash(answers.get(this.#memberId), good)) {
       this.#agreedIndex = Math.max(this.#agreedIndex, index);
     }
-    const wrong = [...answers.keys()].filter((id) => !isEqual(answers.get(id), good));
+    const wrong = [...answers.keys()].filter((id) => !isSameHash(answers.get(id), good));
     for (const id of wrong) {
       if (id !== this.#memberId) this.#send(id, { kind: 'fence', index, hash: good });
     }
@@ -160,7 +161,7 @@ export class HashRounds {
   /** Another's word on what a quorum holds; true = this member differs. It may come late. */
   isFenced({ index, hash }: Fence): boolean {
     const own = this.#state.hashes.at(index);
-    return own !== undefined && !isEqual(own, hash);
+    return own !== undefined && !isSameHash(own, hash);
   }
 
   /** Somebody asks; what comes while its last question waits is dropped, it asks again. */
@@ -184,8 +185,4 @@ export class HashRounds {
     const hash = this.#state.hashes.at(index);
     if (hash !== undefined) this.#send(to, { kind: 'stateHashAnswer', index, hash });
   }
-}
-
-function isEqual(one: Lanes | undefined, other: Lanes): boolean {
-  return one?.a === other.a && one.b === other.b;
 }

@@ -9,6 +9,7 @@ export class LogWrites {
   readonly #wal: Wal;
   readonly #persisted: (ready: Ready) => void;
   #waiting: Ready[] = [];
+  #waitingBytes = 0;
   #underWay: readonly Ready[] = [];
 
   /** `persisted` is called for each in order. */
@@ -17,13 +18,15 @@ export class LogWrites {
     this.#persisted = persisted;
   }
 
-  /** Nothing waits to be begun. */
-  get isBegun(): boolean {
-    return this.#waiting.length === 0;
+  /** Bytes of what is not begun yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
-  add(ready: Ready): void {
+  /** `bytes`: what it takes on the disk, about. */
+  add(ready: Ready, bytes: number): void {
     this.#waiting.push(ready);
+    this.#waitingBytes += bytes;
   }
 
   /** Ends what is durable and begins what waits. Throws what the disk said. */
@@ -33,6 +36,7 @@ export class LogWrites {
       if (this.#waiting.length === 0) return;
       this.#underWay = this.#waiting;
       this.#waiting = [];
+      this.#waitingBytes = 0;
       const { entries, hardState } = joined(this.#underWay);
       if (entries.length > 0 || hardState !== undefined) this.#wal.begin(entries, hardState);
     }

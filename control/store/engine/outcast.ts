@@ -13,7 +13,7 @@ import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
 import { StoreError } from '../port.ts';
 import { parseSegmentName } from '../wal/format.ts';
-import { loadSegment } from '../wal/segment-file.ts';
+import { findSegmentHeader } from '../wal/read-segment.ts';
 import { isPartName } from './snapshot-receiver.ts';
 
 const NOTE = 'outcast.json';
@@ -93,7 +93,7 @@ export function putAside(disk: Disk, crc32: Crc32, note: OutcastNote): void {
   const names = disk.list();
   const isOf = (name: string, memberId: number) => {
     const number = parseSegmentName(name);
-    return number !== undefined && loadSegment(disk, number, crc32).header?.memberId === memberId;
+    return number !== undefined && findSegmentHeader(disk, number, crc32)?.memberId === memberId;
   };
   const { memberId } = note.next;
   const former = names.filter((name) => isOf(name, note.memberId));

@@ -25,13 +25,14 @@ import { Expulsion } from './expulsion.ts';
 import type { HashRounds } from './hash-rounds.ts';
 import { LogMemory } from './log-memory.ts';
 import { LogWrites } from './log-writes.ts';
+import { MutualChecks } from './mutual-checks.ts';
 import { caughtUpLearner, refusalOfChange } from './others.ts';
-import type { LogTail, PeerMessage, Peers, TermResponse } from './peers.ts';
+import type { LogTail, PeerMessage, Peers } from './peers.ts';
 import { PendingReads } from './pending-reads.ts';
 import type { Confirmed } from './pending-reads.ts';
 import type { Received, SnapshotReceiver } from './snapshot-receiver.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
-import { StartTerms, hasOthers } from './start-terms.ts';
+import { hasOthers } from './start-terms.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface ConsensusParts {
@@ -59,15 +60,13 @@ export class RaftConsensus implements Consensus {
   readonly #parts: ConsensusParts;
   readonly #raft: Raft;
   readonly #reads: PendingReads;
-  readonly #startTerms: StartTerms;
-  readonly #hashes: HashRounds;
+  readonly #checks: MutualChecks;
   readonly #entries: EntrySource;
   readonly #expulsion: Expulsion;
   readonly #memory: LogMemory;
   readonly #writes: LogWrites;
-  /** Bytes for which the disk has room: proposed and not yet taken from the core, and taken but not begun. */
+  /** Proposed and not yet taken from the core: the disk has room for so many. */
   #proposedBytes = 0;
-  #waitingBytes = 0;
   #durableTerm: number;
   #notedLeader = 0;
   readonly #awaited = new AwaitedCommits();
@@ -86,8 +85,7 @@ export class RaftConsensus implements Consensus {
     this.#memory = new LogMemory(parts.raft, { memberId, tailEntries: parts.tailEntries });
     const send: Peers['send'] = (to, message) => peers.send(to, message);
     this.#entries = new EntrySource(parts, { raft: parts.raft, send });
-    this.#startTerms = new StartTerms(parts.raft, { memberId, send });
-    this.#hashes = parts.hashes;
+    this.#checks = new MutualChecks({ ...parts, memberId, expulsion: this.#expulsion, send });
   }
 
   get memberId(): number {
@@ -106,7 +104,7 @@ export class RaftConsensus implements Consensus {
     return this.#raft.vote;
   }
 
-  get tail(): { readonly lastIndex: number; readonly lastTerm: number } {
+  get tail(): LogTail {
     const { lastIndex, lastTerm } = this.#raft;
     return { lastIndex, lastTerm };
   }
@@ -136,7 +134,7 @@ export class RaftConsensus implements Consensus {
   }
 
   tick(): void {
-    this.#startTerms.tick();
+    this.#checks.tick();
     this.#raft.tick();
   }
 
@@ -152,12 +150,11 @@ export class RaftConsensus implements Consensus {
     this.#memory.tick();
     this.#parts.bulk.tick();
     this.#parts.scrubber.tick();
-    this.#expulsion.tick();
-    this.#compare();
+    this.#checks.round();
   }
 
   get isDisputed(): boolean {
-    return this.#hashes.isDisputed;
+    return this.#checks.isDisputed;
   }
 
   propose(data: Uint8Array, need: () => Need): Proposed | StoreError {
@@ -166,7 +163,7 @@ export class RaftConsensus implements Consensus {
       return new StoreError('CORRUPT', "states of the members differ, and none is a quorum's");
     }
     const bytes = this.#proposedBytes + data.length + RECORD_OVERHEAD_BYTES;
-    if (!this.#parts.room.admit(this.#waitingBytes + bytes, need)) {
+    if (!this.#parts.room.admit(this.#writes.waitingBytes + bytes, need)) {
       return new StoreError('NO_SPACE', 'disk of the store is full');
     }
     const entry = this.#raft.propose(data);
@@ -253,19 +250,12 @@ export class RaftConsensus implements Consensus {
       case 'snapshotFailed':
         return sender.gaveUp(from, message.index);
       case 'termRequest':
-        return this.#startTerms.answer(from, this.#matchOf(from));
       case 'membersNews':
-        return this.#startTerms.told(message);
       case 'termResponse':
-        return this.#heardTerm(from, message);
       case 'stateHash':
-        return this.#hashes.asked(from, message.index);
       case 'stateHashAnswer':
-        if (this.#hashes.answered(from, message)) this.#expulsion.fenced(message.index);
-        return;
       case 'fence':
-        if (this.#hashes.isFenced(message)) this.#expulsion.fenced(message.index);
-        return;
+        return this.#checks.receive(from, message);
       case 'entryRequest':
         return this.#entries.asked(from, message);
       case 'checkpointRequest':
@@ -282,17 +272,15 @@ export class RaftConsensus implements Consensus {
         if (this.#hasRoomFor(message.entries)) this.#step(from, message);
         return;
       case 'preVote':
-        this.#startTerms.met(from);
+        this.#checks.met(from);
         return this.#step(from, message);
       default:
         return this.#step(from, message);
     }
   }
 
-  greeted(from: number, { lastIndex, lastTerm }: LogTail): void {
-    const match = this.#matchOf(from);
-    if (match.matchIndex <= lastIndex && match.matchTerm <= lastTerm) return;
-    this.#parts.peers.send(from, { kind: 'termResponse', term: this.#raft.term, ...match });
+  greeted(from: number, tail: LogTail): void {
+    this.#checks.greeted(from, tail);
   }
 
   unreachable(id: number): void {
@@ -310,7 +298,6 @@ export class RaftConsensus implements Consensus {
   pump(work: ConsensusWork): boolean {
     this.#reads.flush();
     this.#writes.pump();
-    if (this.#writes.isBegun) this.#waitingBytes = 0;
     this.#work(work);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
@@ -355,18 +342,7 @@ export class RaftConsensus implements Consensus {
       this.#carryOut(this.#raft.ready(news), work);
     }
     this.#noteLeader();
-    const { lostLog } = this.#raft;
-    if (lostLog !== undefined) this.#expulsion.setBack(lostLog.commitIndex, lostLog.lastIndex);
-  }
-
-  #compare(): void {
-    const wasDisputed = this.isDisputed;
-    const { isDoubted } = this.#expulsion;
-    this.#hashes.tick({ isLeader: this.isLeader, isDoubted });
-    this.#expulsion.agreed(this.#hashes.agreedIndex);
-    if (this.isDisputed && !wasDisputed) {
-      this.#parts.log.error("states of the members differ, and none is a quorum's: no writes");
-    }
+    this.#checks.checkLog();
   }
 
   /** For whoever reads what happened. */
@@ -396,17 +372,16 @@ export class RaftConsensus implements Consensus {
   }
 
   #persist(ready: Ready): void {
+    const bytes = this.#proposedBytes;
+    this.#proposedBytes = 0;
     if (ready.snapshot === undefined) {
-      this.#writes.add(ready);
+      this.#writes.add(ready, bytes);
       this.#writes.pump();
     } else {
       this.#writes.settle();
       this.#install(ready);
       this.#persisted(ready);
     }
-    this.#waitingBytes += this.#proposedBytes;
-    this.#proposedBytes = 0;
-    if (this.#writes.isBegun) this.#waitingBytes = 0;
   }
 
   #persisted(ready: Ready): void {
@@ -424,7 +399,7 @@ export class RaftConsensus implements Consensus {
     if (last === undefined) return;
     this.#raft.applied(last.index);
     this.#memory.trim();
-    this.#hashes.answer();
+    this.#checks.applied();
   }
 
   #send(messages: readonly Message[]): void {
@@ -465,14 +440,6 @@ export class RaftConsensus implements Consensus {
     this.#parts.log.info('snapshot installed', { index: snapshot.index });
   }
 
-  #heardTerm(from: number, { term, matchIndex, matchTerm }: TermResponse): void {
-    // A leader of an older term may have counted on what was overwritten since.
-    if (term >= this.#raft.term && this.#raft.isWithout(matchIndex, matchTerm)) {
-      this.#expulsion.setBack(matchIndex, this.#raft.lastIndex);
-    }
-    this.#startTerms.heard(from, term);
-  }
-
   /**
    * Entries that the leader took are written while there is room, ballast included; on a disk that is
    * full to the brim they are lost as on the way, and come again.
@@ -483,16 +450,10 @@ export class RaftConsensus implements Consensus {
       bytes += data.length + RECORD_OVERHEAD_BYTES;
       if (members !== undefined) bytes += MEMBERS_BYTES_MAX;
     }
-    const all = this.#waitingBytes + bytes;
+    const all = this.#writes.waitingBytes + bytes;
     if (entries.length > 0 && !this.#parts.room.admit(all, () => 'relief')) return false;
     this.#proposedBytes = bytes;
     return true;
-  }
-
-  /** What a member acknowledged to this leader. */
-  #matchOf(member: number): Pick<TermResponse, 'matchIndex' | 'matchTerm'> {
-    const { matchIndex = 0 } = this.#raft.progress.find(({ id }) => id === member) ?? {};
-    return { matchIndex, matchTerm: this.#raft.termOf(matchIndex) ?? 0 };
   }
 
   /** Transfers go on for members that the core still waits for. */

@@ -8,9 +8,9 @@
  *   whether and in which terms it voted    a bound: the highest term that others know of (term-bound.ts)
  *
  * Meanwhile it gives others who are in the same need what it holds whole itself; it refuses nothing, for
- * when it is repaired it may hold more. When all is there, the log is written anew in one segment and the engine can be opened. What nobody
- * has any more is not made up for: then the member has to come in anew (rejoin.ts), which needs a quorum
- * of the others, so an entry that a quorum may hold is never dropped here.
+ * when it is repaired it may hold more. When all is there, the log is written anew and the engine can be
+ * opened. What nobody has any more is not made up for: then the member has to come in anew (rejoin.ts),
+ * which needs a quorum of the others, so an entry that a quorum may hold is never dropped here.
  *
  *   asking -> repaired | stuck (all have refused, or one has, and the others help no further for long)
  *

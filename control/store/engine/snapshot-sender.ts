@@ -3,8 +3,8 @@
  * answers requests for chunks; what the receiver holds already it does not ask for. An offer may get
  * lost, and a receiver may start anew: as long as the core waits for the member, a silent transfer is
  * offered again. A checkpoint that is being fetched stays on disk, unless its receiver fell silent. What
- * counts as a checkpoint is what a quorum holds (checkpoints.ts), so a member may give it away whose own state is
- * wrong.
+ * counts as a checkpoint is what a quorum holds (checkpoints.ts), so a member may give it away whose own
+ * state is wrong.
  */
 import type { InstallSnapshot } from '#control/raft/raft.ts';
 import { checkpointName } from '../checkpoint/format.ts';

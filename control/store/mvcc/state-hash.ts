@@ -26,13 +26,17 @@ export class HashSum {
   }
 
   equals(other: Lanes): boolean {
-    return this.a === other.a && this.b === other.b;
+    return isSameHash(this, other);
   }
 }
 
 export interface Lanes {
   readonly a: number;
   readonly b: number;
+}
+
+export function isSameHash(one: Lanes | undefined, other: Lanes): boolean {
+  return one?.a === other.a && one.b === other.b;
 }
 
 /** Mixes the fields of one part: `begin(kind)`, a `u32` or `number` each, then the lanes `a`, `b`. */

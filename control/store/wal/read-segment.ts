@@ -2,6 +2,7 @@
 import { isErrno } from '#base/errors.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
+import { StoreError } from '../port.ts';
 import {
   BATCH_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
@@ -9,6 +10,7 @@ import {
   paddedBytes,
   parseBatchHeader,
   parseSegmentHeader,
+  segmentName,
 } from './format.ts';
 import type { BatchHeader, SegmentHeader } from './format.ts';
 
@@ -56,6 +58,21 @@ export function readSegmentHeader(disk: Disk, name: string, crc32: Crc32): Segme
     return headerOf(file, name, crc32);
   } finally {
     file.close();
+  }
+}
+
+/** Of a segment; undefined when it is damaged. Throws StoreError UNSUPPORTED, or what the disk throws. */
+export function findSegmentHeader(
+  disk: Disk,
+  number: number,
+  crc32: Crc32,
+): SegmentHeader | undefined {
+  try {
+    const header = readSegmentHeader(disk, segmentName(number), crc32);
+    return header.segment === number ? header : undefined;
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'CORRUPT') return undefined;
+    throw error;
   }
 }
 
