@@ -47,7 +47,7 @@ sim: ## run one simulated group of stores; SEED= replays a run
 	@$(NODE) test/sim/run.ts '$(or $(SEED),1)'
 
 .PHONY: mutation
-mutation: ## put small faults into Raft and the log, one at a time: do the tests find them? (half an hour)
+mutation: ## put small faults into Raft and the log, one at a time: do the tests find them? (the first run takes long)
 	@./setup dev
 	@$(NODE) test/mutation/mutation.ts
 

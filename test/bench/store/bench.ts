@@ -49,7 +49,8 @@ export async function withGroups(
   settings: { readonly ours?: object; readonly etcd?: Omit<EtcdSettings, 'binary'> },
   work: (ours: BareboatGroup, etcd: EtcdGroup | undefined) => Promise<void>,
 ): Promise<void> {
-  await using ours = await BareboatGroup.start(settings.ours ?? {}, bench.signal);
+  const own = { wal: bench.settings.wal, ...settings.ours };
+  await using ours = await BareboatGroup.start(own, bench.signal);
   if (bench.etcdBinary === undefined) return await work(ours, undefined);
   await using etcd = await EtcdGroup.start({ binary: bench.etcdBinary, ...settings.etcd });
   await work(ours, etcd);

@@ -16,6 +16,7 @@ export const HELP = `Our store beside etcd: three members each, mutual TLS, one 
   --minutes N     length of stability, beside two CPU hogs and a disk hog (30)
   --dir PATH      where the members' directories are made ($TMPDIR or /tmp)
   --bin PATH      folder of etcd and etcd-benchmark 3.6.8 (what \`upstream dir\` prints)
+  --wal WHERE     of our members: inline or worker (as the store's default)
   --ours-only     without etcd: no ratios
   --help
 
@@ -30,6 +31,7 @@ export interface Settings {
   readonly minutes: number;
   readonly directory: string | undefined;
   readonly bin: string | undefined;
+  readonly wal: 'inline' | 'worker' | undefined;
   readonly isOursOnly: boolean;
 }
 
@@ -46,6 +48,7 @@ export function parseSettings(args: readonly string[]): Settings | undefined {
       minutes: { type: 'string', default: '30' },
       dir: { type: 'string' },
       bin: { type: 'string' },
+      wal: { type: 'string' },
       'ours-only': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -60,6 +63,7 @@ export function parseSettings(args: readonly string[]): Settings | undefined {
     minutes: count('minutes', values.minutes),
     directory: values.dir,
     bin: values.bin,
+    wal: values.wal === undefined ? undefined : wal(values.wal),
     isOursOnly: values['ours-only'],
   };
 }
@@ -94,6 +98,11 @@ function partName(text: string): PartName {
   const found = PARTS.find((part) => part === text);
   if (found === undefined) throw new Error(`no part ${text}; there are ${PARTS.join(', ')}`);
   return found;
+}
+
+function wal(text: string): 'inline' | 'worker' {
+  if (text === 'inline' || text === 'worker') return text;
+  throw new Error(`--wal ${text} is neither inline nor worker`);
 }
 
 function count(name: string, text: string): number {
