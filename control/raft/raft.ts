@@ -270,10 +270,18 @@ export class Raft {
     return log.writes.durableSequence;
   }
 
-  /** Messages to member `id` do not get through. */
+  /**
+   * Messages to member `id` do not get through. Where it leads, that counts as the shortest silence that
+   * an election waits for: the kernel resets the connections of a process that was killed. Nobody who
+   * still hears that leader helps to unseat it, and its next message starts the timers over.
+   */
   unreachable(id: MemberId): void {
-    const { role } = this.#state;
+    const state = this.#state;
+    const { role, config } = state;
     if (role.kind === 'leader') role.progress.get(id)?.unreachable();
+    else if (state.leader === id) {
+      state.electionElapsed = Math.max(state.electionElapsed, config.electionTicks);
+    }
   }
 
   /** The transfer of a snapshot to member `id` ended, well or not. */
