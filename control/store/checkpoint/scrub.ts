@@ -122,7 +122,7 @@ export class Scrubber {
       const handle = openMaybe(disk, name);
       if (handle === undefined) continue; // Gone since.
       const pieces = isLog
-        ? scrubSegment(handle, name, crc32)
+        ? scrubSegment(disk, name, handle, crc32)
         : sized(verifyCheckpoint(handle, name, sha256));
       this.#file = { name, handle, pieces };
       return this.#file;

@@ -19,8 +19,7 @@ function segment(plan: Partial<SegmentPlan> = {}): MemoryDisk {
 }
 
 function scrub(disk: MemoryDisk): number[] {
-  const name = segmentName(1);
-  return [...scrubSegment(disk.open(name), name, crc32)];
+  return [...scrubSegment(disk, segmentName(1), disk.open(segmentName(1)), crc32)];
 }
 
 t.test('a whole segment is read batch by batch, with or without zeros behind', (t) => {
@@ -60,6 +59,30 @@ t.test('a batch that does not follow the one before is damage', (t) => {
   t.end();
 });
 
+t.test('zeros in place of batches are damage where the next segment counts on them', (t) => {
+  const zeroed = (from: number, nextBatch: number, isFresh = false) => {
+    const disk = segment();
+    const start = { nextBatch, lastCrc: 1, lastIndex: 3, lastTerm: 1 };
+    writeSegment(disk, { header: { segment: 4, start, isFresh }, batches: [[]] });
+    disk.damage(segmentName(1), (bytes) => bytes.fill(0, from, from + BATCH_BYTES));
+    return disk;
+  };
+  const second = SEGMENT_HEADER_BYTES + BATCH_BYTES;
+  const [first] = scrub(segment({ batches: batches.slice(0, 1) }));
+  for (const nextBatch of [3, 4, 5]) {
+    const message = /has no batch 2 at byte 128$/;
+    t.throws(() => scrub(zeroed(second, nextBatch)), { code: 'CORRUPT', message });
+  }
+  t.same(scrub(zeroed(second, 2)), [first], 'the next one begins with a batch taken over');
+  t.same(scrub(zeroed(second, 5, true)), [first], 'a log written anew counts on nothing before it');
+  const all = zeroed(SEGMENT_HEADER_BYTES, 5);
+  t.throws(() => scrub(all), { code: 'CORRUPT', message: /has no batch 1 at byte 80$/ });
+  const unreadable = zeroed(second, 5);
+  unreadable.breakSector(segmentName(4), 0);
+  t.same(scrub(unreadable), [first], 'that is the damage of the other');
+  t.end();
+});
+
 t.test('what the device cannot read is damage, what fails otherwise is passed on', (t) => {
   const disk = segment();
   disk.breakSector(segmentName(1), 0);
@@ -71,6 +94,6 @@ t.test('what the device cannot read is damage, what fails otherwise is passed on
       throw closed;
     },
   } as unknown as DiskFile; // All it asks.
-  t.throws(() => [...scrubSegment(file, 'wal', crc32)], closed);
+  t.throws(() => [...scrubSegment(disk, segmentName(1), file, crc32)], closed);
   t.end();
 });

@@ -1,4 +1,5 @@
 /** Reads a segment through, a batch a step, without holding more than one. */
+import { must } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import type { Disk, DiskFile } from '../disk/disk.ts';
@@ -10,6 +11,7 @@ import {
   paddedBytes,
   parseBatchHeader,
   parseSegmentHeader,
+  parseSegmentName,
   segmentName,
 } from './format.ts';
 import type { BatchHeader, SegmentHeader } from './format.ts';
@@ -20,9 +22,37 @@ export interface ReadBatch {
   readonly body: Uint8Array;
 }
 
-/** Yields the bytes of each batch. Throws StoreError CORRUPT where the segment is damaged. */
-export function* scrubSegment(file: DiskFile, name: string, crc32: Crc32): Generator<number> {
-  for (const { body } of readSegment(file, name, crc32)) yield BATCH_HEADER_BYTES + body.length;
+/**
+ * Yields the bytes of each batch of a segment that nobody writes to. Throws StoreError CORRUPT where it is
+ * damaged, also where zeros stand for batches that the next segment counts on.
+ */
+export function* scrubSegment(
+  disk: Disk,
+  name: string,
+  file: DiskFile,
+  crc32: Crc32,
+): Generator<number> {
+  let { nextBatch } = headerOf(file, name, crc32).start;
+  let end = SEGMENT_HEADER_BYTES;
+  for (const { at, header, body } of readSegment(file, name, crc32)) {
+    nextBatch = header.batch + 1;
+    end = at + BATCH_HEADER_BYTES + paddedBytes(body.length);
+    yield BATCH_HEADER_BYTES + body.length;
+  }
+  const next = headerBehind(disk, name, crc32);
+  if (next === undefined || next.isFresh || next.start.nextBatch <= nextBatch) return;
+  throw corrupt(name, end, `has no batch ${nextBatch}`);
+}
+
+/** Of the segment that follows this one; undefined where there is none, or it is damaged. */
+function headerBehind(disk: Disk, name: string, crc32: Crc32): SegmentHeader | undefined {
+  const own = must(parseSegmentName(name), 'a segment');
+  const later = disk
+    .list()
+    .map(parseSegmentName)
+    .filter((number) => number !== undefined)
+    .filter((number) => number > own);
+  return later.length === 0 ? undefined : findSegmentHeader(disk, Math.min(...later), crc32);
 }
 
 /** Yields each batch. Throws StoreError CORRUPT where the segment is damaged. */
