@@ -8,7 +8,8 @@
  *      1          2             2        describeMember  revisions, quota, alarm, log bytes
  *      2          2             3        leaseExpire     the same, the version, memory of members
  *
- * A change of any of these is a new row, a recorded directory (formats.test.ts), and VERSION + 1.
+ * A change of any of these is a new row, a recorded directory (formats.test.ts), and VERSION + 1. What one
+ * software knows of it is data (software.ts).
  */
 import { StoreError } from './port.ts';
 
@@ -21,21 +22,15 @@ export const VERSION_MIN = 1;
 /** From this version on the log says how much memory members have, and leases have generations. */
 export const VERSION_FACTS = 2;
 
-interface Formats {
+export interface Formats {
   readonly checkpoint: number;
 }
 
-const FORMATS: Readonly<Record<number, Formats>> = {
+/** What members write, by the version of their group. */
+export const FORMATS: Readonly<Record<number, Formats>> = {
   1: { checkpoint: 2 },
   2: { checkpoint: 3 },
 };
-
-/** What a group of this version writes. */
-export function formatsOf(version: number): Formats {
-  const formats = FORMATS[version];
-  if (formats === undefined) throw unknownVersion('group', version, VERSION);
-  return formats;
-}
 
 /** What one member says of its versions to another. */
 export interface SpokenVersions {

@@ -29,6 +29,7 @@ const disk = { codes: ['CORRUPT', 'UNSUPPORTED'] as const };
 
 function manifest(random: SeededRandom): Manifest {
   const known = random.chance(0.5) ? members(random) : NO_MEMBERS;
+  const format = 2 + random.below(2);
   return {
     groupId: number(random),
     index: number(random),
@@ -43,7 +44,8 @@ function manifest(random: SeededRandom): Manifest {
     members: known,
     roster: known.voters.map((id) => ({ id, key: 'key', address: 'a:1', isToVote: true })),
     memory: known.voters.map((id) => ({ id, bytes: number(random) })),
-    version: 1 + random.below(2),
+    version: format - 1,
+    format,
     chunks: Array.from({ length: random.below(3) }, () => ({
       kind: 1 + random.below(3),
       length: random.below(8 * 1024 * 1024),
@@ -89,7 +91,7 @@ function chunk(random: SeededRandom): Sample {
 function fileOf(bytes: Uint8Array): Uint8Array {
   const input = new ByteReader(bytes);
   const out = new ByteWriter();
-  const version = 2;
+  const [version, format] = [2, 3];
   try {
     const kind = input.u8();
     const rows = input.varint();
@@ -100,9 +102,9 @@ function fileOf(bytes: Uint8Array): Uint8Array {
     const numbers = { groupId: 1, index: 9, term: 2, revision: 300, compactRevision: 4 };
     const sizes = { quotaBytes: 1000, isFull: false, logBytes: 5, checkpointMark: 0 };
     const nobody = { members: NO_MEMBERS, roster: [], memory: [], hash: { a: 1, b: 2 } };
-    writeManifest(out, { ...numbers, ...sizes, ...nobody, version, chunks: [place] });
+    writeManifest(out, { ...numbers, ...sizes, ...nobody, version, format, chunks: [place] });
     const manifestBytes = out.length - start;
-    writeTrailer(out, { version, manifestBytes, sha256: sha256(out.view(start)) });
+    writeTrailer(out, { format, manifestBytes, sha256: sha256(out.view(start)) });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // No kind or count is left: a file without end.
   }
@@ -143,7 +145,7 @@ export const checkpointTargets: readonly Target[] = [
     make: (random) => {
       const out = new NotingWriter();
       writeTrailer(out, {
-        version: 1 + random.below(2),
+        format: 2 + random.below(2),
         manifestBytes: number(random) % 2 ** 32,
         sha256: new Uint8Array(TRAILER_BYTES - 12),
       });

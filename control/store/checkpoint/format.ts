@@ -35,7 +35,7 @@ import type { RosterRow } from '../engine/roster.ts';
 import { CHECKPOINT_CHUNK_BYTES_LIMIT, MEMBERS_MAX } from '../limits.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
-import { VERSION_MIN, formatsOf } from '../versions.ts';
+import { VERSION_MIN } from '../versions.ts';
 
 const CHECKPOINT_FORMAT_VERSION = 3;
 const CHECKPOINT_FORMAT_VERSION_MIN = 1;
@@ -67,12 +67,13 @@ export interface Manifest {
   readonly memory: readonly MemberMemory[];
   /** Of the group. */
   readonly version: number;
+  /** Of this file, as the group's version has it. */
+  readonly format: number;
   readonly chunks: readonly ChunkPlace[];
 }
 
 export interface Trailer {
-  /** Version of the group. */
-  readonly version: number;
+  readonly format: number;
   readonly manifestBytes: number;
   readonly sha256: Uint8Array;
 }
@@ -88,7 +89,7 @@ export function parseCheckpointName(name: string): number | undefined {
 }
 
 export function writeManifest(out: ByteWriter, manifest: Manifest): void {
-  const { checkpoint: format } = formatsOf(manifest.version);
+  const { format } = manifest;
   out.varint(format);
   out.varint(manifest.groupId);
   out.varint(manifest.index);
@@ -150,7 +151,8 @@ export function readManifest(input: ByteReader, name: string): Manifest {
   for (let count = input.varint(); count > 0; count--) chunks.push(readPlace(input, name));
   if (input.remaining > 0) throw corruptCheckpoint(name, 'has a manifest that is too long');
   const scalars = { groupId, index, term, revision, compactRevision, quotaBytes, isFull };
-  return { ...scalars, ...facts, logBytes, checkpointMark, hash, members, roster, chunks };
+  const rest = { logBytes, checkpointMark, hash, members, roster, chunks };
+  return { ...scalars, ...facts, ...rest, format };
 }
 
 function readMemberRows<T>(input: ByteReader, read: (input: ByteReader) => T): T[] {
@@ -172,18 +174,19 @@ function readPlace(input: ByteReader, name: string): ChunkPlace {
 
 export function writeTrailer(out: ByteWriter, trailer: Trailer): void {
   out.u32(TRAILER_MAGIC);
-  out.u32(formatsOf(trailer.version).checkpoint);
+  out.u32(trailer.format);
   out.u32(trailer.manifestBytes);
   out.raw(trailer.sha256);
 }
 
-export function readTrailer(input: ByteReader, name: string): Omit<Trailer, 'version'> {
+export function readTrailer(input: ByteReader, name: string): Trailer {
   if (input.u32() !== TRAILER_MAGIC)
     throw corruptCheckpoint(name, 'has no trailer: it is cut, or is no snapshot');
-  checkVersion(input.u32(), name);
+  const format = input.u32();
+  checkVersion(format, name);
   const manifestBytes = input.u32();
   const at = input.skip(SHA256_BYTES);
-  return { manifestBytes, sha256: input.bytes.slice(at, at + SHA256_BYTES) };
+  return { format, manifestBytes, sha256: input.bytes.slice(at, at + SHA256_BYTES) };
 }
 
 function checkVersion(version: number, name: string): void {

@@ -215,7 +215,7 @@ export class CheckpointWriter {
   *#complete(): Generator<void> {
     this.#endRecords();
     this.#compare(this.#hash, this.#recordsHash, 'records');
-    const { version } = this.#manifest;
+    const { version, format } = this.#manifest;
     const written = {
       leases: new Leases(),
       sessions: new Sessions(),
@@ -246,7 +246,7 @@ export class CheckpointWriter {
     writeManifest(this.#out, { ...this.#manifest, chunks: this.#chunks });
     const manifestBytes = this.#out.length;
     const sha256 = this.#options.sha256(this.#out.view());
-    writeTrailer(this.#out, { version, manifestBytes, sha256 });
+    writeTrailer(this.#out, { format, manifestBytes, sha256 });
     this.#write(this.#out.view());
     this.#file.sync();
     yield;
@@ -306,5 +306,6 @@ function describe(state: StateMachine, groupId: number): Omit<Manifest, 'chunks'
     roster: state.roster.all(),
     memory: quota.memory(),
     version,
+    format: state.formats.checkpoint,
   };
 }

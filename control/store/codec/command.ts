@@ -2,7 +2,7 @@
  * Encoding of commands, as they stand in log entries and in requests:
  *
  *   command = u8 version, u8 kind, session, sequence, body;  session 0 = none
- *             version = that of the group from which on there is this kind of command (versions.ts)
+ *             version = that of the group from which on the kind has this layout (software.ts)
  *   txn     = n, compare{n}, u32 byte length of success, ops success, ops failure
  *   compare = u8 target, u8 result, key, number or bytes
  *   ops     = n, op{n};  op = u8 kind, body
@@ -35,6 +35,11 @@ export const COMMAND = {
   reliefTxn: 11,
   leaseExpire: 12,
 } as const;
+
+/** By kind: the versions of a group from which on its log holds it in another layout (software.ts). */
+export const COMMAND_LAYOUTS: Readonly<Record<number, readonly number[]>> = Object.fromEntries(
+  Object.values(COMMAND).map((kind) => [kind, [commandSince(kind)]]),
+);
 
 /** The version of a group from which on its log may hold this kind of command. */
 export function commandSince(kind: number): number {

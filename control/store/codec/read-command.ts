@@ -4,9 +4,11 @@
  */
 import type { ByteRange } from '../mvcc/byte-range.ts';
 import { StoreError } from '../port.ts';
-import { VERSION, VERSION_MIN, unknownVersion } from '../versions.ts';
+import { SOFTWARE } from '../software.ts';
+import type { Software } from '../software.ts';
+import { VERSION_MIN, unknownVersion } from '../versions.ts';
 import type { ByteReader } from './bytes.ts';
-import { COMMAND, OP, RESULTS, TARGETS, commandSince } from './command.ts';
+import { OP, RESULTS, TARGETS } from './command.ts';
 import type { Origin } from './command.ts';
 
 export interface RangeBody {
@@ -44,19 +46,21 @@ export interface CommandHead extends Origin {
   readonly kind: number;
 }
 
-/** Throws StoreError UNSUPPORTED for a command that who runs as this version does not know. */
-export function readCommandHead(input: ByteReader, runsAs = VERSION): CommandHead {
+/** Throws StoreError UNSUPPORTED for a command that this software, run as this version, does not know. */
+export function readCommandHead(
+  input: ByteReader,
+  software: Software = SOFTWARE,
+  runsAs = software.version,
+): CommandHead {
   const version = input.u8();
   const kind = input.u8();
   if (version > runsAs || version < VERSION_MIN) throw unknownVersion('command', version, runsAs);
-  if (!KINDS.has(kind) || version !== commandSince(kind)) {
+  if (software.commands[kind]?.includes(version) !== true) {
     throw new StoreError('UNSUPPORTED', `command has unknown kind ${kind} of version ${version}`);
   }
   const session = input.varint();
   return { kind, session, sequence: input.varint() };
 }
-
-const KINDS: ReadonlySet<number> = new Set(Object.values(COMMAND));
 
 /** The end `\0` (no upper bound) becomes the empty end. */
 export function readKeyRange(input: ByteReader): ByteRange {

@@ -2,7 +2,7 @@
  * What the engine asks of the replicated log: propose commands, learn what is committed, know when a
  * read is linearizable. Implemented by raft-consensus.ts.
  */
-import type { CommitNews, MemberChange } from '#control/raft/raft.ts';
+import type { CommitNews, MemberChange, Members } from '#control/raft/raft.ts';
 import type { StoreError } from '../port.ts';
 import type { Need } from './disk-room.ts';
 import type { LogTail, PeerMessage } from './peers.ts';
@@ -80,6 +80,8 @@ export interface Consensus {
   expel(reason: string): never;
   /** A sole voter that held back: nobody else knows of a larger group. */
   leadAlone(): void;
+  /** By the newest entry that names them, be it committed or not. */
+  readonly members: Members;
   readonly isSoleVoter: boolean;
   readonly groupId: number;
   readonly memberId: number;

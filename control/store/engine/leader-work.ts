@@ -7,7 +7,7 @@
 import type { MemberChange } from '#control/raft/raft.ts';
 import { ByteReader, ByteWriter, latin1Bytes } from '../codec/bytes.ts';
 import { everyone } from '#control/raft/raft.ts';
-import { COMMAND, asTxn, beginCommand, commandSince } from '../codec/command.ts';
+import { COMMAND, asTxn, beginCommand } from '../codec/command.ts';
 import { readCommandHead } from '../codec/read-command.ts';
 import { readMemberRequest, writeRosterRow } from '../codec/roster.ts';
 import type { MemberRequest } from '../codec/roster.ts';
@@ -15,6 +15,7 @@ import { tokenKey } from '../codec/token-key.ts';
 import { MEMBERS_MAX, QUOTA_BYTES_DEFAULT } from '../limits.ts';
 import { NONE } from '../mvcc/records.ts';
 import { StoreError } from '../port.ts';
+import { layoutOf } from '../software.ts';
 import { VERSION_FACTS } from '../versions.ts';
 import type { Consensus, Proposed } from './consensus.ts';
 import type { Lease } from './leases.ts';
@@ -98,10 +99,14 @@ export class LeaderWork {
     return hasProposed;
   }
 
-  /** The highest version that every member runs and stays with; 0 = not all have said so. */
+  /**
+   * The highest version that every member runs and stays with; 0 = not all have said so. Who is being added
+   * counts from the entry that does it, before that is applied: a group raised behind it has no place for one
+   * that runs the version before.
+   */
   #commonVersion(): number {
     const { statements } = this.#options;
-    const ids = everyone(this.#state.members);
+    const ids = [...everyone(this.#state.members), ...everyone(this.#consensus.members)];
     const versions = ids.map((id) => {
       const stated = statements.of(id, this.#consensus.term);
       return stated?.isConfirmed === true ? stated.version : 0;
@@ -127,7 +132,7 @@ export class LeaderWork {
   #noteRevocation(command: Uint8Array): void {
     if (command[1] !== COMMAND.leaseRevoke) return;
     const input = new ByteReader(command);
-    readCommandHead(input);
+    readCommandHead(input, this.#state.software);
     const lease = this.#state.leases.get(input.varint());
     const nowMs = this.#options.monotonicMs();
     this.#lessor.lead(this.#consensus.term, nowMs);
@@ -136,9 +141,15 @@ export class LeaderWork {
 
   /** As a group of this version knows it. */
   #inVersion(data: Uint8Array): Uint8Array {
+    const { software, version } = this.#state;
     const kind = data[1] ?? 0;
-    if (kind !== COMMAND.reliefTxn || commandSince(kind) <= this.#state.version) return data;
-    return asTxn(data);
+    const layout = layoutOf(software, kind, version);
+    if (layout === data[0]) return data;
+    // What raises a group comes before it knows such a kind.
+    if (layout === undefined) return kind === COMMAND.reliefTxn ? asTxn(data) : data;
+    const command = data.slice();
+    command[0] = layout;
+    return command;
   }
 
   /** Renewed only behind a quorum round: a deposed leader must not keep a lease alive. */
@@ -222,7 +233,7 @@ export class LeaderWork {
     const out = new ByteWriter(64);
     beginCommand(out, COMMAND.describeMember);
     writeRosterRow(out, row);
-    const data = out.take();
+    const data = this.#inVersion(out.take());
     if (changes.length > 0) return this.#consensus.changeMembers(changes, data);
     return this.#consensus.propose(data, () => 'relief');
   }
@@ -280,7 +291,7 @@ export class LeaderWork {
   #proposeCommand(write: (out: ByteWriter) => void): Proposed | StoreError {
     const out = new ByteWriter(64);
     write(out);
-    return this.#consensus.propose(out.take(), () => 'relief');
+    return this.#consensus.propose(this.#inVersion(out.take()), () => 'relief');
   }
 }
 

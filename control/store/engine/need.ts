@@ -12,7 +12,7 @@ import type { StateMachine } from './state-machine.ts';
 /** The need of an encoded command, whose form the caller has checked. */
 export function needOf(state: StateMachine, command: Uint8Array): Need {
   const input = new ByteReader(command);
-  const { kind } = readCommandHead(input);
+  const { kind } = readCommandHead(input, state.software);
   if (kind === COMMAND.leaseGrant) return 'growth';
   // A deletion that is under way goes on wherever a deletion can.
   if (kind !== COMMAND.txn) return 'relief';

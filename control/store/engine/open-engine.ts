@@ -20,7 +20,8 @@ import {
   QUOTA_MEMORY_SHARE,
   SNAPSHOT_BYTES_PER_TICK,
 } from '../limits.ts';
-import { VERSION } from '../versions.ts';
+import { SOFTWARE } from '../software.ts';
+import type { Software } from '../software.ts';
 import type { Identity } from '../wal/format.ts';
 import type { LogContent } from '../wal/record.ts';
 import type { Recovered } from '../wal/recover.ts';
@@ -64,9 +65,11 @@ export interface EngineSettings {
   readonly quotaBytes?: number | undefined;
   /** Of the machine that this member runs on; absent = not known, as of a machine with plenty. */
   readonly memoryBytes?: number | undefined;
+  /** What is known of versions; absent = what ships. */
+  readonly software?: Software | undefined;
   /**
    * Acts as an earlier version of this software: says so to other members, refuses what later ones write,
-   * and so keeps its group from being raised above it. Absent = VERSION.
+   * and so keeps its group from being raised above it. Absent = the software's own.
    */
   readonly runsAsVersion?: number | undefined;
   /** The system that this software runs on will not go back to the one before; absent = it will not. */
@@ -220,7 +223,7 @@ function assemble(
 
 function statementOf(settings: EngineSettings): Stated {
   return {
-    version: settings.runsAsVersion ?? VERSION,
+    version: settings.runsAsVersion ?? (settings.software ?? SOFTWARE).version,
     isConfirmed: settings.isVersionConfirmed ?? true,
     memoryBytes: settings.memoryBytes ?? QUOTA_BYTES_DEFAULT / QUOTA_MEMORY_SHARE,
   };

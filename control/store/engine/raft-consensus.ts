@@ -6,7 +6,7 @@
  * a restart finds out.
  */
 import { isVoter } from '#control/raft/raft.ts';
-import type { Entry, MemberChange, Message, Raft, Ready } from '#control/raft/raft.ts';
+import type { Entry, MemberChange, Members, Message, Raft, Ready } from '#control/raft/raft.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { checkpointName } from '../checkpoint/format.ts';
 import type { Scrubber } from '../checkpoint/scrub.ts';
@@ -212,6 +212,10 @@ export class RaftConsensus implements Consensus {
 
   expel(reason: string): never {
     return this.#expulsion.expel(reason);
+  }
+
+  get members(): Members {
+    return this.#raft.members;
   }
 
   get isSoleVoter(): boolean {

@@ -19,6 +19,7 @@ import { listCheckpoints } from '../checkpoint/read.ts';
 import type { Disk } from '../disk/disk.ts';
 import { CHECKPOINT_LOG_BYTES_MIN, PREALLOCATE_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import type { Software } from '../software.ts';
 import type { Identity } from '../wal/format.ts';
 import { LogJoin } from '../wal/join.ts';
 import { recoverLog } from '../wal/recover.ts';
@@ -36,12 +37,14 @@ export interface DirectorySettings {
   readonly join?: { readonly groupId: number; readonly memberId: number } | undefined;
   readonly checkpointLogBytes?: number | undefined;
   readonly preallocateBytes?: number | undefined;
+  readonly software?: Software | undefined;
   readonly runsAsVersion?: number | undefined;
 }
 
 export function stateOptions(settings: DirectorySettings): StateOptions {
   return {
     checkpointLogBytes: settings.checkpointLogBytes ?? CHECKPOINT_LOG_BYTES_MIN,
+    software: settings.software,
     runsAs: settings.runsAsVersion,
   };
 }

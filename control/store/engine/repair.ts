@@ -26,7 +26,8 @@ import {
   REPAIR_TICKS_MAX,
   REPAIR_TICK_MS,
 } from '../limits.ts';
-import { VERSION, VERSION_MIN } from '../versions.ts';
+import { SOFTWARE } from '../software.ts';
+import { VERSION_MIN } from '../versions.ts';
 import type { SpokenVersions } from '../versions.ts';
 import type { Gap } from '../wal/join.ts';
 import { BulkRate } from './bulk-rate.ts';
@@ -115,7 +116,7 @@ export class Repair {
   }
 
   get versions(): SpokenVersions {
-    const version = this.#settings.runsAsVersion ?? VERSION;
+    const { software = SOFTWARE, runsAsVersion: version = software.version } = this.#settings;
     const groupVersion = this.#damage.state?.version ?? VERSION_MIN;
     return { version, versionMin: VERSION_MIN, groupVersion };
   }

@@ -13,7 +13,7 @@ export function rosterOfLog(state: StateMachine, entries: readonly Entry[]): rea
   for (const { data } of entries) {
     if (data.length === 0) continue;
     const input = new ByteReader(data);
-    if (readCommandHead(input).kind !== COMMAND.describeMember) continue;
+    if (readCommandHead(input, state.software).kind !== COMMAND.describeMember) continue;
     const row = readRosterRow(input);
     rows.set(row.id, row);
   }

@@ -223,7 +223,8 @@ export class SnapshotReceiver {
     const out = new ByteWriter(offer.manifest.length + 64);
     out.raw(offer.manifest);
     const sha256 = this.#io.sha256(offer.manifest);
-    writeTrailer(out, { version: manifest.version, manifestBytes: offer.manifest.length, sha256 });
+    const { format } = manifest;
+    writeTrailer(out, { format, manifestBytes: offer.manifest.length, sha256 });
     file.truncate(at + out.length);
     file.write(out.view(), at);
   }

@@ -22,7 +22,10 @@ import { Mvcc } from '../mvcc/mvcc.ts';
 import { HashHistory, HashMixer, HashSum } from '../mvcc/state-hash.ts';
 import type { Lanes } from '../mvcc/state-hash.ts';
 import { StoreError } from '../port.ts';
-import { VERSION, VERSION_FACTS, VERSION_MIN } from '../versions.ts';
+import { SOFTWARE, formatsOf } from '../software.ts';
+import type { Software } from '../software.ts';
+import { VERSION_FACTS, VERSION_MIN } from '../versions.ts';
+import type { Formats } from '../versions.ts';
 import { RECORD_OVERHEAD_BYTES } from '../wal/record.ts';
 import { runCommand } from './commands.ts';
 import { Leases } from './leases.ts';
@@ -61,7 +64,9 @@ const VERSION_PART = 9;
 /** Members of a group have equal ones but for what they run as. */
 export interface StateOptions {
   readonly checkpointLogBytes: number;
-  /** Commands of later versions are not known; absent = VERSION. */
+  /** Absent = what ships. */
+  readonly software?: Software | undefined;
+  /** Commands of later versions are not known; absent = the software's own. */
   readonly runsAs?: number | undefined;
 }
 
@@ -78,6 +83,7 @@ export class StateMachine {
   #quota = new Quota();
   /** Of the group: whose formats are written, and whose rules hold (versions.ts). */
   version = VERSION_MIN;
+  readonly software: Software;
   readonly runsAs: number;
   appliedIndex = 0;
   appliedTerm = 0;
@@ -92,7 +98,8 @@ export class StateMachine {
     options: StateOptions = { checkpointLogBytes: CHECKPOINT_LOG_BYTES_MIN },
   ) {
     this.#mvcc = new Mvcc(crc32);
-    this.runsAs = options.runsAs ?? VERSION;
+    this.software = options.software ?? SOFTWARE;
+    this.runsAs = options.runsAs ?? this.software.version;
     this.#checkpointLogBytes = options.checkpointLogBytes;
   }
 
@@ -114,6 +121,11 @@ export class StateMachine {
 
   get quota(): Quota {
     return this.#quota;
+  }
+
+  /** What is written in a group of this version. */
+  get formats(): Formats {
+    return formatsOf(this.software, this.version);
   }
 
   /** By the last entry applied that names them; nobody before the first one. */
@@ -203,7 +215,7 @@ export class StateMachine {
    */
   repeat(entry: AppliedEntry, reply: ByteWriter): boolean {
     const input = new ByteReader(entry.data);
-    const { kind, session, sequence } = readCommandHead(input);
+    const { kind, session, sequence } = readCommandHead(input, this.software);
     if (kind === COMMAND.openSession) {
       this.answer(reply, () => reply.varint(entry.index));
       return true;
@@ -246,7 +258,7 @@ export class StateMachine {
 
   #run(entry: AppliedEntry, reply: ByteWriter): void {
     const input = new ByteReader(entry.data);
-    const head = readCommandHead(input, this.runsAs);
+    const head = readCommandHead(input, this.software, this.runsAs);
     if (head.session === 0) {
       this.#execute(entry, head, input, reply);
       return;
