@@ -5,7 +5,6 @@
  * (member-states.ts), or the moment would be missed. Faults that leave damage: damage.ts.
  */
 import { StoreError } from '#control/store/port.ts';
-import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import { DAMAGES, Damage } from './damage.ts';
 import type { DamageKind } from './damage.ts';
@@ -15,6 +14,7 @@ import type { FaultTable } from './member-states.ts';
 import { PowerFailure, calmDisk } from './member.ts';
 import type { SimMember } from './member.ts';
 import type { NetworkFaults } from './network.ts';
+import { Upgrades } from './upgrades.ts';
 
 const { signal } = new AbortController();
 /** Members that a group has had, at most. */
@@ -25,6 +25,7 @@ const MEMBER_FAULTS = [
   'crash',
   'restart',
   'upgrade',
+  'goBack',
   'cutPower',
   'failSync',
   'hangSync',
@@ -54,6 +55,7 @@ export class Faults {
   /** How often each comes. */
   readonly #weights: ReadonlyMap<Fault, number>;
   readonly #damage: Damage;
+  readonly #upgrades: Upgrades;
   /** Chance that a rare state is met by a fault, at each event in it. */
   readonly #eagerness: number;
   /** The same in a joint configuration, which is rare and short. */
@@ -89,6 +91,7 @@ export class Faults {
     this.#jointEagerness = this.#eagerness === 0 ? 0 : random.pick([0.1, 1]);
     const restart = (member: SimMember) => this.#restartLater(member, random.chance(0.5));
     this.#damage = new Damage(group, { count, restart });
+    this.#upgrades = new Upgrades(group);
     group.watch = (member) => this.#observe(member);
     this.#schedule();
   }
@@ -98,14 +101,14 @@ export class Faults {
     return !this.#isChanging && !this.#damage.isAny;
   }
 
-  /** Nothing goes wrong any more, whoever is down starts, and all run the newest software. */
+  /** Nothing goes wrong any more, whoever is down starts, and all run the last software for good. */
   heal(): void {
     this.#isEnding = true;
     this.#group.network.heal();
     for (const member of this.#group.members) {
       member.resume();
       if (this.#damage.isDamaged(member)) continue;
-      if (member.runsAsVersion < VERSION) this.#upgrade(member);
+      if (this.#upgrades.finish(member)) this.#end(member, () => member.stop());
       this.#restart(member, member.life, true);
       calmDisk(member);
     }
@@ -141,7 +144,10 @@ export class Faults {
       const up = members.filter(({ isUp }) => isUp);
       const isAtLeader = this.#random.chance(0.5) && leader !== undefined;
       const isHit = up.length > 0 && !this.#isResting;
-      if (isHit) this.#inflict(this.#draw(), isAtLeader ? leader : this.#random.pick(up));
+      if (isHit) {
+        const member = isAtLeader ? leader : this.#random.pick(up);
+        this.#inflict(this.#drawFor(member), member);
+      }
       this.#schedule();
     });
   }
@@ -158,11 +164,18 @@ export class Faults {
     this.#metAtMs = nowMs;
     // Damage is rare, too; it waits for others to know of the configuration.
     const isDamaging = isJoint && this.#random.chance(0.7);
-    const fault = isDamaging ? this.#random.pick(DAMAGES) : this.#draw();
+    const fault = isDamaging ? this.#random.pick(DAMAGES) : this.#drawFor(member);
     // Not within the event that is being looked at.
     this.#group.time.after(isDamaging ? this.#random.next() * 10 : 0, () => {
       if (!this.#isEnding && fault !== 'heal' && member.isUp) this.#inflict(fault, member);
     });
+  }
+
+  /** Software on trial in a rare state is rarer still. */
+  #drawFor(member: SimMember): Fault {
+    if (!this.#upgrades.isOnTrial(member)) return this.#draw();
+    const isRarest = statesOf(member).some((state) => state !== 'leader' && state !== 'replaying');
+    return this.#random.chance(isRarest ? 0.8 : 0.1) ? 'goBack' : this.#draw();
   }
 
   #draw(): Fault {
@@ -201,11 +214,13 @@ export class Faults {
       if (member === this.#leaving || !this.#damage.isBearable(member)) return;
       if (fault === 'rollBack' && !this.#damage.hasImageOf(member)) return;
     }
+    if (fault === 'goBack' && !this.#upgrades.isOnTrial(member)) return;
     countFault(this.table, fault, statesOf(member));
     trace.note(fault, { atMs: time.nowMs, from: member.id });
     if (isDamage(fault)) this.#damage.inflict(fault, member);
     else if (fault === 'crash') this.#end(member, () => member.kill());
     else if (fault === 'upgrade') this.#upgrade(member);
+    else if (fault === 'goBack') this.#goBack(member);
     else if (fault === 'restart') this.#end(member, () => member.stop());
     else if (fault === 'cutPower') this.#cutPower(member);
     else if (fault === 'failSync') this.#failSync(member);
@@ -239,10 +254,16 @@ export class Faults {
     } else network.narrow({ from: id, to: other.id }, this.#bytesPerMs());
   }
 
-  /** Another process, of the newest software. */
+  /** Another process, of later software, if there is any. */
   #upgrade(member: SimMember): void {
-    member.runsAsVersion = VERSION;
+    this.#upgrades.install(member);
     this.#end(member, () => member.stop());
+  }
+
+  /** The software on trial is no good: the machine begins anew with what it ran before. */
+  #goBack(member: SimMember): void {
+    this.#upgrades.goBack(member);
+    this.#end(member, () => (this.#random.chance(0.5) ? member.stop() : member.kill()));
   }
 
   /** The process ends; the page cache survives it, or not. */

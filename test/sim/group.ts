@@ -4,6 +4,7 @@
  */
 import { assert, must } from '#base/assert.ts';
 import { isErrno } from '#base/errors.ts';
+import { everyone } from '#control/raft/raft.ts';
 import type { Link } from '#control/store/client/calls.ts';
 import { StoreClient } from '#control/store/client/client.ts';
 import { checkRequests } from '#control/store/codec/check-request.ts';
@@ -19,6 +20,8 @@ import { PowerFailure, SimMember } from './member.ts';
 import { Network } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { Trace } from './trace.ts';
+import { lowest } from './upgrades.ts';
+import type { VersionRange } from './upgrades.ts';
 
 const CLIENT_DELAY_MS = 0.2;
 /** V8 frees memory between turns of the event loop. */
@@ -108,6 +111,11 @@ export class SimClient {
 /** Most syncs beside a member's turns take a hundredth of it. */
 const SYNC_MS_MAX = 50;
 
+export interface GroupSettings extends EngineSettings {
+  /** Members begin as `runsAsVersion`, and may be upgraded up to this one; absent = the present one. */
+  readonly lastVersion?: number | undefined;
+}
+
 export class Group {
   readonly random: SeededRandom;
   readonly time = new EventQueue();
@@ -128,6 +136,9 @@ export class Group {
   readonly #areEndsTold: boolean;
   readonly #turnMs: number;
   readonly #settings: EngineSettings;
+  readonly versions: VersionRange;
+  /** The highest that a member knows the group to have. */
+  #version = 0;
   readonly #syncMs: (() => number) | undefined;
   readonly #pauses = new Set<() => void>();
   /** Whether a promise may have been settled that someone waits for. */
@@ -137,8 +148,10 @@ export class Group {
   #isGrown = false;
 
   /** `wal`: members write their logs in their turns, or beside them. */
-  constructor(random: SeededRandom, settings: EngineSettings, wal: 'inline' | 'beside' = 'inline') {
+  constructor(random: SeededRandom, settings: GroupSettings, wal: 'inline' | 'beside' = 'inline') {
     this.random = random;
+    const { runsAsVersion: first = VERSION, lastVersion: last = VERSION } = settings;
+    this.versions = { first, last };
     this.#syncMs = wal === 'inline' ? undefined : () => random.next() ** 4 * SYNC_MS_MAX;
     this.#settings = settings;
     this.#areEndsTold = random.chance(0.5);
@@ -297,6 +310,26 @@ export class Group {
     for (const { id } of this.members) if (id !== dead.id) this.network.reset(dead.id, id);
   }
 
+  /** A group is raised when no member may run the version before any more. */
+  #noteVersion({ engine }: SimMember): void {
+    if (engine === undefined || engine.state.version <= this.#version) return;
+    this.#version = engine.state.version;
+    for (const id of everyone(engine.state.members)) {
+      const { installed } = this.member(id) ?? {};
+      const isReady = installed === undefined || lowest(installed) >= this.#version;
+      assert(
+        isReady,
+        `a group of version ${this.#version} has member ${id}, which may run as before`,
+      );
+    }
+  }
+
+  /** A group that was raised takes no member of the software before. */
+  #versionToJoin(): number {
+    const { first, last } = this.versions;
+    return this.#isGrown ? this.random.between(Math.max(first, this.#version), last) : first;
+  }
+
   #create(join?: EngineSettings['join']): SimMember {
     const member = new SimMember(
       {
@@ -308,6 +341,7 @@ export class Group {
         send: (from, to, bytes) => this.network.send(from, to, bytes),
         observe: (observed) => {
           this.oracle.observe(observed, this.time.nowMs);
+          this.#noteVersion(observed);
           this.watch(observed);
         },
         says: (speaker, to, message) => this.oracle.log.says(speaker, to, message),
@@ -319,8 +353,7 @@ export class Group {
       },
       {
         ...this.#settings,
-        // A group that was raised takes no member of the software before.
-        runsAsVersion: this.#isGrown ? VERSION : this.#settings.runsAsVersion,
+        runsAsVersion: this.#versionToJoin(),
         memoryBytes: this.random.pick([1, 2, 16]) * 2 ** 30,
         join,
       },

@@ -23,6 +23,8 @@ import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import type { EventQueue } from './event-queue.ts';
 import { tracedDisk } from './trace.ts';
 import type { Trace } from './trace.ts';
+import { softwareOf } from './upgrades.ts';
+import type { Installed } from './upgrades.ts';
 
 export class PowerFailure extends Error {}
 
@@ -69,8 +71,8 @@ export class SimMember {
   engine: Engine | undefined;
   /** Of a damaged directory, before the engine starts. */
   repair: Repair | undefined;
-  /** Of the software that the next process runs. */
-  runsAsVersion: number;
+  /** What the next process runs. */
+  installed: Installed;
   /** Who it is to be on an empty disk. */
   join: EngineSettings['join'];
   /** Counts processes; what belongs to an earlier one does nothing. */
@@ -96,7 +98,7 @@ export class SimMember {
   constructor(io: MemberIo, settings: EngineSettings) {
     this.#io = io;
     this.#settings = settings;
-    this.runsAsVersion = settings.runsAsVersion ?? VERSION;
+    this.installed = { version: settings.runsAsVersion ?? VERSION, former: undefined };
     this.join = settings.join;
     this.skewClock();
     this.start();
@@ -163,8 +165,7 @@ export class SimMember {
       },
     };
     try {
-      const { runsAsVersion, join } = this;
-      const engine = openEngine(io, { ...this.#settings, runsAsVersion, join });
+      const engine = openEngine(io, { ...this.#settings, ...this.#software(), join: this.join });
       this.id = engine.memberId;
       this.engine = engine;
       if (io.batchWriter !== undefined) io.batchWriter.isBeside = true;
@@ -183,7 +184,7 @@ export class SimMember {
     const { life } = this;
     this.id = damage.identity.memberId;
     this.#io.repairs(this, damage);
-    this.repair = new Repair(io, { ...this.#settings, runsAsVersion: this.runsAsVersion }, damage);
+    this.repair = new Repair(io, { ...this.#settings, ...this.#software() }, damage);
     const tick = () => {
       if (life !== this.life || this.repair === undefined) return;
       this.repair.tick();
@@ -210,6 +211,22 @@ export class SimMember {
     repair.close();
     if (repair.state === 'stuck') this.#io.died(this, repair.damage);
     else this.#io.time.after(0, () => life === this.life && this.start());
+  }
+
+  #software() {
+    const { version, former } = this.installed;
+    return {
+      software: softwareOf(version),
+      runsAsVersion: version,
+      isVersionConfirmed: former === undefined,
+    };
+  }
+
+  /** Its system was found good: it does not go back to the software before. */
+  confirm(): void {
+    this.installed = { ...this.installed, former: undefined };
+    this.engine?.confirmVersion();
+    this.pump();
   }
 
   receive(from: number, bytes: Uint8Array): void {

@@ -12,13 +12,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { assert } from '#base/assert.ts';
 import { SeededRandom } from '#control/store/testing/seeded-random.ts';
-import type { EngineSettings } from '#control/store/engine/open-engine.ts';
-import { VERSION } from '#control/store/versions.ts';
 import { FAULTS, Faults } from './faults.ts';
 import { Group } from './group.ts';
+import type { GroupSettings } from './group.ts';
 import { Load } from './load.ts';
 import { addTable, formatTable } from './member-states.ts';
 import type { FaultTable } from './member-states.ts';
+import { VERSION_RANGES } from './upgrades.ts';
 
 /** Of virtual time: until a healed group must have settled. */
 const HEAL_MS_MAX = 120_000;
@@ -54,7 +54,8 @@ export class StoreRun {
   constructor(seed: number, enough = ENOUGH, wal: 'inline' | 'beside' = 'inline') {
     const random = new SeededRandom(seed);
     this.#enough = enough;
-    const settings: EngineSettings = {
+    const { first, last } = random.pick(VERSION_RANGES);
+    const settings: GroupSettings = {
       transition: random.pick(['auto', 'joint']),
       checkpointLogBytes: random.pick([3000, 10_000, 100_000]),
       segmentBytes: random.pick([4000, 20_000]),
@@ -67,7 +68,8 @@ export class StoreRun {
         { heartbeatMs: 100, electionMs: 1000 },
         { heartbeatMs: 50, electionMs: 250 },
       ]),
-      runsAsVersion: random.pick([VERSION, VERSION, VERSION - 1]),
+      runsAsVersion: first,
+      lastVersion: last,
     };
     this.#group = new Group(random, settings, wal);
   }
@@ -152,7 +154,7 @@ export class StoreRun {
     const { engine } = this.#group.leader ?? {};
     if (engine === undefined) return false;
     const { appliedIndex, members, version } = engine.state;
-    if (version < VERSION) return false;
+    if (version < this.#group.versions.last) return false;
     if (members.learners.length > 0 || members.votersOutgoing.length > 0) return false;
     return this.#voters().every((member) => member.engine?.state.appliedIndex === appliedIndex);
   }

@@ -577,7 +577,7 @@ t.test('a group is raised when the last member runs the new version', async (t) 
     await group.run(20_000);
     t.same(versions(), [VERSION - 1, VERSION - 1, VERSION - 1]);
     member.kill();
-    member.runsAsVersion = VERSION;
+    member.installed = { version: VERSION, former: undefined };
     member.start();
   }
   await group.runUntil(() => versions().every((version) => version === VERSION), 20_000);
@@ -592,7 +592,7 @@ t.test('a group that was raised ends a member that runs the version before', asy
   const [member] = followers(group);
   await group.run(10_000);
   member.kill();
-  member.runsAsVersion = VERSION - 1;
+  member.installed = { version: VERSION - 1, former: undefined };
   t.same(group.failures, []);
   member.start();
   await group.run(1000).catch(() => {});

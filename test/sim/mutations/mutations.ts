@@ -318,6 +318,21 @@ export const MUTATIONS: readonly Mutation[] = [
     'answer === ANSWER_NOT_TAKEN && numbered.attempts > 1',
     'answer === ANSWER_NOT_TAKEN && numbered.attempts > 1_000',
   ]),
+  one('raised-while-one-may-go-back', 'lease', [
+    'control/store/engine/leader-work.ts',
+    'return stated?.isConfirmed === true ? stated.version : 0;',
+    'return stated?.version ?? 0;',
+  ]),
+  one('raised-to-what-the-leader-runs', 'lease', [
+    'control/store/engine/leader-work.ts',
+    'return Math.min(...versions);',
+    'return Math.max(...versions);',
+  ]),
+  one('commands-in-the-leaders-own-layout', 'lease', [
+    'control/store/engine/leader-work.ts',
+    'const { software, version } = this.#state;',
+    'const { software, runsAs: version } = this.#state;',
+  ]),
   {
     // As long as it counts the others alone, who leads on without a vote harms nobody.
     name: 'removed-leader-counts-itself',
