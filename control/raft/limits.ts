@@ -22,7 +22,7 @@ export const LIMITS: Limits = {
   inflightAppendsMax: 256,
   inflightBytesMax: 16 * MEBIBYTE,
   uncommittedBytesMax: 64 * MEBIBYTE,
-  committedBytesPerReadyMax: 4 * MEBIBYTE,
+  committedBytesPerReadyMax: MEBIBYTE / 8,
   readsPendingMax: 65_536,
 };
 

@@ -320,6 +320,11 @@ export class Raft {
     this.#state.log.compactTo(index);
   }
 
+  /** Committed entries wait to be handed out by the next Ready. */
+  get hasCommitted(): boolean {
+    return this.#state.log.hasUnhandedCommitted;
+  }
+
   get hasReady(): boolean {
     return hasReady(this.#state, 'now');
   }

@@ -135,6 +135,9 @@ export const SCRUB_AGAIN_TICKS = 600;
 /** Bytes of requests of one client taken in one turn; the rest waits for the next. */
 export const REQUEST_BYTES_PER_PUMP = 4 * 1024 * 1024;
 
+/** Turns that take in no requests while committed entries wait to be applied. */
+export const HELD_BACK_PUMPS_MAX = 8;
+
 /** Messages of other members taken in one turn. */
 export const PEER_MESSAGES_PER_PUMP = 1024;
 

@@ -68,6 +68,8 @@ export interface Consensus {
   greeted(from: number, tail: LogTail): void;
   /** Messages to this member do not get through. */
   unreachable(member: number): void;
+  /** Committed entries were left for the next turn. */
+  readonly isBehind: boolean;
   /** Time passes for the core. */
   tick(): void;
   /** Time passes for the rest, in longer steps (tick-plan.ts). */

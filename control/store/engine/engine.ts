@@ -18,6 +18,7 @@ import { REQUEST, readFrame } from '../codec/frame.ts';
 import { writeStatus } from '../codec/reply.ts';
 import { writeGroupMembers } from '../codec/roster.ts';
 import {
+  HELD_BACK_PUMPS_MAX,
   PEER_INBOX_MAX,
   PEER_MESSAGES_PER_PUMP,
   REQUEST_BYTES_PER_PUMP,
@@ -65,6 +66,8 @@ export class Engine {
   readonly #backups: Backups;
   readonly #parts: EngineOptions;
   #ticks = 0;
+  /** Turns in a row that took in no requests. */
+  #heldBack = 0;
   readonly #calls: LeaderCalls;
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
@@ -134,8 +137,11 @@ export class Engine {
   pump(news: CommitNews = 'now'): boolean {
     let more = this.#takePeers();
     this.#calls.leads(this.#consensus.leader);
-    for (const connection of this.#connections) {
-      if (this.#takeRequests(connection)) more = true;
+    if (this.#holdsBack()) more = true;
+    else {
+      for (const connection of this.#connections) {
+        if (this.#takeRequests(connection)) more = true;
+      }
     }
     const { mvcc } = this.state;
     const isMore = this.#consensus.pump({
@@ -339,6 +345,17 @@ export class Engine {
       if (outcome.result === 'here') here();
       else done(outcome);
     });
+  }
+
+  /**
+   * While the last batch is applied in several turns, requests gather for the next one: a batch for each of
+   * those turns would mean more writes to the disk. Not for long: a slow member may always be behind.
+   */
+  #holdsBack(): boolean {
+    this.#heldBack = this.#consensus.isBehind ? this.#heldBack + 1 : 0;
+    if (this.#heldBack <= HELD_BACK_PUMPS_MAX) return this.#heldBack > 0;
+    this.#heldBack = 0;
+    return false;
   }
 
   /** Takes in messages up to a bound of bytes; true = some are left. */

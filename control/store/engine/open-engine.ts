@@ -131,10 +131,12 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
     const engine = assemble(io, settings, { state, wal, raft, ballast, ticks, bulk });
     if (!raft.isSoleVoter || settings.isPatient === true) return engine;
     raft.campaign();
-    engine.pump();
+    do engine.pump();
+    while (raft.hasCommitted);
     assert(raft.isLeader, 'a sole voter elects itself');
     engine.settle();
-    engine.pump();
+    do engine.pump();
+    while (raft.hasCommitted);
     return engine;
   } catch (error) {
     wal.abort();

@@ -302,7 +302,7 @@ export class RaftConsensus implements Consensus {
   pump(work: ConsensusWork): boolean {
     this.#reads.flush();
     this.#writes.pump();
-    this.#work(work);
+    const isBehind = this.#work(work);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
       this.#deliver(received);
@@ -311,7 +311,8 @@ export class RaftConsensus implements Consensus {
     }
     const isSending = this.#parts.sender.pump();
     const isReading = this.#entries.pump();
-    return this.#parts.checkpoints.pump() || isSending || isReading || received !== false;
+    const isWriting = this.#parts.checkpoints.pump();
+    return isBehind || isWriting || isSending || isReading || received !== false;
   }
 
   /** A checkpoint of this index counts. */
@@ -337,16 +338,25 @@ export class RaftConsensus implements Consensus {
     this.#parts.scrubber.close();
   }
 
-  #work(work: ConsensusWork): void {
-    for (;;) {
+  get isBehind(): boolean {
+    return this.#raft.hasCommitted;
+  }
+
+  /** True = what a Ready holds of committed entries was applied, and the rest is for the next turn. */
+  #work(work: ConsensusWork): boolean {
+    let isBehind = false;
+    while (!isBehind) {
       const { commitIndex } = this.#raft;
       const news = this.#awaited.isAny(commitIndex) ? 'now' : work.news;
       if (!this.#raft.isReady(news)) break;
       if (news === 'now') this.#awaited.told(commitIndex);
-      this.#carryOut(this.#raft.ready(news), work);
+      const ready = this.#raft.ready(news);
+      this.#carryOut(ready, work);
+      isBehind = ready.committed.length > 0 && this.#raft.hasCommitted;
     }
     this.#noteLeader();
     this.#checks.checkLog();
+    return isBehind;
   }
 
   /** For whoever reads what happened. */
