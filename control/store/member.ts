@@ -17,9 +17,12 @@ import { LEADERLESS_CHECK_MS, LOOK_AROUND_PAUSE_MS, RESIGN_MS } from './limits.t
 import type { MemberNetwork, MemberSettings } from './member-config.ts';
 import { crc32, sha256 } from './native-digests.ts';
 import { amend, joinAnew } from './amend.ts';
+import type { Amended } from './amend.ts';
 import { StoreError } from './port.ts';
-import { findGroup, readCredentials } from './rejoin.ts';
+import { findGroup } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
+import { repairDirectory } from './repair-directory.ts';
+import { readCredentials, socketAsker } from './socket-asker.ts';
 import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
 import { ClientSockets } from './transport/serve-client.ts';
@@ -53,8 +56,14 @@ export class Member {
   static async open(options: MemberOptions, signal: AbortSignal): Promise<Member> {
     const { network, log } = options;
     if (network === undefined) return new Member(options);
-    const asker = { network, credentials: readCredentials(network), log };
-    const join = await joinAnew(options, asker, signal);
+    const asker = socketAsker(network, log);
+    const amended: Amended = {
+      openDisk: () => new RealDisk(options.dataDir),
+      crc32,
+      asker,
+      repair: (damage, repairing) => repairDirectory(damage, options, repairing),
+    };
+    const join = await joinAnew(amended, signal);
     const joined = { ...options, network: { ...network, join } };
     for (;;) {
       try {
@@ -63,7 +72,7 @@ export class Member {
         return member;
       } catch (error) {
         signal.throwIfAborted();
-        await amend(error, { options, asker }, signal);
+        await amend(error, amended, signal);
       }
     }
   }
@@ -128,9 +137,10 @@ export class Member {
     });
     if (writer !== undefined) writer.ended = () => this.host.pump();
     if (network === undefined || credentials === undefined || links === undefined) return;
+    const asker = socketAsker(network, log);
     const stranger = (isTrusted: boolean) => {
       engine.metStranger();
-      if (isTrusted) this.#metStranger({ network, credentials, log });
+      if (isTrusted) this.#metStranger(asker);
     };
     this.#network = new Network({ host: this.host, log, network, credentials, links, stranger });
   }

@@ -1,24 +1,33 @@
 /**
  * A member that is not of its group now asks the others (reference/store.md section 8, rules 1 and 2):
  * one that cannot go on as who it was, or has lost its disk, for another id under the same key; one that
- * is alone by its log, whether the group is larger than it knows.
+ * is alone by its log, whether the group is larger than it knows. What it takes of sockets and clocks is
+ * the asker's (socket-asker.ts).
  */
-import { readFileSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
-import type { Log } from '#base/log.ts';
+import type { EngineLog } from './engine/engine-log.ts';
 import type { Acquaintance, OutcastNote } from './engine/outcast.ts';
 import { LOOK_AROUND_MS_MAX, REJOIN_ATTEMPT_MS_MAX, REJOIN_RETRY_MS } from './limits.ts';
 import type { MemberNetwork } from './member-config.ts';
 import { StoreError } from './port.ts';
-import type { AddedMember, FormerMember, GroupMember, GroupMembers, OwnStore } from './port.ts';
-import { connectStore } from './transport/remote-store.ts';
-import { keyOfCertificate } from './transport/tls.ts';
-import type { Credentials } from './transport/tls.ts';
+import type { AddedMember, FormerMember, GroupMembers, OwnStore } from './port.ts';
+
+/** Whom to reach, and by which keys to believe it. */
+export interface Asked {
+  readonly address: string;
+  readonly memberKeys: readonly string[];
+}
 
 export interface Asker {
-  readonly network: MemberNetwork;
-  readonly credentials: Credentials;
-  readonly log: Log;
+  readonly network: Pick<MemberNetwork, 'address' | 'join' | 'memberKeys' | 'peers' | 'token'>;
+  /** The hash of its own public key. */
+  readonly key: string;
+  readonly log: EngineLog;
+  /** Resolves when the member is reached, which is tried until the signal rejects it with its reason. */
+  readonly connect: (asked: Asked, signal: AbortSignal) => Promise<OwnStore>;
+  /** Resolves after so long; rejects when the signal is aborted. */
+  readonly pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** A signal that is aborted with this one, or after so long. */
+  readonly within: (ms: number, signal: AbortSignal) => AbortSignal;
 }
 
 /** What a member is that comes in, and who the others are by that time. */
@@ -36,7 +45,7 @@ export async function askToRejoin(
   note: OutcastNote | undefined,
   signal: AbortSignal,
 ): Promise<Admission> {
-  const { network, credentials, log } = asker;
+  const { network, key, log } = asker;
   const known = note?.others ?? [];
   const addresses = [...new Set([...network.peers, ...known.map(({ address }) => address)])];
   const memberKeys = [...network.memberKeys, ...known.map(({ key }) => key)];
@@ -48,15 +57,14 @@ export async function askToRejoin(
   }
   const former = {
     formerId: note?.memberId ?? 0,
-    key: keyOfCertificate(credentials.certificate),
+    key,
     address: network.address,
   };
   for (let attempt = 0; ; attempt++) {
     const address = open[attempt % open.length] ?? '';
     try {
-      const attempted = AbortSignal.any([signal, AbortSignal.timeout(REJOIN_ATTEMPT_MS_MAX)]);
-      const of = { addresses: [address], credentials, memberKeys };
-      return await withStore(of, attempted, (store) =>
+      const attempted = asker.within(REJOIN_ATTEMPT_MS_MAX, signal);
+      return await ask(asker, { address, memberKeys }, attempted, (store) =>
         comeIn(store, { former, token: network.token }, attempted),
       );
     } catch (error) {
@@ -64,7 +72,7 @@ export async function askToRejoin(
       if (error instanceof StoreError && error.code === 'INVALID_REQUEST') throw error;
       log.warn('not taken in yet', { address, error });
     }
-    await pause(REJOIN_RETRY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await asker.pause(REJOIN_RETRY_MS, signal).catch(() => signal.throwIfAborted());
   }
 }
 
@@ -106,17 +114,16 @@ export async function findGroup(
   groupId: number,
   signal: AbortSignal,
 ): Promise<GroupMembers | undefined> {
-  const { network, credentials } = asker;
+  const { network } = asker;
   const { memberKeys } = network;
-  const ask = async (address: string): Promise<GroupMembers> => {
-    const asked = AbortSignal.any([signal, AbortSignal.timeout(LOOK_AROUND_MS_MAX)]);
-    const of = { addresses: [address], credentials, memberKeys };
-    const group = await withStore(of, asked, (store) => store.members(asked));
+  const askAt = async (address: string): Promise<GroupMembers> => {
+    const asked = asker.within(LOOK_AROUND_MS_MAX, signal);
+    const group = await ask(asker, { address, memberKeys }, asked, (store) => store.members(asked));
     if (group.groupId === groupId) return group;
     throw new StoreError('INVALID_REQUEST', `${address} is of group ${group.groupId}`);
   };
   try {
-    return await Promise.any(network.peers.filter((at) => at !== network.address).map(ask));
+    return await Promise.any(network.peers.filter((at) => at !== network.address).map(askAt));
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AggregateError) return undefined; // Nobody answered.
@@ -124,41 +131,13 @@ export async function findGroup(
   }
 }
 
-/**
- * The group of these members, should a quorum of them live: whoever of the others is reached says so.
- * Undefined when nobody does in some seconds. Rejects as reading the key files does, or with the signal's
- * reason.
- */
-export function findLivingGroup(
-  of: { readonly network: MemberNetwork; readonly groupId: number; readonly log: Log },
-  others: readonly Pick<GroupMember, 'key' | 'address'>[],
-  signal: AbortSignal,
-): Promise<GroupMembers | undefined> {
-  const peers = [...of.network.peers, ...others.map(({ address }) => address)];
-  const memberKeys = [...of.network.memberKeys, ...others.map(({ key }) => key)];
-  const network = {
-    ...of.network,
-    peers: [...new Set(peers)].filter((address) => address !== ''),
-    memberKeys,
-  };
-  const asker = { network, credentials: readCredentials(network), log: of.log };
-  return findGroup(asker, of.groupId, signal);
-}
-
-/** Throws errno errors. */
-export function readCredentials(network: MemberNetwork): Credentials {
-  return {
-    privateKey: readFileSync(network.privateKey, 'utf8'),
-    certificate: readFileSync(network.certificate, 'utf8'),
-  };
-}
-
-async function withStore<T>(
-  of: { addresses: readonly string[]; credentials: Credentials; memberKeys: readonly string[] },
+async function ask<T>(
+  asker: Asker,
+  asked: Asked,
   signal: AbortSignal,
   work: (store: OwnStore) => Promise<T>,
 ): Promise<T> {
-  const store = await connectStore({ ...of, path: '/member' }, signal);
+  const store = await asker.connect(asked, signal);
   try {
     return await work(store);
   } finally {

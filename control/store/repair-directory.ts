@@ -8,18 +8,18 @@ import { Repair } from './engine/repair.ts';
 import { REPAIR_TICK_MS } from './limits.ts';
 import type { MemberOptions } from './member.ts';
 import { crc32, sha256 } from './native-digests.ts';
+import { readCredentials } from './socket-asker.ts';
 import { Listener } from './transport/listener.ts';
 import { PeerLinks } from './transport/peer-links.ts';
-import type { Credentials } from './transport/tls.ts';
 
 /** Rejects with the damage when the others cannot help, or with the signal's reason; all is closed then. */
 export async function repairDirectory(
   damage: DamagedDirectory,
-  { options, credentials }: { readonly options: MemberOptions; readonly credentials: Credentials },
+  { dataDir, log, settings, network }: MemberOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { dataDir, log, settings, network } = options;
   if (network === undefined) throw damage;
+  const credentials = readCredentials(network);
   log.error('directory is damaged, the other members are asked', { error: damage });
   using disk = new RealDisk(dataDir);
   using links = new PeerLinks({ credentials, trustedKeys: network.memberKeys, log });

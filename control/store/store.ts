@@ -39,7 +39,7 @@ export { createJoinToken } from './join-token.ts';
 export { type EtcdIo, type EtcdOptions, openEtcdStore } from './open-etcd.ts';
 export { type MemberNetwork, memberNetwork, memberSettings } from './member-config.ts';
 export { type StoreOptions, openStore } from './open.ts';
-export { findLivingGroup } from './rejoin.ts';
+export { findLivingGroup } from './socket-asker.ts';
 export {
   type RecoveredGroup,
   type Survivor,
