@@ -86,3 +86,67 @@ t.test('a damaged log of who came in anew is not put aside', async (t) => {
   t.ok(segments(returned.disk).length > 0);
   group.close();
 });
+
+/** Three members that ask by themselves, and a follower among them. */
+async function asking(
+  seed: number,
+): Promise<{ group: Group; lost: SimMember; others: SimMember[] }> {
+  const group = new Group(new SeededRandom(seed), { preallocateBytes: 4096, areAsking: true });
+  await group.grow(3);
+  const lost = must(
+    group.members.find((member) => member !== group.leader),
+    'a follower',
+  );
+  return { group, lost, others: group.members.filter((member) => member !== lost) };
+}
+
+function isVoterAgain(group: Group, member: SimMember): () => boolean {
+  return () =>
+    group.leader?.engine?.state.members.voters.includes(member.id) === true && member.isUp;
+}
+
+t.test('a member that lost its disk asks the next when one does not answer', async (t) => {
+  const { group, lost, others } = await asking(4);
+  const { id } = lost;
+  lost.kill();
+  lost.disk.wipe();
+  const [silent] = others as [SimMember, ...SimMember[]]; // There are two.
+  group.network.cut(silent.id, lost.id, true);
+  lost.start();
+  t.ok(lost.isRunning && !lost.isUp, 'it waits for the others');
+  await group.runUntil(isVoterAgain(group, lost), 40_000);
+  t.not(lost.id, id);
+  t.same(group.failures, []);
+  group.close();
+});
+
+t.test('a process that ends while it asks leaves the question to the next', async (t) => {
+  const { group, lost } = await asking(5);
+  lost.kill();
+  lost.disk.wipe();
+  for (let ms = 1; ms < 4000; ms *= 2) {
+    lost.start();
+    await group.run(ms);
+    if (!lost.isUp) lost.kill();
+  }
+  lost.start();
+  await group.runUntil(isVoterAgain(group, lost), 20_000);
+  t.equal(group.leader?.engine?.state.members.voters.length, 3, 'under one id');
+  group.close();
+});
+
+t.test('a member whose key is of no member any more is told so', async (t) => {
+  const { group, lost, others } = await asking(6);
+  const client = group.connect(must(group.leader, 'a leader'));
+  lost.kill();
+  await group.finish(group.dismiss(client, lost.id), 20_000);
+  lost.disk.wipe();
+  lost.start();
+  await group.run(5000).catch(() => {});
+  t.match(group.failures, [
+    { code: 'INVALID_REQUEST', message: /no member of the group has this key/ },
+  ]);
+  t.notOk(lost.isRunning);
+  t.ok(others.every(({ isUp }) => isUp));
+  group.close();
+});

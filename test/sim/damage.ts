@@ -11,8 +11,9 @@
  *   then they change only in that the damaged one is replaced
  *
  * A member whose memory was corrupt is right when it starts again: what counts on its disk is older than
- * that, and its log holds the rest. A member that cannot go on, by its own word, is replaced by another, as
- * an operator would do it.
+ * that, and its log holds the rest. One that cannot go on as who it was, by its own word, comes in anew by
+ * itself (asking.ts); meanwhile other faults meet it. One that cannot even do that, and now and then one that
+ * lost its disk, is replaced by another, as an operator would do it.
  */
 import { assert, must } from '#base/assert.ts';
 import { isQuorum } from '#control/raft/raft.ts';
@@ -36,6 +37,8 @@ export class Damage {
   #damaged: SimMember | undefined;
   /** It runs on a disk that may have forgotten something. */
   #isBack = false;
+  /** Who it was, should it come in anew. */
+  #formerId: number | undefined;
   /** The process whose memory was changed. */
   #corruptLife = 0;
   /** Disks as they were some time ago. */
@@ -57,6 +60,11 @@ export class Damage {
       this.#count('damaged disk repaired');
       return true;
     };
+    group.isComingInExplained = (member) => {
+      if (this.#damaged !== member) return false;
+      this.#comesIn(member);
+      return true;
+    };
     this.#takeImages();
   }
 
@@ -64,8 +72,9 @@ export class Damage {
     return this.#damaged !== undefined;
   }
 
+  /** Not one that comes in anew, which any other fault may meet. */
   isDamaged(member: SimMember): boolean {
-    return this.#damaged === member;
+    return this.#damaged === member && this.#formerId === undefined;
   }
 
   /** Whether the group can bear to have this member, whom nobody removes, damaged now. */
@@ -101,8 +110,13 @@ export class Damage {
       if (kind === 'rot') this.#rot(member);
       else if (kind === 'rollBack') {
         member.disk.rollBack(must(this.#images.get(member), 'a copy of its disk'));
-      } else {
+      } else if (this.#random.chance(0.3)) {
         this.#replaceSoon(member);
+        return;
+      } else {
+        member.disk.wipe();
+        this.#comesIn(member);
+        this.#restart(member);
         return;
       }
       this.#startSoon(member);
@@ -114,6 +128,10 @@ export class Damage {
     const { engine, promised } = member;
     if (this.#damaged !== member || engine === undefined) return;
     const { oracle } = this.#group;
+    if (this.#formerId !== undefined) {
+      this.#observeReturn(member);
+      return;
+    }
     if (oracle.suspects.has(member)) {
       // The next process is believed at once: from its next event on, its state must be the group's.
       if (member.life === this.#corruptLife) return;
@@ -123,6 +141,24 @@ export class Damage {
     this.#clear();
   }
 
+  /** Who came in anew is whole again once it votes. */
+  #observeReturn(member: SimMember): void {
+    if (member.id === this.#formerId) return;
+    const votes = (one: SimMember | undefined) =>
+      one?.engine?.state.members.voters.includes(member.id) === true;
+    if (!votes(member) || !votes(this.#group.leader)) return;
+    this.#count('member came in anew');
+    this.#images.delete(member);
+    this.#clear();
+  }
+
+  /** The group is to take the member in under another id: it asks by itself when it starts. */
+  #comesIn(member: SimMember): void {
+    this.#formerId ??= member.id;
+    this.#isBack = false;
+    this.#group.oracle.suspects.delete(member);
+  }
+
   /** Whether the member starts again as after any crash: its disk should be whole. */
   mayRestart(member: SimMember): boolean {
     return this.#damaged === member && this.#group.oracle.suspects.has(member);
@@ -130,6 +166,7 @@ export class Damage {
 
   #clear(): void {
     this.#damaged = undefined;
+    this.#formerId = undefined;
     this.#isBack = false;
   }
 
@@ -139,14 +176,18 @@ export class Damage {
       const isFenced = error instanceof StoreError && error.code === 'CORRUPT';
       this.#count(isFenced ? 'corrupt memory found' : 'corrupt memory met an assertion');
       if (member.life === this.#corruptLife) this.#restart(member);
-      else if (error instanceof Outcast)
-        this.#replaceSoon(member); // Fenced a second time.
-      else return false;
+      else if (error instanceof Outcast) {
+        this.#comesIn(member); // Fenced a second time.
+        this.#restart(member);
+      } else return false;
       return true;
     }
     if (!(error instanceof StoreError) || error.code !== 'CORRUPT') return false;
     this.#count('damaged disk found');
-    this.#replaceSoon(member);
+    if (error instanceof Outcast) {
+      this.#comesIn(member);
+      this.#restart(member);
+    } else this.#replaceSoon(member);
     return true;
   }
 

@@ -141,7 +141,7 @@ export class Faults {
     this.#group.time.after(50 + this.#random.next() * 1500, () => {
       if (this.#isEnding) return;
       const { members, leader } = this.#group;
-      const up = members.filter(({ isUp }) => isUp);
+      const up = members.filter(({ isRunning }) => isRunning);
       const isAtLeader = this.#random.chance(0.5) && leader !== undefined;
       const isHit = up.length > 0 && !this.#isResting;
       if (isHit) {
@@ -215,7 +215,10 @@ export class Faults {
       if (fault === 'rollBack' && !this.#damage.hasImageOf(member)) return;
     }
     if (fault === 'goBack' && !this.#upgrades.isOnTrial(member)) return;
+    // Without a log it has no room set aside, and ends.
+    if (fault === 'fillDisk' && !member.isUp) return;
     countFault(this.table, fault, statesOf(member));
+    if (!member.isUp) this.#count('fault met who waits for others');
     trace.note(fault, { atMs: time.nowMs, from: member.id });
     if (isDamage(fault)) this.#damage.inflict(fault, member);
     else if (fault === 'crash') this.#end(member, () => member.kill());
@@ -318,7 +321,8 @@ export class Faults {
   }
 
   #restart(member: SimMember, life: number, isPowerCut: boolean): void {
-    if (member.life !== life || member.isUp || !this.#group.members.includes(member)) return;
+    if (member.life !== life || member.isRunning) return;
+    if (!this.#group.members.includes(member)) return;
     if (this.#damage.isDamaged(member) && !this.#damage.mayRestart(member)) return;
     calmDisk(member);
     const share = this.#random.pick([0, 0.5, 1]);

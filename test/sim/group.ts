@@ -15,6 +15,7 @@ import type { EngineSettings } from '#control/store/engine/open-engine.ts';
 import { StoreError } from '#control/store/port.ts';
 import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
+import { simAsker } from './asking.ts';
 import { EventQueue } from './event-queue.ts';
 import { PowerFailure, SimMember } from './member.ts';
 import { Network } from './network.ts';
@@ -114,6 +115,8 @@ const SYNC_MS_MAX = 50;
 export interface GroupSettings extends EngineSettings {
   /** Members begin as `runsAsVersion`, and may be upgraded up to this one; absent = the present one. */
   readonly lastVersion?: number | undefined;
+  /** Members ask the others to be taken in (asking.ts); absent = each such step is a test's to take. */
+  readonly areAsking?: boolean | undefined;
 }
 
 export class Group {
@@ -130,12 +133,14 @@ export class Group {
   isExplained: (member: SimMember, error: unknown) => boolean = () => false;
   /** Whether a fault explains that a member's directory is damaged. */
   isDamageExplained: (member: SimMember) => boolean = () => true;
+  /** Whether a fault explains that a member asks to be taken in under another id. */
+  isComingInExplained: (member: SimMember) => boolean = () => true;
   /** Called after each event on a member. */
   watch: (member: SimMember) => void = () => {};
   /** Whether the others learn at once that a process ended, as from the kernel below it. */
   readonly #areEndsTold: boolean;
   readonly #turnMs: number;
-  readonly #settings: EngineSettings;
+  readonly #settings: GroupSettings;
   readonly versions: VersionRange;
   /** The highest that a member knows the group to have. */
   #version = 0;
@@ -144,7 +149,7 @@ export class Group {
   /** Whether a promise may have been settled that someone waits for. */
   #isStirred = false;
   #sinceSettled = 0;
-  #keys = 0;
+  #machines = 0;
   #isGrown = false;
 
   /** `wal`: members write their logs in their turns, or beside them. */
@@ -166,7 +171,7 @@ export class Group {
         this.#greet(other, one);
       },
     });
-    this.#create();
+    this.#create(this.#newMachine());
   }
 
   member(id: number): SimMember | undefined {
@@ -187,8 +192,10 @@ export class Group {
 
   /** Adds a member through a client, and starts it. */
   async add(client: SimClient): Promise<SimMember> {
-    const wanted = { key: `key ${++this.#keys}`, address: '', isToVote: true };
-    return this.#create(await this.insist(client, (store) => store.addMember(wanted, signal)));
+    const machine = this.#newMachine();
+    const wanted = { ...machine, isToVote: true };
+    const join = await this.insist(client, (store) => store.addMember(wanted, signal));
+    return this.#create(machine, join);
   }
 
   /** Takes a member out of the group. */
@@ -284,7 +291,7 @@ export class Group {
   close(): void {
     const ended = new StoreError('CLOSED', 'simulation ended');
     for (const { store } of this.clients) store.end(ended);
-    for (const { engine } of this.members) engine?.abort();
+    for (const member of this.members) member.abort();
     for (const end of this.#pauses) end();
   }
 
@@ -330,7 +337,15 @@ export class Group {
     return this.#isGrown ? this.random.between(Math.max(first, this.#version), last) : first;
   }
 
-  #create(join?: EngineSettings['join']): SimMember {
+  #newMachine(): { readonly key: string; readonly address: string } {
+    const number = this.#machines++;
+    return { key: `key ${number}`, address: `machine-${number}:1` };
+  }
+
+  #create(
+    machine: { readonly key: string; readonly address: string },
+    join?: EngineSettings['join'],
+  ): SimMember {
     const member = new SimMember(
       {
         time: this.time,
@@ -349,12 +364,22 @@ export class Group {
         repairs: (damaged, damage) => {
           if (!this.isDamageExplained(damaged)) this.failures.push(damage);
         },
+        comesIn: (outcast) => {
+          if (this.isComingInExplained(outcast)) return;
+          this.failures.push(new Error(`member ${outcast.id} comes in anew without a reason`));
+        },
+        asker:
+          this.#settings.areAsking === true
+            ? (asking, of) => simAsker(this, asking, of)
+            : undefined,
+        stir: () => this.stir(),
         died: (dead, error) => this.#died(dead, error),
       },
       {
         ...this.#settings,
         runsAsVersion: this.#versionToJoin(),
         memoryBytes: this.random.pick([1, 2, 16]) * 2 ** 30,
+        founder: machine,
         join,
       },
     );

@@ -9,13 +9,19 @@ import { ByteReader } from '#control/store/codec/bytes.ts';
 import { decodePeerMessage, encodePeerMessage, sinceVersion } from '#control/store/codec/peer.ts';
 import { MemoryDisk } from '#control/store/disk/memory-disk.ts';
 import { DelayedBatchWriter } from '#control/store/testing/delayed-batch-writer.ts';
-import type { PeerMessage } from '#control/store/engine/peers.ts';
+import { amend, beginningOf, joinAnew } from '#control/store/amend.ts';
+import type { Amended } from '#control/store/amend.ts';
+import type { EngineLog } from '#control/store/engine/engine-log.ts';
+import { Outcast } from '#control/store/engine/outcast.ts';
+import type { PeerMessage, Peers } from '#control/store/engine/peers.ts';
+import { StoreError } from '#control/store/port.ts';
+import type { Asker } from '#control/store/rejoin.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
 import { DamagedDirectory } from '#control/store/engine/read-directory.ts';
 import { Repair } from '#control/store/engine/repair.ts';
 import type { RepairIo } from '#control/store/engine/repair.ts';
 import { openEngine } from '#control/store/engine/open-engine.ts';
-import type { EngineSettings } from '#control/store/engine/open-engine.ts';
+import type { EngineIo, EngineSettings } from '#control/store/engine/open-engine.ts';
 import { REPAIR_TICK_MS } from '#control/store/limits.ts';
 import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { VERSION } from '#control/store/versions.ts';
@@ -58,19 +64,37 @@ export interface MemberIo {
   readonly ending: (member: SimMember) => void;
   /** Its directory is damaged, and it is about to ask others for what it lacks. */
   readonly repairs: (member: SimMember, damage: DamagedDirectory) => void;
+  /** The group does not have it as who it was: it asks the others to be taken in. */
+  readonly comesIn: (member: SimMember) => void;
+  /** How a process of it asks the others; absent = it does not, and ends where it would have to. */
+  readonly asker?:
+    | ((member: SimMember, of: { log: EngineLog; process: AbortSignal }) => Asker)
+    | undefined;
+  /** A promise that somebody waits for is settled. */
+  readonly stir: () => void;
   /** The process ended, by a power failure or else by itself. */
   readonly died: (member: SimMember, error: unknown) => void;
+}
+
+export interface MemberSettings extends EngineSettings {
+  /** Of the machine, whatever the member's id. */
+  readonly founder: { readonly key: string; readonly address: string };
 }
 
 export class SimMember {
   readonly disk = new MemoryDisk();
   readonly #io: MemberIo;
   readonly #settings: EngineSettings;
+  readonly key: string;
+  readonly address: string;
   /** 0 before the first start of a founder. */
   id = 0;
   engine: Engine | undefined;
   /** Of a damaged directory, before the engine starts. */
   repair: Repair | undefined;
+  #repaired: PromiseWithResolvers<void> | undefined;
+  /** Of a process that waits for others before its engine starts. */
+  #waiting: AbortController | undefined;
   /** What the next process runs. */
   installed: Installed;
   /** Who it is to be on an empty disk. */
@@ -95,9 +119,11 @@ export class SimMember {
   /** Parts of snapshots came or went last. */
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(io: MemberIo, settings: EngineSettings) {
+  constructor(io: MemberIo, settings: MemberSettings) {
     this.#io = io;
     this.#settings = settings;
+    this.key = settings.founder.key;
+    this.address = settings.founder.address;
     this.installed = { version: settings.runsAsVersion ?? VERSION, former: undefined };
     this.join = settings.join;
     this.skewClock();
@@ -106,6 +132,15 @@ export class SimMember {
 
   get isUp(): boolean {
     return this.engine !== undefined;
+  }
+
+  /** A process runs, be it that it waits for others before its engine starts. */
+  get isRunning(): boolean {
+    return this.engine !== undefined || this.#waiting !== undefined;
+  }
+
+  get isPaused(): boolean {
+    return this.#leftPausedMs > 0;
   }
 
   /** Applies again what it had applied before it started. */
@@ -132,7 +167,7 @@ export class SimMember {
 
   /** A process starts on the disk. */
   start(): void {
-    if (this.engine !== undefined || this.repair !== undefined) return;
+    if (this.isRunning) return;
     const life = ++this.life;
     const { time, random, trace } = this.#io;
     const note = (text: string) => void this.logged.push(`${time.nowMs.toFixed(0)} ${text}`);
@@ -164,53 +199,113 @@ export class SimMember {
         setMembers: () => {},
       },
     };
+    const process = new AbortController();
+    const asker = this.#io.asker?.(this, { log: io.log, process: process.signal });
+    this.#begin({ io, process, asker });
+  }
+
+  /** Who cannot begin without the others waits for them, as control/store/member.ts does it. */
+  #begin(by: Process): void {
+    const { asker, io } = by;
+    const of = { ...toAmend(io), asker };
     try {
-      const engine = openEngine(io, { ...this.#settings, ...this.#software(), join: this.join });
+      if (hasAsker(of) && !beginningOf(of).isKnown) {
+        this.#wait(by, async (signal) => {
+          const join = await joinAnew(of, signal);
+          return () => this.#open(by, join);
+        });
+        return;
+      }
+    } catch (error) {
+      this.#io.died(this, error);
+      return;
+    }
+    this.#open(by, this.join);
+  }
+
+  #open(by: Process, join: EngineSettings['join']): void {
+    const { io, asker } = by;
+    try {
+      const engine = openEngine(io, { ...this.#settings, ...this.#software(), join });
       this.id = engine.memberId;
       this.engine = engine;
       if (io.batchWriter !== undefined) io.batchWriter.isBeside = true;
       this.#replayIndex = engine.tail.lastIndex;
     } catch (error) {
-      if (error instanceof DamagedDirectory && error.isRepairable) this.#beginRepair(io, error);
-      else this.#io.died(this, error);
+      const isDamaged = error instanceof DamagedDirectory && error.isRepairable;
+      if (isDamaged) {
+        this.id = error.identity.memberId;
+        this.#io.repairs(this, error);
+      } else if (error instanceof Outcast && asker !== undefined) this.#io.comesIn(this);
+      else {
+        this.#io.died(this, error);
+        return;
+      }
+      const repair = (damage: DamagedDirectory) => this.#repair(io, damage);
+      const of = { ...toAmend(io), asker, repair };
+      this.#wait(by, async (signal) => {
+        if (hasAsker(of)) await amend(error, of, signal);
+        else if (isDamaged) await repair(error);
+        return () => this.#open(by, join);
+      });
       return;
     }
-    this.#scheduleTick(life);
+    this.#scheduleTick(this.life);
     this.pump();
   }
 
-  /** Its directory is damaged: what it lacks is asked of the others, then it starts. */
-  #beginRepair(io: RepairIo, damage: DamagedDirectory): void {
+  /** Goes on with what `work` resolves to, unless the process ends before. */
+  #wait({ process }: Process, work: (signal: AbortSignal) => Promise<() => void>): void {
+    this.#waiting = process;
+    const then = (goOn: () => void) => {
+      if (this.#waiting !== process) return;
+      this.#waiting = undefined;
+      this.#io.stir();
+      goOn();
+    };
+    const ended = (error: unknown) => this.#io.died(this, error);
+    work(process.signal)
+      .catch((error: unknown) => () => ended(error))
+      .then(then)
+      .catch(ended);
+  }
+
+  /** What a damaged directory lacks is asked of the others. */
+  #repair(io: RepairIo, damage: DamagedDirectory): Promise<void> {
     const { life } = this;
-    this.id = damage.identity.memberId;
-    this.#io.repairs(this, damage);
-    this.repair = new Repair(io, { ...this.#settings, ...this.#software() }, damage);
+    // Whose directory it is, it says itself by now.
+    const settings = { ...this.#settings, ...this.#software(), join: undefined };
+    const repair = new Repair(io, settings, damage);
+    this.repair = repair;
+    const repaired = Promise.withResolvers<void>();
+    this.#repaired = repaired;
     const tick = () => {
-      if (life !== this.life || this.repair === undefined) return;
-      this.repair.tick();
+      if (life !== this.life || this.repair !== repair) return;
+      repair.tick();
       this.#repairOn();
       this.#io.time.after(REPAIR_TICK_MS, tick);
     };
     tick();
+    return repaired.promise;
   }
 
   /** Does what is due of the repair. */
   #repairOn(): void {
-    const { repair, life } = this;
+    const { repair } = this;
     if (repair === undefined) return;
+    let failure: unknown;
     try {
       while (repair.pump());
+      if (repair.state === 'asking') return;
+      if (repair.state === 'stuck') failure = repair.damage;
     } catch (error) {
-      this.repair = undefined;
-      repair.close();
-      this.#io.died(this, error);
-      return;
+      failure = error;
     }
-    if (repair.state === 'asking') return;
     this.repair = undefined;
     repair.close();
-    if (repair.state === 'stuck') this.#io.died(this, repair.damage);
-    else this.#io.time.after(0, () => life === this.life && this.start());
+    this.#io.stir();
+    if (failure === undefined) this.#repaired?.resolve();
+    else this.#repaired?.reject(failure);
   }
 
   #software() {
@@ -247,11 +342,20 @@ export class SimMember {
   kill(error: unknown = 'killed'): void {
     this.repair?.close();
     this.repair = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.abort(new StoreError('CLOSED', 'process ended'));
     if (this.engine === undefined) return;
     const { engine } = this;
     this.#leave(engine);
     engine.abort();
     this.#io.died(this, error);
+  }
+
+  /** Without a trace: the simulation is over. */
+  abort(): void {
+    this.#waiting?.abort(new StoreError('CLOSED', 'simulation ended'));
+    this.engine?.abort();
   }
 
   /** The process ends in order. */
@@ -262,7 +366,10 @@ export class SimMember {
       engine.close();
       return false;
     });
-    if (this.engine === undefined) return;
+    if (this.engine === undefined) {
+      this.kill(); // Whatever it waits for.
+      return;
+    }
     this.#leave(this.engine);
     this.#io.died(this, 'stopped');
   }
@@ -373,6 +480,25 @@ export class SimMember {
     }
     this.#io.observe(this);
   }
+}
+
+interface Process {
+  readonly io: EngineIo & {
+    readonly batchWriter: DelayedBatchWriter | undefined;
+    readonly peers: Peers;
+  };
+  readonly process: AbortController;
+  readonly asker: Asker | undefined;
+}
+
+function toAmend({ disk }: EngineIo): Pick<Amended, 'openDisk' | 'crc32'> {
+  return { openDisk: () => ({ ...disk, [Symbol.dispose]() {} }), crc32 };
+}
+
+function hasAsker<T extends { readonly asker: Asker | undefined }>(
+  of: T,
+): of is T & { readonly asker: Asker } {
+  return of.asker !== undefined;
 }
 
 /** No fault of the disk waits any more. */

@@ -65,6 +65,12 @@ export class Network {
     this.#carry(from, to, bytes, random.next() * this.faults.echoMsMax);
   }
 
+  /** Whether anything gets through in this direction. */
+  isOpen(from: number, to: number): boolean {
+    const key = link(from, to);
+    return !this.#cut.has(key) && this.#io.time.nowMs >= (this.#downUntilMs.get(key) ?? 0);
+  }
+
   /** Cuts both directions, or the one from `from` to `to` alone. */
   cut(from: number, to: number, isOneWay: boolean): void {
     this.#cut.add(link(from, to));

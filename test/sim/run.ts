@@ -70,6 +70,7 @@ export class StoreRun {
       ]),
       runsAsVersion: first,
       lastVersion: last,
+      areAsking: true,
     };
     this.#group = new Group(random, settings, wal);
   }
