@@ -28,12 +28,14 @@ export class Expulsion {
     readonly log: EngineLog;
     readonly state: StateMachine;
     readonly identity: Identity;
+    /** Of the log at the start. */
+    readonly lastIndex: number;
   }) {
     this.#disk = parts.disk;
     this.#log = parts.log;
     this.#state = parts.state;
     this.#identity = parts.identity;
-    this.#fencedIndex = fencedIndex(parts.disk);
+    this.#fencedIndex = fencedIndex(parts.disk, parts.lastIndex);
   }
 
   /** A process before this one was fenced, and nobody has said yet that this one is right. */

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { MemoryDisk } from '../disk/memory-disk.ts';
 import { StoreError } from '../port.ts';
-import { readNote, writeNote } from './outcast.ts';
+import { fencedIndex, noteFence, readNote, writeNote } from './outcast.ts';
 
 const note = {
   groupId: 5520417039056896,
@@ -50,5 +50,22 @@ t.test('readNote() takes a note on a sector that cannot be read for damaged', (t
   writeNote(disk, note);
   disk.breakSector('outcast.json', 0);
   t.throws(() => readNote(disk), { code: 'CORRUPT' });
+  t.end();
+});
+
+t.test('a fence whose note is damaged is one all the same, up to the end of the log', (t) => {
+  const damages: readonly ((disk: MemoryDisk) => void)[] = [
+    (disk) => disk.breakSector('fenced.json', 0),
+    (disk) => disk.damage('fenced.json', (bytes) => bytes.fill(0)),
+  ];
+  for (const damage of damages) {
+    const disk = new MemoryDisk();
+    t.equal(fencedIndex(disk, 90), undefined);
+    t.equal(noteFence(disk, 70), false);
+    t.equal(fencedIndex(disk, 90), 70);
+    damage(disk);
+    t.equal(fencedIndex(disk, 90), 90);
+    t.equal(noteFence(disk, 91), true, 'the second time');
+  }
   t.end();
 });

@@ -73,9 +73,17 @@ export function noteFence(disk: Disk, index: number): boolean {
   return false;
 }
 
-/** Behind which entry it differed; undefined when it never did, or is right again. */
-export function fencedIndex(disk: Disk): number | undefined {
-  return (readJson(disk, FENCED) as { index: number } | undefined)?.index; // Written by noteFence.
+/**
+ * Behind which entry it differed; undefined when it never did, or is right again. A note that is damaged
+ * says no entry: then it is the last of the log, `lastIndex`, as no later one was there when it was written.
+ */
+export function fencedIndex(disk: Disk, lastIndex: number): number | undefined {
+  try {
+    return (readJson(disk, FENCED) as { index: number } | undefined)?.index; // Written by noteFence.
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'CORRUPT') return lastIndex;
+    throw error;
+  }
 }
 
 /** Its state is a quorum's again: when it differs another time, its memory may be to blame again. */

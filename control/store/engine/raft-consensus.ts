@@ -78,7 +78,9 @@ export class RaftConsensus implements Consensus {
     this.#raft = parts.raft;
     this.#durableTerm = parts.raft.term;
     this.#reads = new PendingReads((context) => this.#raft.read(context));
-    this.#expulsion = new Expulsion({ ...parts, identity: parts.wal.identity });
+    const { identity } = parts.wal;
+    const { lastIndex } = parts.raft;
+    this.#expulsion = new Expulsion({ ...parts, identity, lastIndex });
     this.#writes = new LogWrites(parts.wal, (ready) => this.#persisted(ready));
     const { peers } = parts;
     const { memberId } = this;
