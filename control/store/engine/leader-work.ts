@@ -64,7 +64,12 @@ export class LeaderWork {
     if (what === ASK.propose) done(this.propose(body));
     else if (what === ASK.keepAlive) this.#keepAlive(new ByteReader(body).varint(), done);
     else if (what === ASK.changeMembers) {
-      done(this.#changeMembers(readMemberRequest(new ByteReader(body))));
+      const request = readMemberRequest(new ByteReader(body));
+      const { kind } = request;
+      // Who asks gives up when it is told that the group has no such key, or token.
+      if (kind === 'rejoin' || kind === 'join') {
+        this.#confirmed(done, () => done(this.#changeMembers(request)));
+      } else done(this.#changeMembers(request));
     } else done(refused(new StoreError('UNSUPPORTED', `a leader is asked for ${what}`)));
   }
 
@@ -154,14 +159,9 @@ export class LeaderWork {
 
   /** Renewed only behind a quorum round: a deposed leader must not keep a lease alive. */
   #keepAlive(leaseId: number, done: (answer: Answer) => void): void {
-    const { term } = this.#consensus;
-    this.#consensus.read((error) => {
-      if (error !== undefined) return done(refused(error));
-      if (!this.#consensus.isLeader || this.#consensus.term !== term) {
-        return done({ result: 'notLeader' });
-      }
+    this.#confirmed(done, () => {
       const nowMs = this.#options.monotonicMs();
-      this.#lessor.lead(term, nowMs);
+      this.#lessor.lead(this.#consensus.term, nowMs);
       const lease = this.#lessor.renew(leaseId, nowMs);
       if (lease === undefined) return done(refused(leaseNotFound(leaseId)));
       const { ttlSeconds, remainingMs } = lease;
@@ -169,6 +169,16 @@ export class LeaderWork {
       // The next leader goes by the log: it has to know before the client does.
       const whole = [{ id: leaseId, remainingMs: ttlSeconds * 1000 }];
       return done(answerOf(this.#proposeCheckpoint(whole), ttlSeconds));
+    });
+  }
+
+  /** Runs `work` when a quorum has said that this member leads, and all is applied that was committed. */
+  #confirmed(done: (answer: Answer) => void, work: () => void): void {
+    const { term } = this.#consensus;
+    this.#consensus.read((error) => {
+      if (error !== undefined) return done(refused(error));
+      if (this.#consensus.isLeader && this.#consensus.term === term) return work();
+      return done({ result: 'notLeader' });
     });
   }
 
