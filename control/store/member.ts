@@ -19,7 +19,7 @@ import { crc32, sha256 } from './native-digests.ts';
 import { amend, joinAnew } from './amend.ts';
 import type { Amended } from './amend.ts';
 import { StoreError } from './port.ts';
-import { findGroup } from './rejoin.ts';
+import { findGroup, whyReplaced } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
 import { repairDirectory } from './repair-directory.ts';
 import { readCredentials, socketAsker } from './socket-asker.ts';
@@ -142,7 +142,9 @@ export class Member {
       engine.metStranger();
       if (isTrusted) this.#metStranger(asker);
     };
-    this.#network = new Network({ host: this.host, log, network, credentials, links, stranger });
+    const lost = () => this.#lookForOwnKey(asker);
+    const port = { host: this.host, log, network, credentials, links, stranger, lost };
+    this.#network = new Network(port);
   }
 
   /**
@@ -169,11 +171,33 @@ export class Member {
     }
   }
 
+  /** No leader is heard: maybe the group has this member under another id by now. */
+  #lookForOwnKey(asker: Asker): void {
+    const { engine } = this;
+    if (performance.now() < this.#nextLookAtMs || engine.isSoleVoter) return;
+    this.#nextLookAtMs = performance.now() + LOOK_AROUND_PAUSE_MS;
+    const look = async () => {
+      const reason = await whyReplaced(asker, engine, this.#ends.signal);
+      if (reason === undefined || this.host.isClosed) return;
+      try {
+        engine.expel(reason);
+      } finally {
+        this.host.end('abort');
+      }
+    };
+    this.#end(look());
+  }
+
   /** Somebody who may be a member says it is one, and the log of this one names nobody else. */
   #metStranger(asker: Asker): void {
     if (performance.now() < this.#nextLookAtMs || !this.engine.isSoleVoter) return;
     this.#nextLookAtMs = performance.now() + LOOK_AROUND_PAUSE_MS;
-    this.#lookAround(asker, this.#ends.signal).catch((error: unknown) => {
+    this.#end(this.#lookAround(asker, this.#ends.signal));
+  }
+
+  /** What looking around finds out ends the member. */
+  #end(looking: Promise<void>): void {
+    looking.catch((error: unknown) => {
       if (!this.#ends.signal.aborted || error instanceof Outcast) this.#failed(error);
     });
   }
@@ -217,8 +241,10 @@ class Network {
     readonly credentials: Credentials;
     readonly links: PeerLinks;
     readonly stranger: (isTrusted: boolean) => void;
+    /** Called now and then while no leader is heard. */
+    readonly lost: () => void;
   }) {
-    const { host, log, network, credentials, links, stranger } = parts;
+    const { host, log, network, credentials, links, stranger, lost } = parts;
     const { engine } = host;
     this.#links = links;
     this.#address = network;
@@ -248,6 +274,7 @@ class Network {
     });
     this.#leaderlessCheck = setInterval(() => {
       if (!engine.isLeaderless) return;
+      lost();
       this.#clients.close(TRY_ELSEWHERE, 'no member leads the store');
     }, LEADERLESS_CHECK_MS);
     this.#listener = new Listener(credentials, {

@@ -4,6 +4,7 @@
  * is alone by its log, whether the group is larger than it knows. What it takes of sockets and clocks is
  * the asker's (socket-asker.ts).
  */
+import type { Engine } from './engine/engine.ts';
 import type { EngineLog } from './engine/engine-log.ts';
 import type { Acquaintance, OutcastNote } from './engine/outcast.ts';
 import { LOOK_AROUND_MS_MAX, REJOIN_ATTEMPT_MS_MAX, REJOIN_RETRY_MS } from './limits.ts';
@@ -129,6 +130,31 @@ export async function findGroup(
     if (error instanceof AggregateError) return undefined; // Nobody answered.
     throw error;
   }
+}
+
+/**
+ * Why a member that hears of no leader may not go on: a quorum of the group has its key under another id, so
+ * its disk was set back to before it came in anew, and nobody speaks with who it was. Undefined when nobody
+ * says so in some seconds. Rejects with the signal's reason.
+ */
+export async function whyReplaced(
+  asker: Asker,
+  { groupId, memberId, state }: Pick<Engine, 'groupId' | 'memberId' | 'state'>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const others = state.roster.all().filter(({ id }) => id !== memberId);
+  const group = await findGroup(acquainted(asker, others), groupId, signal);
+  const id = group?.members.find(({ key }) => key === asker.key)?.id ?? memberId;
+  return id === memberId ? undefined : `the group has it as member ${id} by now: it was set back`;
+}
+
+/** The same, who may reach these others, too. */
+export function acquainted(asker: Asker, others: readonly Acquaintance[]): Asker {
+  const { network } = asker;
+  const peers = [...network.peers, ...others.map(({ address }) => address)];
+  const memberKeys = [...network.memberKeys, ...others.map(({ key }) => key)];
+  const open = [...new Set(peers)].filter((address) => address !== '');
+  return { ...asker, network: { ...network, peers: open, memberKeys } };
 }
 
 async function ask<T>(

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EngineLog } from './engine/engine-log.ts';
 import type { MemberNetwork } from './member-config.ts';
 import type { GroupMember, GroupMembers } from './port.ts';
-import { findGroup } from './rejoin.ts';
+import { acquainted, findGroup } from './rejoin.ts';
 import type { Asker } from './rejoin.ts';
 import { connectStore } from './transport/remote-store.ts';
 import { keyOfCertificate } from './transport/tls.ts';
@@ -35,14 +35,8 @@ export function findLivingGroup(
   others: readonly Pick<GroupMember, 'key' | 'address'>[],
   signal: AbortSignal,
 ): Promise<GroupMembers | undefined> {
-  const peers = [...of.network.peers, ...others.map(({ address }) => address)];
-  const memberKeys = [...of.network.memberKeys, ...others.map(({ key }) => key)];
-  const network = {
-    ...of.network,
-    peers: [...new Set(peers)].filter((address) => address !== ''),
-    memberKeys,
-  };
-  return findGroup(socketAsker(network, of.log), of.groupId, signal);
+  const asker = acquainted(socketAsker(of.network, of.log), others);
+  return findGroup(asker, of.groupId, signal);
 }
 
 /** Throws errno errors. */

@@ -100,6 +100,31 @@ t.test('a member that lost its disk comes back by itself', { timeout: 120_000 },
   t.match(lost.logged.join(''), /asked to take this one in/);
 });
 
+t.test('a disk set back to before its member came in anew', { timeout: 120_000 }, async (t) => {
+  const { group: made, store, dataDir } = await threeProcesses(t);
+  await using group = made;
+  await fill(store, 50);
+  const { lost, formerId } = await endThird(group, store);
+  const copy = `${dataDir(2)}-copy`;
+  cpSync(dataDir(2), copy, { recursive: true });
+  rmSync(dataDir(2), { recursive: true });
+  group.configure(2, { peers: group.members.map(({ address }) => address) });
+  await lost.start();
+  t.equal(await isBack(group, store, lost.identity.key, formerId), 50);
+  const { formerId: presentId } = await endThird(group, store);
+  rmSync(dataDir(2), { recursive: true });
+  cpSync(copy, dataDir(2), { recursive: true });
+  await lost.start();
+  await waitFor(() =>
+    Promise.resolve(
+      lost.logged.join('').includes(`as member ${presentId} by now: it was set back`),
+    ),
+  );
+  await lost.end('SIGKILL');
+  await lost.start();
+  t.equal(await isBack(group, store, lost.identity.key, presentId), 50);
+});
+
 t.test('a lost disk is noticed though an old id is configured', { timeout: 120_000 }, async (t) => {
   const { group: made, store, dataDir } = await threeProcesses(t);
   await using group = made;

@@ -150,3 +150,27 @@ t.test('a member whose key is of no member any more is told so', async (t) => {
   t.ok(others.every(({ isUp }) => isUp));
   group.close();
 });
+
+t.test('a leader of the past does not say of a new member that it is none', async (t) => {
+  const { group } = await asking(7);
+  const past = must(group.leader, 'a leader');
+  const client = group.connect(past);
+  past.pause(60_000);
+  for (const { id } of group.members) if (id !== past.id) group.network.cut(past.id, id, false);
+  const next = () => group.members.find((one) => one !== past && one.engine?.isLeader === true);
+  await group.runUntil(() => next() !== undefined, 20_000);
+  const wanted = { key: 'late', address: '', isToVote: true };
+  const other = must(next(), 'the next leader');
+  await group.run(200);
+  const { store } = group.connect(other);
+  const { memberId } = await group.finish(store.addMember(wanted, signal), 20_000);
+  const asked = client.store.rejoin({ ...wanted, formerId: 0 }, signal);
+  const told = asked.catch((error: unknown) => error);
+  past.resume();
+  await group.run(50);
+  group.network.heal();
+  t.match(await group.finish(told, 20_000), { code: 'OUTCOME_UNKNOWN' }, 'it may ask again');
+  const again = group.insist(client, (one) => one.rejoin({ ...wanted, formerId: 0 }, signal));
+  t.match(await group.finish(again, 20_000), { memberId });
+  group.close();
+});
