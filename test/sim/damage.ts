@@ -37,6 +37,8 @@ export class Damage {
   #damaged: SimMember | undefined;
   /** It runs on a disk that may have forgotten something. */
   #isBack = false;
+  /** Who it was when the fault came. */
+  #damagedId = 0;
   /** Who it was, should it come in anew. */
   #formerId: number | undefined;
   /** The process whose memory was changed. */
@@ -99,6 +101,7 @@ export class Damage {
   inflict(kind: DamageKind, member: SimMember): void {
     assert(this.isBearable(member), 'a quorum is left');
     this.#damaged = member;
+    this.#damagedId = member.id;
     if (kind === 'corruptMemory') {
       // Who ends by another fault is not started again while it counts as damaged.
       calmDisk(member);
@@ -148,13 +151,17 @@ export class Damage {
       one?.engine?.state.members.voters.includes(member.id) === true;
     if (!votes(member) || !votes(this.#group.leader)) return;
     this.#count('member came in anew');
-    this.#images.delete(member);
     this.#clear();
   }
 
   /** The group is to take the member in under another id: it asks by itself when it starts. */
   #comesIn(member: SimMember): void {
-    this.#formerId ??= member.id;
+    if (this.#formerId === undefined) {
+      this.#formerId = member.id;
+      if (member.id !== this.#damagedId) this.#count('set back to a former member');
+      // A disk that is set back later may hold who it was.
+      this.#group.oracle.log.forget(member);
+    }
     this.#isBack = false;
     this.#group.oracle.suspects.delete(member);
   }
@@ -321,7 +328,7 @@ export class Damage {
 
   /** Now and then a member's disk is copied, to be put back later: the last copy of each. */
   #takeImages(): void {
-    this.#group.time.after(500 + this.#random.next() * 6000, () => {
+    this.#group.time.after(500 + this.#random.next() * 3000, () => {
       const member = this.#random.pick(this.#group.members);
       if (member.isUp && !this.isAny) this.#images.set(member, member.disk.image());
       this.#takeImages();

@@ -163,7 +163,7 @@ export class Faults {
     if (!this.#random.chance(isJoint ? this.#jointEagerness : this.#eagerness)) return;
     this.#metAtMs = nowMs;
     // Damage is rare, too; it waits for others to know of the configuration.
-    const isDamaging = isJoint && this.#random.chance(0.7);
+    const isDamaging = this.#random.chance(isJoint ? 0.7 : isRarest(member) ? 0.2 : 0);
     const fault = isDamaging ? this.#random.pick(DAMAGES) : this.#drawFor(member);
     // Not within the event that is being looked at.
     this.#group.time.after(isDamaging ? this.#random.next() * 10 : 0, () => {
@@ -174,8 +174,7 @@ export class Faults {
   /** Software on trial in a rare state is rarer still. */
   #drawFor(member: SimMember): Fault {
     if (!this.#upgrades.isOnTrial(member)) return this.#draw();
-    const isRarest = statesOf(member).some((state) => state !== 'leader' && state !== 'replaying');
-    return this.#random.chance(isRarest ? 0.8 : 0.1) ? 'goBack' : this.#draw();
+    return this.#random.chance(isRarest(member) ? 0.8 : 0.1) ? 'goBack' : this.#draw();
   }
 
   #draw(): Fault {
@@ -406,6 +405,10 @@ export class Faults {
 function isInRareState(member: SimMember): boolean {
   const states = statesOf(member);
   return member.isElecting || states.length > (states.includes('leader') ? 1 : 0);
+}
+
+function isRarest(member: SimMember): boolean {
+  return statesOf(member).some((state) => state !== 'leader' && state !== 'replaying');
 }
 
 function isGroupFault(fault: string): fault is (typeof GROUP_FAULTS)[number] {

@@ -15,6 +15,7 @@ import type { EngineLog } from '#control/store/engine/engine-log.ts';
 import { Outcast } from '#control/store/engine/outcast.ts';
 import type { PeerMessage, Peers } from '#control/store/engine/peers.ts';
 import { StoreError } from '#control/store/port.ts';
+import { whyReplaced } from '#control/store/rejoin.ts';
 import type { Asker } from '#control/store/rejoin.ts';
 import type { Engine } from '#control/store/engine/engine.ts';
 import { DamagedDirectory } from '#control/store/engine/read-directory.ts';
@@ -22,7 +23,7 @@ import { Repair } from '#control/store/engine/repair.ts';
 import type { RepairIo } from '#control/store/engine/repair.ts';
 import { openEngine } from '#control/store/engine/open-engine.ts';
 import type { EngineIo, EngineSettings } from '#control/store/engine/open-engine.ts';
-import { REPAIR_TICK_MS } from '#control/store/limits.ts';
+import { LOOK_AROUND_PAUSE_MS, REPAIR_TICK_MS } from '#control/store/limits.ts';
 import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
@@ -95,6 +96,8 @@ export class SimMember {
   #repaired: PromiseWithResolvers<void> | undefined;
   /** Of a process that waits for others before its engine starts. */
   #waiting: AbortController | undefined;
+  /** Aborted when the last process ends. */
+  #process = new AbortController();
   /** What the next process runs. */
   installed: Installed;
   /** Who it is to be on an empty disk. */
@@ -200,6 +203,7 @@ export class SimMember {
       },
     };
     const process = new AbortController();
+    this.#process = process;
     const asker = this.#io.asker?.(this, { log: io.log, process: process.signal });
     this.#begin({ io, process, asker });
   }
@@ -251,7 +255,28 @@ export class SimMember {
       return;
     }
     this.#scheduleTick(this.life);
+    this.#lookAroundLater(by, this.engine);
     this.pump();
+  }
+
+  /** While it hears of no leader, it looks whether it has been taken in under another id. */
+  #lookAroundLater(by: Process, engine: Engine): void {
+    const { asker, process } = by;
+    if (asker === undefined) return;
+    this.#io.time.after(LOOK_AROUND_PAUSE_MS, () => {
+      if (this.engine !== engine) return;
+      this.#lookAroundLater(by, engine);
+      if (!engine.isLeaderless || engine.isSoleVoter) return;
+      const found = (reason: string | undefined) => {
+        if (reason === undefined || this.engine !== engine) return;
+        this.#io.stir();
+        this.#work(() => engine.expel(reason));
+      };
+      const ended = (error: unknown) => {
+        if (!process.signal.aborted) throw error;
+      };
+      whyReplaced(asker, engine, process.signal).then(found).catch(ended);
+    });
   }
 
   /** Goes on with what `work` resolves to, unless the process ends before. */
@@ -342,9 +367,8 @@ export class SimMember {
   kill(error: unknown = 'killed'): void {
     this.repair?.close();
     this.repair = undefined;
-    const waiting = this.#waiting;
     this.#waiting = undefined;
-    waiting?.abort(new StoreError('CLOSED', 'process ended'));
+    this.#process.abort(new StoreError('CLOSED', 'process ended'));
     if (this.engine === undefined) return;
     const { engine } = this;
     this.#leave(engine);
@@ -354,7 +378,7 @@ export class SimMember {
 
   /** Without a trace: the simulation is over. */
   abort(): void {
-    this.#waiting?.abort(new StoreError('CLOSED', 'simulation ended'));
+    this.#process.abort(new StoreError('CLOSED', 'simulation ended'));
     this.engine?.abort();
   }
 
@@ -375,6 +399,7 @@ export class SimMember {
   }
 
   #leave(engine: Engine): void {
+    this.#process.abort(new StoreError('CLOSED', 'process ended'));
     this.#io.ending(this);
     this.promised = { ...engine.tail, term: engine.status().raftTerm };
     this.engine = undefined;
