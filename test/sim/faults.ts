@@ -164,11 +164,17 @@ export class Faults {
     this.#metAtMs = nowMs;
     // Damage is rare, too; it waits for others to know of the configuration.
     const isDamaging = this.#random.chance(isJoint ? 0.7 : isRarest(member) ? 0.2 : 0);
-    const fault = isDamaging ? this.#random.pick(DAMAGES) : this.#drawFor(member);
+    const fault = isDamaging ? this.#drawDamage(member) : this.#drawFor(member);
     // Not within the event that is being looked at.
     this.#group.time.after(isDamaging ? this.#random.next() * 10 : 0, () => {
       if (!this.#isEnding && fault !== 'heal' && member.isUp) this.#inflict(fault, member);
     });
+  }
+
+  /** Not every member has a copy of its disk to be set back to. */
+  #drawDamage(member: SimMember): DamageKind {
+    const isToRollBack = this.#damage.hasImageOf(member) && this.#random.chance(0.4);
+    return isToRollBack ? 'rollBack' : this.#random.pick(DAMAGES);
   }
 
   /** Software on trial in a rare state is rarer still. */
