@@ -146,6 +146,8 @@ export class Group {
   #version = 0;
   readonly #syncMs: (() => number) | undefined;
   readonly #pauses = new Set<() => void>();
+  /** Ids that are being removed, or were. */
+  readonly #dismissed = new Set<number>();
   /** Whether a promise may have been settled that someone waits for. */
   #isStirred = false;
   #sinceSettled = 0;
@@ -200,6 +202,7 @@ export class Group {
 
   /** Takes a member out of the group. */
   dismiss(client: SimClient, id: number): Promise<void> {
+    this.#dismissed.add(id);
     return this.insist(client, (store) => store.removeMember(id, signal));
   }
 
@@ -311,7 +314,11 @@ export class Group {
   #died(dead: SimMember, error: unknown): void {
     const isFault = error instanceof PowerFailure || isErrno(error, 'EIO');
     const isWanted = error === 'killed' || error === 'stopped';
-    if (!isWanted && !isFault && !this.isExplained(dead, error)) this.failures.push(error);
+    // One that was still asking is told that it is no member any more, and gives up.
+    const isRefused = error instanceof StoreError && error.code === 'INVALID_REQUEST';
+    const isOver = isRefused && this.#dismissed.has(dead.id);
+    if (!isWanted && !isFault && !isOver && !this.isExplained(dead, error))
+      this.failures.push(error);
     for (const client of this.clients) client.unlink(dead);
     if (!this.#areEndsTold) return;
     for (const { id } of this.members) if (id !== dead.id) this.network.reset(dead.id, id);
