@@ -384,13 +384,15 @@ export class Faults {
     this.#isChanging = true;
     const { members, clients, leader } = this.#group;
     const client = this.#random.pick(clients.slice(1));
+    const voters = leader?.engine?.state.members.voters ?? [];
     try {
       const isGrowing = members.length < 3 || (members.length < 5 && this.#random.chance(0.5));
       if (isGrowing && this.#membersEver < MEMBERS_EVER_MAX) {
         this.#membersEver++;
         await this.#group.add(client);
         this.#count('member added');
-      } else if (members.length > 3) {
+      } else if (voters.length > 3) {
+        // Of three, two would be left: a change that is on its way when one is damaged could not end.
         const gone = this.#random.chance(0.4) ? leader : this.#random.pick(members);
         if (gone === undefined) return;
         this.#leaving = gone;
