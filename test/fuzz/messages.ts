@@ -120,7 +120,7 @@ const PEER: ((random: Random) => PeerMessage)[] = [
     bytes: r.chance(0.7) ? blob(r, 400) : undefined,
   }),
   (r) => ({ kind: 'snapshotFailed', index: number(r) }),
-  (r) => ({ kind: 'ask', id: number(r), what: r.below(4), body: blob(r) }),
+  (r) => ({ kind: 'ask', id: number(r), term: number(r), what: r.below(4), body: blob(r) }),
   (r) => ({
     kind: 'answer',
     id: number(r),

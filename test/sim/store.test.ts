@@ -354,10 +354,10 @@ t.test('a member that was removed refuses in bounded time', async (t) => {
   group.close();
 });
 
-function askToAdd(id: number): PeerMessage {
+function askToAdd(id: number, term: number): PeerMessage {
   const out = new ByteWriter(64);
   writeMemberRequest(out, { kind: 'add', key: 'new', address: '', isToVote: true });
-  return { kind: 'ask', id, what: ASK.changeMembers, body: out.take() };
+  return { kind: 'ask', id, term, what: ASK.changeMembers, body: out.take() };
 }
 
 t.test('a request of another member that comes doubled is taken once', async (t) => {
@@ -367,7 +367,8 @@ t.test('a request of another member that comes doubled is taken once', async (t)
   const before = leader.tail.lastIndex;
   const out = new ByteWriter(8);
   beginCommand(out, COMMAND.openSession);
-  const ask: PeerMessage = { kind: 'ask', id: 7, what: ASK.propose, body: out.take() };
+  const { term } = leader;
+  const ask: PeerMessage = { kind: 'ask', id: 7, term, what: ASK.propose, body: out.take() };
   leader.receive(id, ask);
   leader.receive(id, ask);
   leader.pump();
@@ -387,7 +388,8 @@ t.test(
     const [next] = followers(group);
     const out = new ByteWriter(8);
     beginCommand(out, COMMAND.openSession);
-    const ask: PeerMessage = { kind: 'ask', id: 7, what: ASK.propose, body: out.take() };
+    const { term } = former;
+    const ask: PeerMessage = { kind: 'ask', id: 7, term, what: ASK.propose, body: out.take() };
     const answers: string[] = [];
     group.network.watch = (from, _to, bytes) => {
       const message = decodePeerMessage(new ByteReader(bytes));
@@ -417,9 +419,9 @@ t.test('who asks twice for a member gets one, though the first is just being add
   group.network.watch = (from, to, bytes) => {
     if (to !== leader.memberId || bytes[0] !== APPEND_RESPONSE || asked > 1) return;
     leader.receive(from, decodePeerMessage(new ByteReader(bytes)));
-    leader.receive(id, askToAdd(++asked));
+    leader.receive(id, askToAdd(++asked, leader.term));
   };
-  leader.receive(id, askToAdd(asked));
+  leader.receive(id, askToAdd(asked, leader.term));
   leader.pump();
   await group.run(1000);
   t.equal(asked, 2);

@@ -48,7 +48,7 @@ const messages: PeerMessage[] = [
   { kind: 'chunk', index: 9, sha256, bytes: new Uint8Array(3000).fill(1) },
   { kind: 'chunk', index: 9, sha256, bytes: undefined },
   { kind: 'snapshotFailed', index: 9 },
-  { kind: 'ask', id: 4, what: 1, body: Buffer.from('command') },
+  { kind: 'ask', id: 4, term: 3, what: 1, body: Buffer.from('command') },
   { kind: 'answer', id: 4, result: 'taken', index: 9, term: 4, value: 2 ** 52 },
   { kind: 'answer', id: 4, result: 'value', value: 7 },
   { kind: 'answer', id: 4, result: 'notLeader' },

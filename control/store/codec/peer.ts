@@ -177,11 +177,15 @@ const CODECS: { readonly [K in Kind]: Codec<K> } = {
   },
   ask: {
     number: 16,
-    write: (out, { id, what, body }) => {
-      writeNumbers(out, id, what);
+    write: (out, { id, term, what, body }) => {
+      writeNumbers(out, id, term, what);
       out.bytes(body);
     },
-    read: (input) => ({ id: input.varint(), what: input.varint(), body: input.bytesView() }),
+    read: (input) => {
+      const id = input.varint();
+      const term = input.varint();
+      return { id, term, what: input.varint(), body: input.bytesView() };
+    },
   },
   answer: {
     number: 17,

@@ -42,15 +42,39 @@ const rows: [string, number, Uint8Array, string][] = [
   ['something unknown', 99, txn, 'refused'],
 ];
 
-t.test('a leader refuses what is no request of another member', async (t) => {
-  const sent: PeerMessage[] = [];
+function open(disk: MemoryDisk, sent: PeerMessage[]) {
   const peers: Peers = { send: (_to, message) => sent.push(message) > 0, setMembers: () => {} };
   const log = { info: () => {}, warn: () => {}, error: () => {} };
-  const disk = new MemoryDisk();
   const io = { disk, crc32, sha256, log, peers, random: () => 0.5, monotonicMs: () => 0 };
-  const engine = openEngine(io, {});
+  return openEngine(io, {});
+}
+
+t.test('what was asked of a process before this one is neither taken nor answered', (t) => {
+  const disk = new MemoryDisk();
+  const sent: PeerMessage[] = [];
+  const former = open(disk, sent);
+  const ask = { kind: 'ask', id: 1, term: former.term, what: ASK.propose, body: txn } as const;
+  former.abort();
+  const engine = open(disk, sent);
+  t.ok(engine.isLeader && engine.term > ask.term);
+  const { lastIndex } = engine.tail;
+  engine.receive(77, ask);
+  while (engine.pump());
+  t.equal(engine.tail.lastIndex, lastIndex);
+  t.same(sent, []);
+  engine.receive(77, { ...ask, term: engine.term });
+  while (engine.pump());
+  t.equal(engine.tail.lastIndex, lastIndex + 1);
+  t.match(sent, [{ kind: 'answer', id: 1, result: 'taken' }]);
+  engine.close();
+  t.end();
+});
+
+t.test('a leader refuses what is no request of another member', async (t) => {
+  const sent: PeerMessage[] = [];
+  const engine = open(new MemoryDisk(), sent);
   for (const [id, [name, what, body, result]] of rows.entries()) {
-    engine.receive(77, { kind: 'ask', id, what, body });
+    engine.receive(77, { kind: 'ask', id, term: engine.term, what, body });
     t.doesNotThrow(() => {
       while (engine.pump());
     }, name);

@@ -72,6 +72,8 @@ export class Engine {
   readonly #connections = new Set<Connection>();
   readonly #writes: PendingWrites;
   readonly #askedBefore = new AskedBefore();
+  /** When this process started; it leads in later ones only. */
+  readonly #firstTerm: number;
   readonly #acquaintances: Acquaintances;
   #peerInbox: { readonly from: number; readonly message: PeerMessage }[] = [];
 
@@ -84,6 +86,7 @@ export class Engine {
     this.#spaceLog = new SpaceLog(options.log);
     this.#backups = options.backups;
     this.#parts = options;
+    this.#firstTerm = options.consensus.term;
     this.#writes = new PendingWrites(options.state, options.consensus);
     const { state, peers } = options;
     const { memberId } = options.consensus;
@@ -136,7 +139,7 @@ export class Engine {
    */
   pump(news: CommitNews = 'now'): boolean {
     let more = this.#takePeers();
-    this.#calls.leads(this.#consensus.leader);
+    this.#calls.leads(this.#consensus.leader, this.#consensus.term);
     if (this.#holdsBack()) more = true;
     else {
       for (const connection of this.#connections) {
@@ -151,7 +154,7 @@ export class Engine {
     });
     if (isMore) more = true;
     if (this.state.mvcc !== mvcc) this.#writes.installed();
-    this.#calls.leads(this.#consensus.leader);
+    this.#calls.leads(this.#consensus.leader, this.#consensus.term);
     this.#backups.pump();
     this.#tellPeers();
     if (this.state.mvcc.compactSlice()) more = true;
@@ -166,7 +169,7 @@ export class Engine {
   /** Time passes: raft's timers, requests that wait too long, and leases that run out. */
   tick(): void {
     this.#consensus.tick();
-    this.#calls.leads(this.#consensus.leader);
+    this.#calls.leads(this.#consensus.leader, this.#consensus.term);
     if (++this.#ticks % this.#parts.ticks.ticksPerRound === 0) this.#round();
   }
 
@@ -318,7 +321,9 @@ export class Engine {
   }
 
   /** For a client of another member. */
-  #asked(from: number, { id, what, body }: Ask): void {
+  #asked(from: number, { id, term, what, body }: Ask): void {
+    // To a process before this one: it may have been answered, and what that said holds.
+    if (term <= this.#firstTerm) return;
     if (!this.#consensus.isLeader) {
       // What it took in as a leader may yet be committed: it was not "not done".
       if (this.#askedBefore.has(from, id)) return;

@@ -22,7 +22,7 @@ function calls() {
 
 t.test('what could not leave is sent with a later tick', (t) => {
   const { net, made, outcomes, ask } = calls();
-  made.leads(2);
+  made.leads(2, 5);
   net.isUp = false;
   ask();
   made.tick();
@@ -37,7 +37,7 @@ t.test('what could not leave is sent with a later tick', (t) => {
 
 t.test('what never left is refused for certain, what left is lost', (t) => {
   const { net, made, outcomes, ask } = calls();
-  made.leads(2);
+  made.leads(2, 5);
   ask();
   net.isUp = false;
   ask();
@@ -48,15 +48,28 @@ t.test('what never left is refused for certain, what left is lost', (t) => {
 
 t.test('what was sent to a leader that is gone is lost, what was held goes to the next', (t) => {
   const { net, made, outcomes, ask } = calls();
-  made.leads(2);
+  made.leads(2, 5);
   ask();
   net.isUp = false;
   ask();
   net.isUp = true;
-  made.leads(3);
+  made.leads(3, 6);
   t.match(outcomes, [{ result: 'lost' }]);
   t.same(net.sent, [2, 3]);
-  made.leads(1);
+  made.leads(1, 7);
   t.match(outcomes, [{ result: 'lost' }, { result: 'lost' }]);
+  t.end();
+});
+
+t.test('what was sent to a leader is lost when it leads again, in another term', (t) => {
+  const { net, made, outcomes, ask } = calls();
+  made.leads(2, 5);
+  ask();
+  made.leads(2, 5);
+  t.same(outcomes, []);
+  made.leads(2, 6);
+  t.match(outcomes, [{ result: 'lost' }]);
+  ask();
+  t.same(net.sent, [2, 2]);
   t.end();
 });

@@ -36,6 +36,7 @@ export class LeaderCalls {
   #nextId: number;
   #ticks = 0;
   #leader = 0;
+  #term = 0;
   #leaderlessTicks = 0;
 
   /** Ids start at random, so that an answer to a former life answers nothing. */
@@ -72,11 +73,12 @@ export class LeaderCalls {
     if (this.#leader !== 0 && this.#leader !== this.#memberId) this.#transmit(id, call);
   }
 
-  /** Who leads now; 0 = nobody is known to. */
-  leads(leader: number): void {
-    if (leader === this.#leader) return;
+  /** Who leads now, and in which term; 0 = nobody is known to. */
+  leads(leader: number, term: number): void {
+    if (leader === this.#leader && term === this.#term) return;
     const former = this.#leader;
     this.#leader = leader;
+    this.#term = term;
     if (former !== 0) this.lost(former);
     if (leader === 0) return;
     this.#leaderlessTicks = 0;
@@ -116,7 +118,8 @@ export class LeaderCalls {
   }
 
   #transmit(id: number, call: Call): void {
-    const isSent = this.#send(this.#leader, { kind: 'ask', id, what: call.what, body: call.body });
+    const { what, body } = call;
+    const isSent = this.#send(this.#leader, { kind: 'ask', id, term: this.#term, what, body });
     // What did not leave is held, and tried again with the next tick: a new leader's sockets come soon.
     call.sentTo = isSent ? this.#leader : 0;
   }

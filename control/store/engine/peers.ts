@@ -55,6 +55,8 @@ export interface Ask {
   readonly kind: 'ask';
   /** Of the asker's making. */
   readonly id: number;
+  /** Which the member leads that is asked. */
+  readonly term: number;
   /** One of ASK. */
   readonly what: number;
   readonly body: Uint8Array;
