@@ -33,6 +33,17 @@ export interface MachineUnit extends Omit<UnitSpec, 'cgroupFiles'> {
   readonly memoryMinBytes: number;
 }
 
+/**
+ * Of each process of ours. A small young generation is collected often, and in little time; other threads
+ * would help with it only when they get a processor.
+ */
+export const NODE_FLAGS = [
+  '--no-warnings',
+  '--disable-sigusr1',
+  '--max-semi-space-size=2',
+  '--no-parallel-scavenge',
+] as const;
+
 /** A process of ours: Node runs its bundle with its configuration file. */
 function node(
   name: string,
@@ -46,9 +57,7 @@ function node(
     name,
     argv: [
       '/usr/bin/node',
-      '--no-warnings',
-      '--disable-sigusr1',
-      '--max-semi-space-size=2',
+      ...NODE_FLAGS,
       ...(heapMiB === undefined ? [] : [`--max-old-space-size=${heapMiB}`]),
       `/usr/lib/bareboat/${name}.js`,
       `${PLACES.config}/${name}.json`,

@@ -14,6 +14,7 @@ import type { RemoteStoreOptions } from '#control/store/transport/remote-store.t
 import { keyOfCertificate } from '#control/store/transport/tls.ts';
 import type { Credentials } from '#control/store/transport/tls.ts';
 import type { OwnStore } from '#control/store/store.ts';
+import { NODE_FLAGS } from '#daemon/supervisor/unit-specs.ts';
 import { freePort } from './free-ports.ts';
 import { spawnTied } from './tied-child.ts';
 
@@ -274,7 +275,7 @@ export class StoreGroup implements AsyncDisposable {
     const program = other ?? [MAIN, file('config')];
     const launch = () =>
       this.#place.enter(number, () =>
-        spawnTied(process.execPath, ['--no-warnings', ...program], {
+        spawnTied(process.execPath, [...NODE_FLAGS, ...program], {
           stdio: ['ignore', 'pipe', 'pipe'],
         }),
       );
