@@ -35,12 +35,3 @@ export function binaryU32(value: number): string {
     value >>> 24,
   );
 }
-
-/** FNV-1a over 32 bits: stable names and identifiers, nothing secret. */
-export function fnv1a32(text: string, seed = 0x811c9dc5): number {
-  let hash = seed;
-  for (let i = 0; i < text.length; i++) {
-    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  }
-  return hash >>> 0;
-}

@@ -3,8 +3,9 @@
  * its own, so wanted and present rules are compared by digest: rules of our tables are written by
  * nobody else, and a rule cannot change without being replaced. Pure.
  */
+import { fnv1a32 } from '#base/fnv1a.ts';
 import { NetlinkWriter } from '#net/netlink/port.ts';
-import { binaryOf, fnv1a32 } from './binary.ts';
+import { binaryOf } from './binary.ts';
 import { writeExpressions } from './expression.ts';
 import type { Rule } from './model.ts';
 

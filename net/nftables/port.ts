@@ -1,5 +1,5 @@
 /** Public face of net/nftables for code that decides: tables and rules as data. Pure. */
-export { binaryOf, binaryU16be, binaryU32, binaryU8, bytesOfBinary, fnv1a32 } from './binary.ts';
+export { binaryOf, binaryU16be, binaryU32, binaryU8, bytesOfBinary } from './binary.ts';
 export type { TableName } from './encode.ts';
 export type { Expression, Register } from './expression.ts';
 export {

@@ -7,7 +7,8 @@
  * the client may find it).
  */
 import type { Verdict } from '#net/nftables/port.ts';
-import { binaryU16be, binaryU32, binaryU8, fnv1a32 } from '#net/nftables/port.ts';
+import { fnv1a32 } from '#base/fnv1a.ts';
+import { binaryU16be, binaryU32, binaryU8 } from '#net/nftables/port.ts';
 import { type Kind, type Scope, type Shape, shapeName } from './chains.ts';
 import type { Backend, BackendChoice } from './endpoints.ts';
 import { PROTOCOL_NUMBERS, type ServicePort } from './service.ts';

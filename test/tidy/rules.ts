@@ -23,6 +23,7 @@ function inFolder(folder: string, names: string): string[] {
 /** Code that decides: no clock, no chance, no I/O of its own. Prefixes of paths. */
 export const PURE: readonly string[] = [
   'base/assert.ts',
+  'base/fnv1a.ts',
   'base/ip.ts',
   'base/kube/quantity.ts',
   'base/kube/selectors.ts',

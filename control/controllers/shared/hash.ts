@@ -4,6 +4,8 @@
  * has to be stable: objects are recognised by equality of templates, the hash makes names differ.
  */
 
+import { fnv1a32 } from '#base/fnv1a.ts';
+
 /** JSON with sorted keys and without undefined, null and empty members. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
@@ -17,14 +19,6 @@ export function canonicalJson(value: unknown): string {
 function isEmpty(value: unknown): boolean {
   if (value === undefined || value === null) return true;
   return typeof value === 'object' && Object.keys(value).length === 0;
-}
-
-export function fnv1a32(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) {
-    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  }
-  return hash >>> 0;
 }
 
 /** No vowels and no lookalikes: nothing offensive, nothing misread. */

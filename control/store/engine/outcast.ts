@@ -9,6 +9,7 @@
  * Each step is one rename, so that a crash leaves the one before or the one behind.
  */
 import { isErrno } from '#base/errors.ts';
+import { fnv1a32 } from '#base/fnv1a.ts';
 import { parseCheckpointName } from '../checkpoint/format.ts';
 import type { Crc32 } from '../codec/digest.ts';
 import type { Disk } from '../disk/disk.ts';
@@ -75,7 +76,7 @@ export function noteFence(disk: Disk, index: number): boolean {
 
 /**
  * Behind which entry it differed; undefined when it never did, or is right again. A note that is damaged
- * says no entry: then it is the last of the log, `lastIndex`, as no later one was there when it was written.
+ * says no entry; it was none behind `lastIndex`, the end of the log, so that one stands for it.
  */
 export function fencedIndex(disk: Disk, lastIndex: number): number | undefined {
   try {
@@ -149,7 +150,7 @@ function readJson(disk: Disk, name: string): unknown {
     const bytes = new Uint8Array(Math.min(file.size, NOTE_BYTES_MAX));
     file.read(bytes, 0);
     const { sum, ...value } = JSON.parse(String.fromCharCode(...bytes)) as { sum?: number }; // Ours.
-    if (sum === undefined || sum === sumOf(JSON.stringify(value))) return value;
+    if (sum === undefined || sum === fnv1a32(JSON.stringify(value))) return value;
     throw new SyntaxError(`it has not the sum ${sum}`);
   } catch (error) {
     if (!(error instanceof SyntaxError) && !isErrno(error, 'EIO')) throw error;
@@ -164,21 +165,15 @@ function asciiOf(text: string): string {
 }
 
 /**
- * FNV-1a: a bit that rotted must not make the note name another member's id. Notes of before have none, and
+ * With a sum: a bit that rotted must not make the note name another member's id. Notes of before have none, and
  * the software of before does not look at it.
  */
-function sumOf(text: string): number {
-  let sum = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) sum = Math.imul(sum ^ text.charCodeAt(i), 0x01000193);
-  return sum >>> 0;
-}
-
 function writeJson(disk: Disk, name: string, value: object): void {
   const temporary = `${name}.tmp`;
   if (disk.list().includes(temporary)) disk.remove(temporary);
   const file = disk.create(temporary);
   const text = asciiOf(JSON.stringify(value));
-  const withSum = `${text.slice(0, -1)},"sum":${sumOf(text)}}`;
+  const withSum = `${text.slice(0, -1)},"sum":${fnv1a32(text)}}`;
   const bytes = Uint8Array.from(withSum, (letter) => letter.charCodeAt(0));
   try {
     file.write(bytes, 0);
