@@ -1,7 +1,8 @@
 /**
  * Where a store made of a snapshot waits until it counts. `main.ts --restore SNAPSHOT DATADIR`, which the
- * supervisor runs, puts it there before the cluster begins; control, which is started only when it has begun, takes it from there. So a power cut at
- * any point leaves a store that counts, or one that whoever restores may do away with.
+ * supervisor runs, puts it there before the cluster begins; control, which is started only when it has
+ * begun, takes it from there. So a power cut at any point leaves a store that counts, or one that whoever
+ * restores may do away with.
  */
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

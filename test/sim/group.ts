@@ -317,8 +317,8 @@ export class Group {
     // One that was still asking is told that it is no member any more, and gives up.
     const isRefused = error instanceof StoreError && error.code === 'INVALID_REQUEST';
     const isOver = isRefused && this.#dismissed.has(dead.id);
-    if (!isWanted && !isFault && !isOver && !this.isExplained(dead, error))
-      this.failures.push(error);
+    const isExpected = isWanted || isFault || isOver || this.isExplained(dead, error);
+    if (!isExpected) this.failures.push(error);
     for (const client of this.clients) client.unlink(dead);
     if (!this.#areEndsTold) return;
     for (const { id } of this.members) if (id !== dead.id) this.network.reset(dead.id, id);

@@ -130,13 +130,15 @@ export function openEngine(io: EngineIo, given: EngineSettings): Engine {
     const raft = openRaft(io, settings, { state, log, ticks });
     const engine = assemble(io, settings, { state, wal, raft, ballast, ticks, bulk });
     if (!raft.isSoleVoter || settings.isPatient === true) return engine;
+    const applyAll = () => {
+      do engine.pump();
+      while (raft.hasCommitted);
+    };
     raft.campaign();
-    do engine.pump();
-    while (raft.hasCommitted);
+    applyAll();
     assert(raft.isLeader, 'a sole voter elects itself');
     engine.settle();
-    do engine.pump();
-    while (raft.hasCommitted);
+    applyAll();
     return engine;
   } catch (error) {
     wal.abort();

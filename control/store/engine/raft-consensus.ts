@@ -304,7 +304,7 @@ export class RaftConsensus implements Consensus {
   pump(work: ConsensusWork): boolean {
     this.#reads.flush();
     this.#writes.pump();
-    const isBehind = this.#work(work);
+    this.#work(work);
     const received = this.#parts.receiver.pump();
     if (typeof received === 'object') {
       this.#deliver(received);
@@ -314,7 +314,7 @@ export class RaftConsensus implements Consensus {
     const isSending = this.#parts.sender.pump();
     const isReading = this.#entries.pump();
     const isWriting = this.#parts.checkpoints.pump();
-    return isBehind || isWriting || isSending || isReading || received !== false;
+    return this.isBehind || isWriting || isSending || isReading || received !== false;
   }
 
   /** A checkpoint of this index counts. */
@@ -344,21 +344,19 @@ export class RaftConsensus implements Consensus {
     return this.#raft.hasCommitted;
   }
 
-  /** True = what a Ready holds of committed entries was applied, and the rest is for the next turn. */
-  #work(work: ConsensusWork): boolean {
-    let isBehind = false;
-    while (!isBehind) {
+  /** All that is due, of committed entries what one Ready holds. */
+  #work(work: ConsensusWork): void {
+    for (;;) {
       const { commitIndex } = this.#raft;
       const news = this.#awaited.isAny(commitIndex) ? 'now' : work.news;
       if (!this.#raft.isReady(news)) break;
       if (news === 'now') this.#awaited.told(commitIndex);
       const ready = this.#raft.ready(news);
       this.#carryOut(ready, work);
-      isBehind = ready.committed.length > 0 && this.#raft.hasCommitted;
+      if (ready.committed.length > 0 && this.isBehind) break;
     }
     this.#noteLeader();
     this.#checks.checkLog();
-    return isBehind;
   }
 
   /** For whoever reads what happened. */
