@@ -6,7 +6,7 @@ import { assert } from '#base/assert.ts';
 import { StoreError } from '#control/store/port.ts';
 import type { Operation, RangeRequest, TxnResponse } from '#control/store/port.ts';
 import type { Group, SimClient } from './group.ts';
-import { CLOCK_SKEW_MAX } from './member.ts';
+import { CLOCK_SKEW_MAX } from './process-time.ts';
 import type { ClientOperation, Found } from './client-history.ts';
 import { Watcher } from './watchers.ts';
 

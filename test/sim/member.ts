@@ -28,18 +28,13 @@ import { crc32, sha256 } from '#control/store/native-digests.ts';
 import { VERSION } from '#control/store/versions.ts';
 import type { SeededRandom } from '#control/store/testing/seeded-random.ts';
 import type { EventQueue } from './event-queue.ts';
+import { ProcessTime } from './process-time.ts';
 import { tracedDisk } from './trace.ts';
 import type { Trace } from './trace.ts';
 import { softwareOf } from './upgrades.ts';
 import type { Installed } from './upgrades.ts';
 
 export class PowerFailure extends Error {}
-
-/** Clocks of members run up to this much too fast or too slow. */
-export const CLOCK_SKEW_MAX = 0.1;
-
-/** What a turn of work takes, at the longest. */
-const HANG_MS_LEAST = 0.01;
 
 /** What a member may have promised to others: its term, and where its log ends. */
 export interface Promised {
@@ -107,13 +102,8 @@ export class SimMember {
   /** By its last process when that ended. */
   promised: Promised = { term: 0, lastTerm: 0, lastIndex: 0 };
   readonly logged: string[] = [];
-  /** Its monotonic clock: what it showed at a moment, and how fast it has run since. */
-  readonly #clock = { atMs: 0, shownMs: 0, pace: 1 };
+  readonly #clock: ProcessTime;
   #isPumpDue = false;
-  /** Stopped until then, as by SIGSTOP or a hung disk. */
-  #pausedUntil = 0;
-  /** What is to leave when the process goes on. */
-  #held: (() => void)[] = [];
   /** Where the log ended when this process started: until then it replays. */
   #replayIndex = 0;
   #electedAtMs = Number.NEGATIVE_INFINITY;
@@ -129,7 +119,7 @@ export class SimMember {
     this.address = settings.founder.address;
     this.installed = { version: settings.runsAsVersion ?? VERSION, former: undefined };
     this.join = settings.join;
-    this.skewClock();
+    this.#clock = new ProcessTime(io.time, io.random);
     this.start();
   }
 
@@ -143,7 +133,7 @@ export class SimMember {
   }
 
   get isPaused(): boolean {
-    return this.#leftPausedMs > 0;
+    return this.#clock.leftPausedMs > 0;
   }
 
   /** Applies again what it had applied before it started. */
@@ -176,18 +166,14 @@ export class SimMember {
     const note = (text: string) => void this.logged.push(`${time.nowMs.toFixed(0)} ${text}`);
     const noteChange = (what: string, bytes?: Uint8Array) =>
       trace.note(what, { atMs: time.nowMs, from: this.id }, bytes);
-    this.#pausedUntil = 0;
-    this.#held = []; // A repair before may have been stopped with something to say.
-    // A process counts from its own start.
-    this.#clock.atMs = time.nowMs;
-    this.#clock.shownMs = 0;
+    this.#clock.begin();
     const io = {
       disk: tracedDisk(this.disk, noteChange),
       crc32,
       sha256,
       random: random.next,
       log: { info: note, warn: note, error: note },
-      monotonicMs: () => this.#shownMs,
+      monotonicMs: () => this.#clock.shownMs,
       batchWriter: this.#writer(life),
       peers: {
         send: (to: number, message: PeerMessage) => {
@@ -403,54 +389,27 @@ export class SimMember {
     this.#io.ending(this);
     this.promised = { ...engine.tail, term: engine.status().raftTerm };
     this.engine = undefined;
-    this.#held = [];
+    this.#clock.end();
   }
 
   /** The process stands still for so long; what arrives waits, and nothing leaves. */
   pause(ms: number): void {
-    this.#pausedUntil = Math.max(this.#pausedUntil, this.#io.time.nowMs + ms);
+    this.#clock.pause(ms);
   }
 
   resume(): void {
-    this.#pausedUntil = 0;
+    this.#clock.resume();
     this.pump();
   }
 
   /** Its clock goes on at another pace. */
   skewClock(): void {
-    this.#clock.shownMs = this.#shownMs;
-    this.#clock.atMs = this.#io.time.nowMs;
-    this.#clock.pace = 1 - CLOCK_SKEW_MAX + this.#io.random.next() * 2 * CLOCK_SKEW_MAX;
+    this.#clock.skew();
   }
 
   /** Runs at once, or in its turn when the process goes on; never when it ends before. */
   whenAwake(run: () => void): void {
-    if (this.#held.length === 0 && this.#leftPausedMs === 0) run();
-    else if (this.#held.push(run) === 1) this.#releaseLater();
-  }
-
-  #releaseLater(): void {
-    const { life } = this;
-    this.#io.time.after(this.#leftPausedMs, () => {
-      if (life !== this.life) return;
-      if (this.#leftPausedMs > 0) {
-        this.#releaseLater();
-        return;
-      }
-      const held = this.#held;
-      this.#held = [];
-      for (const release of held) release();
-    });
-  }
-
-  get #shownMs(): number {
-    const { atMs, shownMs, pace } = this.#clock;
-    return shownMs + (this.#io.time.nowMs - atMs) * pace;
-  }
-
-  get #leftPausedMs(): number {
-    const leftMs = this.#pausedUntil - this.#io.time.nowMs;
-    return leftMs < HANG_MS_LEAST ? 0 : leftMs;
+    this.#clock.whenAwake(run);
   }
 
   /** Does what is due at this moment, once however often it is asked for. */
@@ -458,9 +417,9 @@ export class SimMember {
     if (this.#isPumpDue) return;
     this.#isPumpDue = true;
     const { life } = this;
-    this.#io.time.after(Math.max(this.#leftPausedMs, this.#io.turnMs), () => {
+    this.#io.time.after(Math.max(this.#clock.leftPausedMs, this.#io.turnMs), () => {
       this.#isPumpDue = false;
-      if (this.#leftPausedMs > 0) this.pump();
+      if (this.#clock.leftPausedMs > 0) this.pump();
       else if (life === this.life) this.#work((engine) => engine.pump('later'));
     });
   }
@@ -470,7 +429,7 @@ export class SimMember {
     const { time, syncMs } = this.#io;
     if (syncMs === undefined) return undefined;
     const writer = new DelayedBatchWriter(() => {
-      time.after(Math.max(this.#leftPausedMs, syncMs()), () => {
+      time.after(Math.max(this.#clock.leftPausedMs, syncMs()), () => {
         if (life !== this.life || this.engine === undefined) return;
         writer.end();
         this.pump();
@@ -484,7 +443,7 @@ export class SimMember {
     this.#io.time.after(tickMs / this.#clock.pace, () => {
       if (life !== this.life || this.engine === undefined) return;
       // Ticks that were missed come as one.
-      if (this.#leftPausedMs === 0) {
+      if (this.#clock.leftPausedMs === 0) {
         this.#work((engine) => {
           engine.tick();
           return engine.pump();
