@@ -178,10 +178,16 @@ export class TestNode implements AsyncDisposable {
     return JSON.parse(await this.kubectl('get', ...args, '-o', 'json'));
   }
 
-  /** Waits until a JSON path of a pod has a value. */
+  /** Waits until a JSON path of a pod has a value; throws with the pod's status when it does not get it. */
   async waitFor(pod: string, jsonPath: string, value: string): Promise<void> {
     const condition = `--for=jsonpath=${jsonPath}=${value}`;
-    await this.kubectl('wait', condition, `pod/${pod}`, `--timeout=${WAIT_MS / 1000}s`);
+    const { code, stderr } = await this.run(
+      ['wait', condition, `pod/${pod}`, `--timeout=${WAIT_MS / 1000}s`],
+      { timeoutMs: WAIT_MS + COMMAND_MS },
+    );
+    if (code === 0) return;
+    const { stdout } = await this.run(['get', 'pod', pod, '-o', 'jsonpath={.status}']);
+    throw new Error(`kubectl wait ${condition} pod/${pod}: ${code}: ${stderr}${stdout}`);
   }
 
   /** The log of a pod that has Succeeded. */

@@ -156,12 +156,21 @@ export class PodOperations {
   }
 
   async #startContainer(op: Of<'startContainer'>, signal: AbortSignal): Promise<Outcome> {
-    const scene = this.#io.scene();
     const container = this.#container(op.container);
     await this.#removeLeftover(op, signal);
+    const started = await this.#io.volumes.whileStill(() => this.#start(op, container, signal));
+    return typeof started === 'string' ? this.#postStart(container, started, signal) : started;
+  }
+
+  /** Gives the id of the container that runs, or why none does. */
+  async #start(
+    op: Of<'startContainer'>,
+    container: AnyContainer,
+    signal: AbortSignal,
+  ): Promise<string | Outcome> {
     let containerId: string;
     try {
-      const spec = await this.#containerSpec(op, scene, signal);
+      const spec = await this.#containerSpec(op, this.#io.scene(), signal);
       containerId = (await this.#io.runtime.createContainer(spec, signal)).id;
     } catch (error) {
       signal.throwIfAborted();
@@ -177,7 +186,7 @@ export class PodOperations {
       return this.#failed(container, 'RunContainerError', errorText(error));
     }
     this.#tell(container, 'Normal', 'Started', 'Container started');
-    return this.#postStart(container, containerId, signal);
+    return containerId;
   }
 
   #failed(container: AnyContainer, reason: string, message: string): Outcome {

@@ -1,7 +1,16 @@
 /** The pod worker on the fake runtime and a small API: from first sight to the last trace. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { RealClock } from '#base/clock.ts';
 import type { Pod, PodSpec, PodStatus } from '#base/kube/api/core-v1.gen.ts';
@@ -20,9 +29,11 @@ import { PodWorker } from './pod-worker.ts';
 
 const clock = new RealClock();
 
+/** Sources of all bind mounts so far. */
+const bound: string[] = [];
 const noMounts: Mounter = {
   tmpfs: () => undefined,
-  bind: () => undefined,
+  bind: (source) => bound.push(readlinkSync(source)),
   unmount: () => undefined,
   isMountPoint: () => false,
   mountsBelow: () => [],
@@ -316,6 +327,46 @@ await t.test('lastLines()', async (t) => {
   const many = Array.from({ length: 100 }, (_, i) => line(String(i))).join('');
   t.equal(lastLines(many).split('\n').length, 80);
   t.equal(lastLines(line('x'.repeat(5000))).length, 2048);
+});
+
+await t.test('what a subPath is bound to stays until its container has it', async (t) => {
+  const held = Promise.withResolvers<void>();
+  await using world = new World({
+    containers: [
+      {
+        name: 'a',
+        image: 'app:1',
+        volumeMounts: [{ name: 'v', mountPath: '/v', subPath: 'notes' }],
+      },
+    ],
+    volumes: [
+      {
+        name: 'v',
+        downwardAPI: {
+          items: [{ path: 'notes', fieldRef: { fieldPath: 'metadata.annotations' } }],
+        },
+      },
+    ],
+  });
+  const start = world.runtime.startContainer.bind(world.runtime);
+  let starting = false;
+  world.runtime.startContainer = async (id) => {
+    starting = true;
+    await held.promise;
+    return start(id);
+  };
+  await world.until('starting', () => starting);
+  const source = bound.at(-1) ?? '';
+  world.change((pod) => {
+    pod.metadata.annotations = { colour: 'blue' };
+    return pod;
+  });
+  await sleep(100); // It would be gone by now.
+  t.ok(existsSync(source));
+  held.resolve();
+  const path = join(world.worker.paths.directory, 'volumes/v/notes');
+  await world.until('follows', () => readFileSync(path, 'utf8').includes('blue'));
+  t.notOk(existsSync(source), 'a version of its own');
 });
 
 await t.test('a pod that the node ends is Failed with the reason', async (t) => {

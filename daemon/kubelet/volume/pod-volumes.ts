@@ -1,7 +1,8 @@
 /**
  * The volumes of one pod on disk: mounts them all, keeps those with content from the API up to date,
  * and takes everything down again. Every call is idempotent, so that a restarted agent just mounts
- * again. Calls wait for each other: nothing is written below a directory that is being removed.
+ * again. Calls wait for each other: nothing is written below a directory that is being removed, nor
+ * replaced while a container starts, for what its subPaths are bound to must exist until it has them.
  */
 import { chmod, chown, lchown, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,13 +14,16 @@ import { writeAtomically } from './atomic-writer.ts';
 import { prepareHostPath } from './host-path.ts';
 import type { Mounter } from './mounter.ts';
 import type { PodPaths } from './paths.ts';
-import { hasPayload, type Sources, VolumeError, volumePayload } from './payload.ts';
+import { hasPayload, type Payload, type Sources, VolumeError, volumePayload } from './payload.ts';
 
 export class PodVolumes {
   readonly #mounter: Mounter;
   readonly #paths: PodPaths;
   readonly #sources: Sources;
   #last: Promise<void> = Promise.resolve();
+  /** Settled when what is being replaced has been. */
+  #replaced: Promise<void> = Promise.resolve();
+  readonly #starts = new Set<Promise<void>>();
 
   constructor(io: { mounter: Mounter; paths: PodPaths; sources: Sources }) {
     this.#mounter = io.mounter;
@@ -41,9 +45,32 @@ export class PodVolumes {
   refresh(pod: Pod, signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       for (const volume of pod.spec.volumes ?? []) {
-        if (hasPayload(volume)) await this.#write(pod, volume, signal);
+        if (!hasPayload(volume)) continue;
+        const payload = await this.#payload(pod, volume, signal);
+        await this.#replace(() => this.#write(pod, volume, payload));
       }
     });
+  }
+
+  /** Runs `start` of a container, beside other starts, while no content of volumes is replaced. */
+  async whileStill<T>(start: () => Promise<T>): Promise<T> {
+    const started = this.#replaced.then(start);
+    const ended = started.then(
+      () => undefined,
+      () => undefined, // Its caller hears of the failure.
+    );
+    this.#starts.add(ended);
+    try {
+      return await started;
+    } finally {
+      this.#starts.delete(ended);
+    }
+  }
+
+  #replace(write: () => Promise<void>): Promise<void> {
+    const replaced = Promise.all(this.#starts).then(write);
+    this.#replaced = replaced.catch(() => undefined); // idem
+    return replaced;
   }
 
   unmountAll(): Promise<void> {
@@ -80,7 +107,7 @@ export class PodVolumes {
       const path = this.#paths.volume(volume.name);
       await mkdir(path, { recursive: true, mode: 0o755 });
       if (isPrivate(volume) && !this.#mounter.isMountPoint(path)) this.#mounter.tmpfs(path, {});
-      await this.#write(pod, volume, signal);
+      await this.#write(pod, volume, await this.#payload(pod, volume, signal));
     } else {
       const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'unknown';
       throw new VolumeError(`volumes of type ${kind} are not supported on this node`);
@@ -108,8 +135,11 @@ export class PodVolumes {
     }
   }
 
-  async #write(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
-    const payload = await volumePayload(pod, volume, { sources: this.#sources, signal });
+  #payload(pod: Pod, volume: Volume, signal: AbortSignal): Promise<Payload> {
+    return volumePayload(pod, volume, { sources: this.#sources, signal });
+  }
+
+  async #write(pod: Pod, volume: Volume, payload: Payload): Promise<void> {
     const path = this.#paths.volume(volume.name);
     const fsGroup = pod.spec.securityContext?.fsGroup;
     await writeAtomically(path, payload, { fsGroup });
