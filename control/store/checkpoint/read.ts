@@ -140,6 +140,9 @@ export function readManifestBytes(
       throw corruptCheckpoint(name, 'has a damaged manifest');
     }
     const manifest = readManifest(input, name);
+    if (trailer.format !== manifest.format) {
+      throw corruptCheckpoint(name, `has format version ${trailer.format} in its trailer only`);
+    }
     const total = manifest.chunks.reduce((sum, { length }) => sum + length, 0);
     if (total !== at) throw corruptCheckpoint(name, `has ${at} bytes of chunks, not ${total}`);
     return { manifest, bytes: input.bytes };
