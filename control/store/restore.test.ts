@@ -6,6 +6,7 @@ import { crc32, sha256 } from './native-digests.ts';
 import { StoreError } from './port.ts';
 import type { Operation, WatchBatch } from './port.ts';
 import { restoreSnapshot } from './restore.ts';
+import { setFormat } from './testing/later-checkpoint.ts';
 import { SeededRandom } from './testing/seeded-random.ts';
 import { TestMember } from './testing/test-member.ts';
 
@@ -169,10 +170,15 @@ t.test('what is no whole snapshot is refused, and nothing is changed', async (t)
     message: /damaged chunk at byte 0/,
   });
   refused('a changed manifest', flipped(-60), { code: 'CORRUPT', message: /damaged manifest/ });
-  refused('a newer format', flipped(-40, 0x40), {
-    code: 'UNSUPPORTED',
-    message: /format version 67, known/,
+  refused('a changed format version', flipped(-40, 0x40), {
+    code: 'CORRUPT',
+    message: /format version 67 in its trailer only/,
   });
+  const later = (bytes: Uint8Array) => {
+    setFormat(bytes, 67);
+    return bytes;
+  };
+  refused('a later format', later, { code: 'UNSUPPORTED', message: /format version 67, known/ });
 });
 
 t.test('a directory that holds a store is left as it is', async (t) => {

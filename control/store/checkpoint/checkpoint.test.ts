@@ -11,7 +11,8 @@ import { formatHash } from '../mvcc/state-hash.ts';
 import { crc32, sha256 } from '../native-digests.ts';
 import { StoreError } from '../port.ts';
 import type { Operation } from '../port.ts';
-import { TRAILER_BYTES, checkpointName } from './format.ts';
+import { setFormat } from '../testing/later-checkpoint.ts';
+import { checkpointName } from './format.ts';
 import type { ChunkPlace } from './format.ts';
 import { loadCheckpoint, loadManifest } from './read.ts';
 import { CheckpointWriter } from './write.ts';
@@ -230,14 +231,7 @@ t.test('a later format is told from damage', (t) => {
   const member = new Member();
   for (const data of FIRST) member.apply(data);
   const name = member.write();
-  member.disk.damage(name, (bytes) => {
-    const trailer = bytes.length - TRAILER_BYTES;
-    const view = new DataView(bytes.buffer, bytes.byteOffset + trailer);
-    const manifest = bytes.subarray(trailer - view.getUint32(8, true), trailer);
-    view.setUint32(4, 4, true);
-    manifest[0] = 4;
-    bytes.set(sha256(manifest), trailer + 12);
-  });
+  member.disk.damage(name, (bytes) => setFormat(bytes, 4));
   t.throws(() => member.load(name), {
     code: 'UNSUPPORTED',
     message: /format version 4, known is 3/,
