@@ -6,7 +6,7 @@ import { crc32, sha256 } from './native-digests.ts';
 import { StoreError } from './port.ts';
 import type { Operation, WatchBatch } from './port.ts';
 import { restoreSnapshot } from './restore.ts';
-import { setFormat } from './testing/later-checkpoint.ts';
+import { setCheckpointFormat } from './testing/later-formats.ts';
 import { SeededRandom } from './testing/seeded-random.ts';
 import { TestMember } from './testing/test-member.ts';
 
@@ -175,7 +175,7 @@ t.test('what is no whole snapshot is refused, and nothing is changed', async (t)
     message: /format version 67 in its trailer only/,
   });
   const later = (bytes: Uint8Array) => {
-    setFormat(bytes, 67);
+    setCheckpointFormat(bytes, 67);
     return bytes;
   };
   refused('a later format', later, { code: 'UNSUPPORTED', message: /format version 67, known/ });

@@ -11,7 +11,7 @@ import { formatHash } from '../mvcc/state-hash.ts';
 import { crc32, sha256 } from '../native-digests.ts';
 import { StoreError } from '../port.ts';
 import type { Operation } from '../port.ts';
-import { setFormat } from '../testing/later-checkpoint.ts';
+import { setCheckpointFormat } from '../testing/later-formats.ts';
 import { checkpointName } from './format.ts';
 import type { ChunkPlace } from './format.ts';
 import { loadCheckpoint, loadManifest } from './read.ts';
@@ -231,7 +231,7 @@ t.test('a later format is told from damage', (t) => {
   const member = new Member();
   for (const data of FIRST) member.apply(data);
   const name = member.write();
-  member.disk.damage(name, (bytes) => setFormat(bytes, 4));
+  member.disk.damage(name, (bytes) => setCheckpointFormat(bytes, 4));
   t.throws(() => member.load(name), {
     code: 'UNSUPPORTED',
     message: /format version 4, known is 3/,

@@ -4,8 +4,9 @@ import t from 'tap';
 import type { Entry } from '#control/raft/raft.ts';
 import type { Disk } from '../disk/disk.ts';
 import { MemoryDisk } from '../disk/memory-disk.ts';
+import { setLaterSegmentFormat } from '../testing/later-formats.ts';
 import { writeSegment } from '../testing/write-segment.ts';
-import { LOG_START, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
+import { LOG_START, segmentName } from './format.ts';
 import type { SegmentHeader } from './format.ts';
 import { readEntries } from './read-entries.ts';
 
@@ -71,12 +72,7 @@ t.test(
     t.equal(read(damaged, 0, 4).found, undefined);
     t.same(read(damaged, 0, 2).found, undefined);
     const later = twoSegments();
-    later.damage(segmentName(2), (bytes) => {
-      bytes.set([3], 4);
-      bytes.set([3], 14);
-      const sum = crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES));
-      new DataView(bytes.buffer, bytes.byteOffset).setUint32(8, sum, true);
-    });
+    later.damage(segmentName(2), setLaterSegmentFormat);
     t.throws(() => read(later, 0, 4), { code: 'UNSUPPORTED' });
     const listing = (code: string) => {
       const disk = twoSegments();

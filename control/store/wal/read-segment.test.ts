@@ -3,10 +3,11 @@ import { crc32 } from 'node:zlib';
 import t from 'tap';
 import type { DiskFile } from '../disk/disk.ts';
 import { MemoryDisk } from '../disk/memory-disk.ts';
+import { setLaterSegmentFormat } from '../testing/later-formats.ts';
 import { type SegmentPlan, writeSegment } from '../testing/write-segment.ts';
 import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
 import type { LogPosition } from './format.ts';
-import { scrubSegment } from './read-segment.ts';
+import { findSegmentHeader, scrubSegment } from './read-segment.ts';
 
 const batches = [1, 2, 3].map((index) => [{ index, term: 1, data: new Uint8Array(3).fill(7) }]);
 const BATCH_BYTES = BATCH_HEADER_BYTES + 8;
@@ -95,5 +96,21 @@ t.test('what the device cannot read is damage, what fails otherwise is passed on
     },
   } as unknown as DiskFile; // All it asks.
   t.throws(() => [...scrubSegment(disk, segmentName(1), file, crc32)], closed);
+  t.end();
+});
+
+t.test('findSegmentHeader() tells damage from what is not for it to judge', (t) => {
+  const disk = segment();
+  const find = () => findSegmentHeader(disk, 1, crc32);
+  t.match(find(), { segment: 1, groupId: 5, memberId: 7 });
+  disk.damage(segmentName(1), (bytes) => bytes.set([(bytes[40] ?? 0) ^ 1], 40));
+  t.equal(find(), undefined, 'a damaged one');
+  disk.remove(segmentName(1));
+  t.throws(find, { code: 'ENOENT' });
+  writeSegment(disk, { header: { segment: 2 }, batches });
+  disk.rename(segmentName(2), segmentName(1));
+  t.equal(find(), undefined, 'that of another segment');
+  disk.damage(segmentName(1), setLaterSegmentFormat);
+  t.throws(find, { code: 'UNSUPPORTED' });
   t.end();
 });

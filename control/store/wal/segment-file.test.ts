@@ -4,8 +4,9 @@ import t from 'tap';
 import type { Disk } from '../disk/disk.ts';
 import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
 import { SEGMENT_FILE_BYTES_MAX } from '../limits.ts';
+import { setLaterSegmentFormat } from '../testing/later-formats.ts';
 import { writeSegment } from '../testing/write-segment.ts';
-import { SEGMENT_HEADER_BYTES, WAL_FORMAT_VERSION, segmentName } from './format.ts';
+import { segmentName } from './format.ts';
 import { loadSegment } from './segment-file.ts';
 
 /** A disk whose one file has this size, and is read like this. */
@@ -103,12 +104,7 @@ t.test('what the device left of a sector that it could not read does not count',
 t.test('a segment of later software is not taken for a damaged one', (t) => {
   const disk = new MemoryDisk();
   writeSegment(disk, { batches: [[{ index: 1, term: 1, data: new Uint8Array(1) }]] });
-  disk.damage(segmentName(1), (bytes) => {
-    const view = new DataView(bytes.buffer);
-    view.setUint32(4, WAL_FORMAT_VERSION + 1, true);
-    view.setUint16(14, WAL_FORMAT_VERSION + 1, true);
-    view.setUint32(8, crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES)), true);
-  });
+  disk.damage(segmentName(1), setLaterSegmentFormat);
   t.throws(() => loadSegment(disk, 1, crc32), { code: 'UNSUPPORTED' });
   const failing = () => {
     throw new TypeError('no checksum');

@@ -4,6 +4,7 @@ import { removeUnfinished } from '../disk/disk.ts';
 import { MemoryDisk, SECTOR_BYTES } from '../disk/memory-disk.ts';
 import { PREALLOCATE_BYTES } from '../limits.ts';
 import { StoreError } from '../port.ts';
+import { setLaterSegmentFormat } from '../testing/later-formats.ts';
 import { BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
 import { recoverLog } from './recover.ts';
 import { Wal } from './wal.ts';
@@ -268,11 +269,7 @@ t.test('segments that do not fit together are corruption', (t) => {
 
 t.test('a format of a later version is told from damage', (t) => {
   const disk = written(1);
-  disk.damage(lastSegment(disk), (bytes) => {
-    bytes[4] = 3;
-    bytes[14] = 3;
-    new DataView(bytes.buffer).setUint32(8, crc32(bytes.subarray(12, SEGMENT_HEADER_BYTES)), true);
-  });
+  disk.damage(lastSegment(disk), setLaterSegmentFormat);
   t.throws(() => open(disk), { code: 'UNSUPPORTED', message: /format version 3/ });
   for (const version of [1, 3, 0x2002]) {
     const damaged = written(1);
