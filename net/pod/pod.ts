@@ -8,11 +8,11 @@
  * synchronous inside (2 ms), a detach waits for the kernel off this thread (20 ms). Owner:
  * daemon/agent; used by daemon/runtime through port.ts.
  */
+import { fnv1a32 } from '#base/fnv1a.ts';
 import type { Cidr } from '#base/ip.ts';
 import type { Log } from '#base/log.ts';
 import { NetlinkError, RtNetlink, deleteConntrack } from '#net/netlink/netlink.ts';
 import { Nftables } from '#net/nftables/nftables.ts';
-import { fnv1a32 } from '#base/fnv1a.ts';
 import { loadAllocations, saveAllocations } from './allocation-file.ts';
 import { PodNetworkError } from './error.ts';
 import { type Allocation, type IpamState, allocate, release } from './ipam.ts';

@@ -6,8 +6,8 @@
  * service has no endpoint at all, dropped when only this node has none (another node has, and
  * the client may find it).
  */
-import type { Verdict } from '#net/nftables/port.ts';
 import { fnv1a32 } from '#base/fnv1a.ts';
+import type { Verdict } from '#net/nftables/port.ts';
 import { binaryU16be, binaryU32, binaryU8 } from '#net/nftables/port.ts';
 import { type Kind, type Scope, type Shape, shapeName } from './chains.ts';
 import type { Backend, BackendChoice } from './endpoints.ts';

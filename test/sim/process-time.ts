@@ -8,7 +8,7 @@ import type { EventQueue } from './event-queue.ts';
 /** Clocks of members run up to this much too fast or too slow. */
 export const CLOCK_SKEW_MAX = 0.1;
 
-/** What a turn of work takes, at the longest. */
+/** What is left of a pause counts from here on: a turn of work takes no longer. */
 const HANG_MS_LEAST = 0.01;
 
 export class ProcessTime {
@@ -17,10 +17,8 @@ export class ProcessTime {
   /** What the clock showed at a moment, and how fast it has run since. */
   readonly #clock = { atMs: 0, shownMs: 0, pace: 1 };
   #pausedUntil = 0;
-  /** What is to leave when the process goes on. */
+  /** What is to leave when the process goes on; another list for each process. */
   #held: (() => void)[] = [];
-  /** Counts processes. */
-  #life = 0;
 
   constructor(time: EventQueue, random: SeededRandom) {
     this.#time = time;
@@ -30,7 +28,6 @@ export class ProcessTime {
 
   /** A process starts: it counts from now, and owes nothing of one before. */
   begin(): void {
-    this.#life++;
     this.#pausedUntil = 0;
     this.#held = [];
     this.#clock.atMs = this.#time.nowMs;
@@ -48,7 +45,7 @@ export class ProcessTime {
     return shownMs + (this.#time.nowMs - atMs) * pace;
   }
 
-  /** By how much its clock runs faster than the world's. */
+  /** How many times as fast as the world's its clock runs. */
   get pace(): number {
     return this.#clock.pace;
   }
@@ -82,14 +79,13 @@ export class ProcessTime {
   }
 
   #releaseLater(): void {
-    const life = this.#life;
+    const held = this.#held;
     this.#time.after(this.leftPausedMs, () => {
-      if (life !== this.#life) return;
+      if (held !== this.#held) return; // They ended with their process.
       if (this.leftPausedMs > 0) {
         this.#releaseLater();
         return;
       }
-      const held = this.#held;
       this.#held = [];
       for (const release of held) release();
     });
